@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, FiniteFloat, PositiveInt
+from pydantic import AwareDatetime, Field, FiniteFloat, PositiveInt, model_validator
 
 from vaekit.bundle.draws import DrawsRule
 from vaekit.bundle.input_spec import InputSpec, VectorSpec
@@ -14,8 +14,9 @@ from vaekit.bundle.novelty import Novelty
 from vaekit.bundle.privacy import Privacy
 from vaekit.bundle.tail import Tail
 from vaekit.bundle.thresholds import Threshold
+from vaekit.bundle.tolerance import ToleranceRule, wrong_column
 
-FORMAT = "1.3"
+FORMAT = "1.4"
 MANIFEST_FILE = "manifest.json"
 CALIBRATION_FILE = "calibration.npz"
 SURPRISE_FILE = "surprise.npz"
@@ -238,8 +239,19 @@ class Manifest(ManifestPart):
     golden: Golden
     novelty: Novelty | None = Field(None, description="format 1.3: how novel rows are scored; null for images")
     privacy: Privacy | None = Field(None, description="format 1.3: training rows in the bundle")
+    ignore: dict[str, ToleranceRule] | None = Field(
+        None,
+        description="format 1.4: by column, deviations that are not worth an alarm; absent: there are no rules",
+        exclude_if=lambda value: not value,
+    )
     metrics: dict[str, Metric] = Field(default_factory=dict)
     provenance: Provenance = Field(default_factory=Provenance)
+
+    @model_validator(mode="after")
+    def _rules_fit(self) -> Manifest:
+        if problem := wrong_column(self.ignore or {}, self.input):
+            raise ValueError(problem)
+        return self
 
     @property
     def files(self) -> tuple[SignedFile, ...]:

@@ -102,32 +102,53 @@ def _candidates(model: Operations, top: int) -> int:
 def _explain_rows(model: Operations, rows: NDArray[Any], elbo: Elbo, held_out: Surprises, top: int) -> NDArray[Any]:
     """The k most anomalous cells of each row, (n, k) of CELL."""
     found = surprise(elbo, rows)  # (n, D)
-    outside = cells_outside(rows, model.spec) if isinstance(model.spec, VectorSpec) else None
-    ranked = found if outside is None else np.where(outside, np.inf, found)  # above every held-out surprise
+    candidates = rank_cells(model, rows, elbo, held_out, _candidates(model, top))
     over = found - held_out.features.middle
-    first_of = over if outside is None else np.where(outside, np.inf, over)
-    which = _indices_of_largest(np.where(np.isnan(over), -np.inf, first_of), _candidates(model, top))  # (n, C)
-    out = _remove_cells(model, rows, which, held_out)
-    relief = out.elbo - held_out.features.middle[which] - _relief_elbo(model, rows, elbo)[:, None]  # (n, C)
-    order = np.where(np.isinf(_select(first_of, which)), np.inf, relief)  # cells that make the row novel come first
-    first = _indices_of_largest(
-        np.where(np.isnan(_select(over, which)), -np.inf, order), top
-    )  # (n, k), among the candidates
-    which = _select(which, first)
+    ranked = found if candidates.outside is None else np.where(candidates.outside, np.inf, found)
+    first = _indices_of_largest(candidates.rank, top)  # (n, k), among the candidates
+    which = _select(candidates.which, first)
     cells = np.empty(which.shape, dtype=CELL)
     cells["feature"], cells["value"] = which, _select(rows.reshape(found.shape), which)
     cells["surprise"], cells["excess"], cells["relief"] = (
         _select(found, which),
         _select(over, which),
-        _select(relief, first),
+        _select(candidates.relief, first),
     )
     cells["p_value"] = held_out.features.p_value(_select(ranked, which), which)
-    without = out.rows.reshape(*out.elbo.shape, *rows.shape[1:])[np.arange(len(rows))[:, None], first]
-    expected = predict(model, without.reshape(-1, *rows.shape[1:]), which.reshape(-1, 1))
+    expected = predict(model, candidates.without(first), which.reshape(-1, 1))
     for name, values in vars(widened(expected, which.reshape(-1, 1), model.spec, held_out.factor)).items():
         cells[name] = values.reshape(which.shape)
     cells[np.isnan(cells["surprise"])] = NO_CELL
     return cells
+
+
+@dataclass(frozen=True)
+class RankedCells:
+    """The C candidates of each of n rows, and how anomalous they are."""
+
+    which: NDArray[np.intp]  # (n, C), their features
+    relief: Array  # (n, C), nats
+    rank: Array  # (n, C), relief; inf for a cell that makes its row novel, -inf for a missing cell
+    outside: NDArray[np.bool_] | None  # (n, D), cells outside their column's support; None: no cell is
+    removed: NDArray[Any]  # (n C, ...), copies of the rows, each with one candidate removed
+
+    def without(self, first: NDArray[np.intp]) -> NDArray[Any]:
+        """Copies of the rows, (n k, ...), each without one of the candidates with these places (n, k)."""
+        shape = self.removed.shape[1:]
+        each = self.removed.reshape(*self.which.shape, *shape)[np.arange(len(self.which))[:, None], first]
+        return each.reshape(-1, *shape)
+
+
+def rank_cells(model: Operations, rows: NDArray[Any], elbo: Elbo, held_out: Surprises, count: int) -> RankedCells:
+    """Choose `count` candidates of each row by excess, remove each in turn, and rank them by relief."""
+    outside = cells_outside(rows, model.spec) if isinstance(model.spec, VectorSpec) else None
+    over = surprise(elbo, rows) - held_out.features.middle  # (n, D)
+    first_of = over if outside is None else np.where(outside, np.inf, over)  # above every held-out surprise
+    which = _indices_of_largest(np.where(np.isnan(over), -np.inf, first_of), count)  # (n, C)
+    out = _remove_cells(model, rows, which, held_out)
+    relief = out.elbo - held_out.features.middle[which] - _relief_elbo(model, rows, elbo)[:, None]  # (n, C)
+    rank = np.where(np.isinf(_select(first_of, which)), np.inf, relief)  # cells that make the row novel come first
+    return RankedCells(which, relief, np.where(np.isnan(_select(over, which)), -np.inf, rank), outside, out.rows)
 
 
 def width_factor(

@@ -1,0 +1,135 @@
+"""Removes alarms that tolerance rules explain.
+
+An alarm is removed if the row would not be an anomaly with the expected values in the cells that rules tolerate. The
+cells are taken in the order of an explanation. Let x be the row of an alarm, and d the cell with the highest relief:
+
+    no rule for d, or x_d - expected_d outside the rule:   the alarm stays: something else than a tolerated cell causes it
+    otherwise                                              x_d := expected_d; without an alarm: the alarm is removed;
+                                                           with an alarm: again, with the cell that is highest now
+
+expected_d is predicted from the row without cell d, as explanations do. Each row is handled in calls of its own, so that
+its verdict does not depend on the other rows, to the last bit.
+
+n rows, D columns, R rules; deviations in raw units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle import VectorSpec
+from vaekit.bundle.comparison import TOLERANCE
+from vaekit.bundle.heldout import Surprises
+from vaekit.bundle.tolerance import Tolerances
+from vaekit.errors import InputError
+from vaekit.runtime.explain.explanation import CANDIDATES, WHOLE_NUMBERS, passes, rank_cells
+from vaekit.runtime.explain.predict import predict
+from vaekit.runtime.operations import Operations
+from vaekit.runtime.results import RowArrays
+
+MOST_CELLS = 8  # of a row that are replaced; an alarm that needs more of them stays
+
+
+@dataclass(frozen=True)
+class Tolerated(RowArrays):
+    """Which rules remove the alarm of each row; none: the alarm stays."""
+
+    rules: NDArray[np.bool_]  # (n, R)
+
+    def columns(self, tolerances: Tolerances) -> NDArray[np.object_]:
+        """The columns of the rules that remove the alarm of each row, (n,) of lists; an empty list: the alarm stays."""
+        found = np.empty(len(self.rules), dtype=object)
+        found[:] = [[tolerances.names[r] for r in np.flatnonzero(row)] for row in self.rules]
+        return found
+
+
+def check_tolerances(model: Operations) -> None:
+    """Check that a model can apply rules.
+
+    Raises:
+        InputError: it has no surprises of held-out rows.
+    """
+    if model.surprises is None:
+        raise InputError(f"ignore: {model.manifest.name} has no surprises of held-out rows; vae calibrate adds them")
+
+
+def work(model: Operations) -> int:
+    """The cost of one step of a row, in latent draws that are decoded. Scoring a row decodes K."""
+    return passes(model, 1)
+
+
+def tolerated(
+    model: Operations, rows: NDArray[Any], *, tolerances: Tolerances, alpha: float, num_samples: int | None = None
+) -> Tolerated:
+    """The rules that remove the alarms of rows.
+
+    Args:
+        model: a model with held-out surprises.
+        rows: checked rows (n, D), which are anomalies at alpha.
+        tolerances: the rules in force.
+        alpha: false-alarm rate of the verdict.
+        num_samples: K of the verdict; None: the default. Cells are ranked and predicted at the default K.
+    """
+    assert model.surprises is not None
+    found = np.zeros((len(rows), len(tolerances)), dtype=bool)
+    for i in range(len(rows)):
+        if not np.isnan(rows[i, list(tolerances.columns)]).all():
+            found[i] = _rules_of(model, rows[i : i + 1], model.surprises, tolerances, alpha, num_samples)
+    return Tolerated(found)
+
+
+def _rules_of(
+    model: Operations, row: NDArray[Any], held_out: Surprises, tolerances: Tolerances, alpha: float, k: int | None
+) -> NDArray[np.bool_]:
+    """The rules that remove the alarm of one row (1, D), as (R,)."""
+    stays = np.zeros(len(tolerances), dtype=bool)
+    applied, x = stays.copy(), row.copy()
+    for _ in range(MOST_CELLS):
+        which, expected = _first_cells(model, x, held_out)
+        rules = [tolerances.columns.index(d) if d in tolerances.columns else -1 for d in which]
+        deviations = row[0, which] - expected
+        if not len(which) or any(
+            rule < 0 or applied[rule] or not tolerances.permits(rule, deviation)
+            for rule, deviation in zip(rules, deviations, strict=True)
+        ):
+            return stays
+        applied[rules[0]] = True
+        x[0, which[0]] = _valid(expected[0], model, which[0])
+        if not _is_anomaly(model, x, alpha, k):
+            return applied
+    return stays
+
+
+def _first_cells(model: Operations, x: NDArray[Any], held_out: Surprises) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    """The cells of a row (1, D) with the highest relief, in column order, and the values expected there.
+
+    There is one, or several whose relief is equal up to rounding; none if the row has no score.
+    """
+    elbo = model.elbo_checked(x, features=True)
+    ranked = rank_cells(model, x, elbo, held_out, min(model.spec.dim, CANDIDATES))
+    rank, margin = ranked.rank[0], TOLERANCE * max(1.0, abs(float(elbo.elbo[0])))
+    first = np.flatnonzero((rank > -np.inf) & (rank >= rank.max() - margin))
+    first = first[np.argsort(ranked.which[0, first])]
+    which = ranked.which[0, first]
+    if not len(which):
+        return which, np.empty(0)
+    expected = predict(model, ranked.without(first[None]), which[:, None], interval=False).expected
+    return which, expected[:, 0]
+
+
+def _valid(expected: float, model: Operations, d: int) -> float:
+    """The expected value as a value that the column can have."""
+    assert isinstance(model.spec, VectorSpec)
+    return float(np.rint(expected)) if model.spec.columns[d].kind in WHOLE_NUMBERS else float(expected)
+
+
+def _is_anomaly(model: Operations, x: NDArray[Any], alpha: float, num_samples: int | None) -> bool:
+    calibration = model.calibration(num_samples)
+    assert not isinstance(calibration, str)
+    found = calibration.verdict(model.bound_checked(x, num_samples=num_samples), alpha).is_anomaly
+    assert found is not None
+    return bool(found[0])
