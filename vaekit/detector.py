@@ -60,6 +60,8 @@ class Detector(Estimator):
             of F folds, so all these rows train and calibrate. Fitting takes F times as long, and the guarantee is
             P(-1) <= 2 F / (F + 1) alpha.
         strict: whether to refuse columns that fit did not have, instead of ignoring them.
+        ignore: tolerance rules by column, {"pressure": {"above": 0.2, "below": "any"}}: the largest deviations from the
+            expected value that predict does not report. fit writes them into the bundle. None: the rules of the bundle.
 
     Attributes:
         model_: the runtime model, set by `fit` and `of`.
@@ -87,6 +89,7 @@ class Detector(Estimator):
         device: str = "auto",
         folds: int | None = None,
         strict: bool = False,
+        ignore: Mapping[str, Any] | None = None,
     ) -> None:
         self.alpha = alpha
         self.likelihood = likelihood
@@ -95,6 +98,7 @@ class Detector(Estimator):
         self.device = device
         self.folds = folds
         self.strict = strict
+        self.ignore = ignore
 
     @classmethod
     def of(cls, model: Model, *, alpha: float = 0.05) -> Self:
@@ -140,6 +144,7 @@ class Detector(Estimator):
             settings=self.settings,
             seed=self.random_state,
             folds=self.folds,
+            ignore=self.ignore,
         )
         config, rows = prepared.config, prepared.rows(anomaly)
         held_out = split(rows, config.data, config.training.seed).rows_per_p_value
@@ -176,7 +181,7 @@ class Detector(Estimator):
         return np.where(elbo.novel, np.where(is_anomaly, -rank_score(elbo.score, elbo.novel), 0.0), margin)
 
     def predict(self, X: Any, *, alpha: float | None = None, fdr: float | None = None) -> NDArray[np.intp]:  # noqa: N803
-        """-1 for an anomaly, 1 for a normal row, (N,).
+        """-1 for an anomaly, 1 for a normal row, (N,). Tolerance rules may turn -1 into 1, except with fdr.
 
         Args:
             X: rows.
@@ -193,13 +198,17 @@ class Detector(Estimator):
         """
         if alpha is not None and fdr is not None:
             raise InputError("predict: alpha and fdr are two rules for one verdict; give one of them")
-        verdict = self._calibration().verdict(self._elbo(X), self.alpha if alpha is None else alpha)
+        rows, model, rate = self._model_input(X), self._model(), self.alpha if alpha is None else alpha
+        verdict = self._calibration().verdict(model.bound(rows, strict=self.strict), rate)
         if fdr is not None:
             return np.where(benjamini_hochberg(verdict.p_value, fdr).mask, -1, 1)
         if verdict.reason:
             warnings.warn(verdict.reason, stacklevel=2)
         assert verdict.is_anomaly is not None  # alpha was given
-        return np.where(verdict.is_anomaly, -1, 1)
+        found = np.where(verdict.is_anomaly, -1, 1)
+        if model.tolerances if self.ignore is None else self.ignore:
+            found[self._tolerated(rows, rate).astype(bool)] = 1
+        return found
 
     def fit_predict(self, X: Any, y: ArrayLike | None = None) -> NDArray[np.intp]:  # noqa: N803  scikit-learn's name
         """fit, then predict on the same rows; their p-values have no guarantee, since the model was trained on them."""
@@ -238,6 +247,13 @@ class Detector(Estimator):
     def explain(self, X: Any, *, top: int | None = None) -> Explained:  # noqa: N803  scikit-learn's name
         """The `top` most anomalous cells of each row (default: 3), and the values expected there; see Model.explain."""
         return self._model().explain(self._model_input(X), top=top, strict=self.strict)
+
+    def tolerated(self, X: Any, *, alpha: float | None = None) -> NDArray[np.object_]:  # noqa: N803  scikit-learn's name
+        """The tolerance rules that turn -1 into 1 in `predict`: (N,) lists of column names; see Model.tolerated."""
+        return self._tolerated(self._model_input(X), self.alpha if alpha is None else alpha)
+
+    def _tolerated(self, rows: Any, alpha: float) -> NDArray[np.object_]:
+        return self._model().tolerated(rows, alpha=alpha, ignore=self.ignore, strict=self.strict)
 
     def publish(self, path: Path | str) -> Path:
         """Publish the fitted model for `vae serve` and `vae score`; returns the folder of the new version.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vaekit.bundle.tolerance import parse_rules
 from vaekit.errors import InputError
 from vaekit.tabular.frames import Table, column_of, table
 
@@ -64,6 +65,7 @@ def prepare(
     settings: Sequence[str] | Mapping[str, Any] = (),
     seed: int = 0,
     folds: int | None = None,
+    ignore: Mapping[str, Any] | None = None,
 ) -> Prepared:
     """The columns and the training config of a Detector; the config follows from the normal rows alone.
 
@@ -91,6 +93,8 @@ def prepare(
     }
     if folds is not None:
         tree["data"] |= {"folds": folds}
+    if ignore:
+        tree["ignore"] = {name: rule.model_dump() for name, rule in parse_rules(ignore).items()}
     given_settings = parse_overrides(settings)
     asked = given_settings | {
         "likelihood": {"name": likelihood, **section(given_settings, "likelihood")},

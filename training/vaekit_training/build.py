@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vaekit.bundle.input_spec import Kind
 from vaekit.bundle.manifest import LikelihoodName
+from vaekit.bundle.tolerance import wrong_column
 from vaekit.errors import ConfigError, InputError
 from vaekit_training import mirror, networks
 from vaekit_training.config import LOCATION_SCALE, Config
@@ -51,6 +52,8 @@ def check(rows: Rows, config: Config) -> None:
         ConfigError, InputError: the message names the setting, or row, feature and value.
     """
     likelihood = config.likelihood
+    if problem := wrong_column(config.ignore, dict(zip(rows.columns, rows.kinds, strict=True))):
+        raise ConfigError(problem)
     if config.network.latent_dim is None and not rows.is_image and not rows.columns:
         raise InputError("data: no columns, expected at least 1")
     if likelihood.binarize != "none":

@@ -14,6 +14,7 @@ import tomli_w
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from vaekit.bundle.manifest import Name
+from vaekit.bundle.tolerance import ToleranceRule
 from vaekit.errors import ConfigError
 from vaekit_training import recipe
 from vaekit_training.data import kinds
@@ -48,6 +49,11 @@ class Config(ConfigSection):
     draws: DrawsConfig = DrawsConfig()
     export: ExportConfig = ExportConfig()
     privacy: PrivacyConfig = PrivacyConfig()
+    ignore: dict[str, ToleranceRule] = Field(
+        default_factory=dict,
+        description="tolerance rules by column, such as [ignore.pressure] with above = 0.2, below = 'any': the largest "
+        "deviations from the expected value, in the column's unit, that are not worth an alarm",
+    )
     _filled: recipe.Filled = PrivateAttr(default=frozenset())  # settings of 'auto' that depend on the number of rows
 
     @model_validator(mode="after")
@@ -239,6 +245,8 @@ def _explain(error: Any) -> str:
 def _keys_beside(loc: Sequence[int | str]) -> list[str]:
     """The keys of the section in which an unknown key was found."""
     section: Any = Config
+    if loc[0] == "ignore":
+        return list(ToleranceRule.model_fields)
     for part in loc[:-1]:
         section = section.model_fields[str(part)].annotation
     return list(section.model_fields)
@@ -266,8 +274,8 @@ def _put(tree: dict[str, Any], keys: Sequence[str], value: Any, where: str) -> N
 def _update(tree: dict[str, Any], settings: Mapping[str, Any], above: tuple[str, ...] = ()) -> None:
     """Set values by dotted or nested keys."""
     for name, value in settings.items():
-        given = str(name)  # below section.key, as in data.kinds, a key is the name of a column, dots included
-        keys = (*above, *([given] if above[1:] else _keys(given) or given.split(".", 2)))
+        given = str(name)  # below ignore and section.key, as in data.kinds, a key is a column's name, dots included
+        keys = (*above, *([given] if above[1:] or above == ("ignore",) else _keys(given) or given.split(".", 2)))
         if isinstance(value, Mapping) and (value or not keys[1:]):  # an empty section changes nothing
             _update(tree, value, keys)
         else:

@@ -154,6 +154,7 @@ def _draft(run: Trained, graphs: dict[Operation, ExportedGraph]) -> tuple[Manife
         ),
         novelty=specs.novelty(run.rows, run.splits),
         privacy=privacy.privacy(config, run.vae, run.splits),
+        ignore=config.ignore or None,
         provenance=_provenance(run),
     )
     return manifest, files

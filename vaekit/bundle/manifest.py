@@ -14,7 +14,7 @@ from vaekit.bundle.novelty import Novelty
 from vaekit.bundle.privacy import Privacy
 from vaekit.bundle.tail import Tail
 from vaekit.bundle.thresholds import Threshold
-from vaekit.bundle.tolerance import ToleranceRule, wrong_column
+from vaekit.bundle.tolerance import ToleranceRule, kinds_by_name, wrong_column
 
 FORMAT = "1.4"
 MANIFEST_FILE = "manifest.json"
@@ -239,17 +239,13 @@ class Manifest(ManifestPart):
     golden: Golden
     novelty: Novelty | None = Field(None, description="format 1.3: how novel rows are scored; null for images")
     privacy: Privacy | None = Field(None, description="format 1.3: training rows in the bundle")
-    ignore: dict[str, ToleranceRule] | None = Field(
-        None,
-        description="format 1.4: by column, deviations that are not worth an alarm; absent: there are no rules",
-        exclude_if=lambda value: not value,
-    )
+    ignore: dict[str, ToleranceRule] | None = Field(None, description="format 1.4: tolerance rules by column")
     metrics: dict[str, Metric] = Field(default_factory=dict)
     provenance: Provenance = Field(default_factory=Provenance)
 
     @model_validator(mode="after")
     def _rules_fit(self) -> Manifest:
-        if problem := wrong_column(self.ignore or {}, self.input):
+        if self.ignore and (problem := wrong_column(self.ignore, kinds_by_name(self.input))):
             raise ValueError(problem)
         return self
 

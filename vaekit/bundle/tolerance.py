@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
-from vaekit.bundle.input_spec import ImageSpec, VectorSpec
+from vaekit.bundle.input_spec import ImageSpec, Kind, VectorSpec
 from vaekit.errors import InputError
 
 ANY = "any"
+EXAMPLE = "such as {'pressure': {'above': 0.2, 'below': 'any'}}"
+_LISTED = 20  # columns that a message lists
 _LARGEST = sys.float_info.max
 _SIZES = f"expected a number of at least 0, in the column's unit, or '{ANY}'"
 
@@ -74,10 +77,10 @@ class Tolerances:
         Raises:
             InputError: a rule names a column that the model does not have, or a category.
         """
-        if problem := wrong_column(rules, spec):
-            raise InputError(problem)
         if not rules:
             return None
+        if problem := wrong_column(rules, kinds_by_name(spec)):
+            raise InputError(problem)
         assert isinstance(spec, VectorSpec)
         order = [(d, name, rules[name]) for d, name in enumerate(spec.names) if name in rules]
         above, below = ([_limit(getattr(rule, side)) for _, _, rule in order] for side in ("above", "below"))
@@ -92,19 +95,27 @@ class Tolerances:
         return -self.below[rule] <= deviation <= self.above[rule]
 
 
-def wrong_column(rules: Rules, spec: VectorSpec | ImageSpec) -> str | None:
-    """What is wrong with the columns of the rules; None: nothing."""
-    if not rules:
-        return None
-    if isinstance(spec, ImageSpec):
-        return f"ignore: column {next(iter(rules))!r}: the model takes images, and rules are for columns"
-    known = {column.name: column for column in spec.columns}
+def kinds_by_name(spec: VectorSpec | ImageSpec) -> dict[str, Kind]:
+    """The kind of each column of a model; empty for images."""
+    return {} if isinstance(spec, ImageSpec) else {column.name: column.kind for column in spec.columns}
+
+
+def wrong_column(rules: Iterable[str], kinds: Mapping[str, Kind]) -> str | None:
+    """What is wrong with the columns that rules are for; None: nothing.
+
+    Args:
+        rules: the columns with a rule.
+        kinds: the kind of each column of the model, by name; empty for images.
+    """
     for name in rules:
-        if name not in known:
-            some = ", ".join(list(known)[:20]) + (", ..." if len(known) > 20 else "")
-            return f"ignore: column {name!r} is not a column of the model; expected one of {some}"
-        if known[name].kind == "category":
-            return f"ignore: column {name!r} is a category, and levels have no size of deviation; expected a number"
+        where = f"ignore: column {name!r}"
+        if not kinds:
+            return f"{where}: the model takes images, and rules are for columns of numbers"
+        if name not in kinds:
+            some = ", ".join(list(kinds)[:_LISTED]) + (", ..." if len(kinds) > _LISTED else "")
+            return f"{where} is not a column of the model; its columns are {some}"
+        if kinds[name] == "category":
+            return f"{where} is a category; levels have no size of deviation, so rules are for columns of numbers"
     return None
 
 
@@ -119,26 +130,26 @@ def parse_rules(found: Any, where: str = "ignore") -> dict[str, ToleranceRule]:
         InputError: a rule is invalid; the message names its column and key.
     """
     if not isinstance(found, Mapping):
-        raise InputError(f"{where}: {type(found).__name__}, expected a rule by column name, {_EXAMPLE}")
+        raise InputError(f"{where}: expected rules by column name, {EXAMPLE}")
     return {str(name): _rule(rule, f"{where}: column {name!r}") for name, rule in found.items()}
 
 
-_EXAMPLE = "such as {'pressure': {'above': 0.2, 'below': 'any'}}"
-
-
 def _rule(found: Any, where: str) -> ToleranceRule:
-    if isinstance(found, ToleranceRule):
-        return found
-    if not isinstance(found, Mapping):
-        raise InputError(f"{where}: {found!r:.100}, expected above and below, {_EXAMPLE}")
     try:
-        return ToleranceRule.model_validate(dict(found))
+        return ToleranceRule.model_validate(dict(found) if isinstance(found, Mapping) else found)
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
-    key = "".join(f": {part}" for part in first["loc"][:1])
-    if first["type"] == "extra_forbidden":
-        raise InputError(f"{where}{key}: no such key; the keys are above and below")
-    raise InputError(f"{where}{key}: {first['ctx']['error'] if 'ctx' in first else first['msg']}")
+    raise InputError(f"{where}: {rule_error(first, first['loc'])}")
+
+
+def rule_error(error: ErrorDetails, loc: Sequence[int | str]) -> str:
+    """What is wrong with a rule, by pydantic's error and its place within the rule."""
+    key = f"{loc[0]!s:.50}: " if loc else ""
+    if error["type"] == "extra_forbidden":
+        return f"{key}no such key; the keys are above and below"
+    if error["type"] == "model_type":
+        return f"{error['input']!r:.100}: expected above and below, {EXAMPLE}"
+    return f"{key}{error['ctx']['error'] if error['type'] == 'value_error' else error['msg']}"
 
 
 def _limit(size: float | str) -> float:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vaekit.cli.panels import DEVICE, INPUT, LABELS, OUTPUT
+from vaekit.cli.panels import DEVICE, INPUT, LABELS, OUTPUT, SCORING
 from vaekit.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import Manifest
+    from vaekit.bundle.tolerance import ToleranceRule
     from vaekit.tabular.csv_text import CsvDialect
 
 ModelName = Annotated[str, typer.Argument(help="name, name@version, or path of a bundle")]
@@ -45,7 +46,27 @@ Thousands = Annotated[
     str,
     typer.Option(help="separator of groups of three digits in a .csv file; default: none", rich_help_panel=INPUT),
 ]
+Ignore = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help=".toml or .json file of tolerance rules: by column, deviations that are not worth an alarm; default: the "
+        "model's rules",
+        rich_help_panel=SCORING,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of text", rich_help_panel=OUTPUT)]
+
+
+def rules_of(ignore: Path | None) -> dict[str, ToleranceRule] | None:
+    """The tolerance rules of a file; None: the model's.
+
+    Raises:
+        InputError: the file is unreadable, or a rule is invalid.
+    """
+    from vaekit.scoring.files.rules_file import read_rules
+
+    return None if ignore is None else read_rules(ignore)
 
 
 def dialect_of(delimiter: str, decimal: str, thousands: str) -> CsvDialect:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from vaekit.cli.options import Decimal, Delimiter, Device, ModelName, Models, Thousands, dialect_of
+from vaekit.cli.options import Decimal, Delimiter, Device, Ignore, ModelName, Models, Thousands, dialect_of, rules_of
 from vaekit.cli.panels import CLUSTER, DEVICE, EXPLANATION, INPUT, OUTPUT, SCORING, examples
 from vaekit.cli.score_report import check_summary, report, write_summary
 
@@ -107,6 +107,7 @@ def score(
             rich_help_panel=SCORING,
         ),
     ] = None,
+    ignore: Ignore = None,
     quarantine: Annotated[
         str | None,
         typer.Option(
@@ -167,7 +168,12 @@ def score(
     _check_folder_options(output, for_folders)
     check_summary(summary)
     signal.signal(signal.SIGTERM, _stop)  # as for Ctrl-C: SystemExit runs the clean-up of incomplete files
-    scoring: ScoringOptions = {"num_samples": num_samples, "alpha": alpha, "explain": explain}
+    scoring: ScoringOptions = {
+        "num_samples": num_samples,
+        "alpha": alpha,
+        "explain": explain,
+        "ignore": rules_of(ignore),
+    }
     with (
         _scorer(model, models, url, key, device, precision, scoring) as scorer,
         _cluster(model, models, url, device, precision, actors, scoring) if engine == "ray" else nullcontext() as ray,

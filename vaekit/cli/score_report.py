@@ -48,6 +48,9 @@ def report(summary: Summary) -> None:
         typer.echo(f"no p-values: {summary.reason}")
     elif summary.share is not None:
         typer.echo(f"{summary.anomalies:,} anomalies ({summary.share:.2%}) at alpha = {summary.alpha:g}")
+    if summary.tally.tolerated:
+        by_rule = ", ".join(f"{column} {count:,}" for column, count in summary.tally.rules.most_common())
+        typer.echo(f"{summary.tally.tolerated:,} alarms removed by tolerance rules, by column: {by_rule}")
     if summary.novel:
         typer.echo(
             f"{summary.novel:,} rows are novel: unlike any training row by a level, a range or missing cells; column "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -90,13 +91,14 @@ class AsyncClient:
         log_evidence: bool = True,
         features: bool = False,
         explain: int | None = None,
+        ignore: Mapping[str, Any] | None = None,
         strict: bool = False,
         model: str | None = None,
         version: int | None = None,
     ) -> ElboResult:
         """ELBO of each row in nats, p-value, verdict at alpha, discoveries at fdr, and `explain` most anomalous cells.
 
-        log_evidence=False makes a model with an aggregate prior much faster.
+        log_evidence=False makes a model with an aggregate prior much faster. `ignore` has tolerance rules by column.
         """
         call = requests.elbo(
             inputs,
@@ -109,6 +111,7 @@ class AsyncClient:
             log_evidence=log_evidence,
             features=features,
             explain=explain,
+            ignore=ignore,
             strict=strict,
         )
         found = replies.elbo(await self._send(call), call.rows)

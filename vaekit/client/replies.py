@@ -95,7 +95,7 @@ class ElboResult(_OfRows):
     novel: list[list[str]] | None  # the columns that make each row novel, N lists; None for images
     p_value: Array | None  # lower is more anomalous
     p_value_tail: Array | None  # extrapolated beyond the highest held-out score, no guarantee; None without a tail
-    is_anomaly: NDArray[np.bool_] | None  # p_value <= alpha
+    is_anomaly: NDArray[np.bool_] | None  # p_value <= alpha, unless tolerance rules remove the alarm
     is_discovery: NDArray[np.bool_] | None  # by Benjamini-Hochberg over the rows of the request; None without fdr
     alpha: float | None
     p_value_reason: str | None
@@ -106,6 +106,7 @@ class ElboResult(_OfRows):
     explanation: NDArray[Any] | None  # (N, k) records, most anomalous first; feature -1: no cell; None without explain
     kl_p_value: Array | None  # p-value of kl; lower is more anomalous; None without explain
     cells: NDArray[np.object_] | None = None  # (N,) lists of dicts: explanation by the names of columns and levels
+    tolerated: list[list[str]] | None = None  # columns of the rules that removed each alarm; None without rules
 
 
 def encode(response: httpx.Response, rows: int | None) -> EncodeResult:
@@ -145,7 +146,8 @@ def elbo(response: httpx.Response, rows: int | None) -> ElboResult:
         **_optional(got, rows, "explanation", dtype=None),
         **_optional(got, rows, "is_anomaly", "is_discovery", dtype=np.bool_),
         **_optional(got, rows, "observed_count", dtype=np.int64),
-        novel=_novel(got.get("novel"), rows),
+        novel=_names(got, "novel", rows),
+        tolerated=_names(got, "tolerated", rows),
         alpha=got.get("alpha"),
         p_value_reason=got.get("p_value_reason"),
         num_samples=_required(got, "num_samples"),
@@ -248,16 +250,16 @@ def _optional(got: Mapping[str, Any], rows: int | None, *names: str, dtype: Any 
     return {name: None if got.get(name) is None else _array(name, got[name], rows, dtype) for name in names}
 
 
-def _novel(found: Any, rows: int | None) -> list[list[str]] | None:
+def _names(got: Mapping[str, Any], field: str, rows: int | None) -> list[list[str]] | None:
     """Lists of names: in JSON as they are, in npy as JSON text."""
-    if found is None:
+    if (found := got.get(field)) is None:
         return None
     try:
         names = [json.loads(row) if row else [] for row in found.tolist()] if isinstance(found, np.ndarray) else found
     except (TypeError, ValueError) as exc:
-        raise errors.ProtocolError(f"novel in the reply is not lists of names: {exc}") from exc
+        raise errors.ProtocolError(f"{field} in the reply is not lists of names: {exc}") from exc
     if rows is not None and len(names) != rows:
-        raise errors.ProtocolError(f"the reply has {len(names)} values of novel, but the request had {rows} rows")
+        raise errors.ProtocolError(f"the reply has {len(names)} values of {field}, but the request had {rows} rows")
     return list(names)
 
 

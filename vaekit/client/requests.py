@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle.models_folder import check_name
+from vaekit.bundle.tolerance import parse_rules
 from vaekit.client.tables import arrow_stream, settled
 from vaekit.client.wire import ARROW_TYPE, JSON_TYPE, KEY_HEADER, NPY_TYPE
 from vaekit.errors import InputError
@@ -92,9 +93,12 @@ def elbo(
     log_evidence: bool,
     features: bool,
     explain: int | None = None,
+    ignore: Mapping[str, Any] | None = None,
     strict: bool = False,
 ) -> HttpCall:
-    options = {"num_samples": num_samples, "seed": seed, "alpha": alpha, "fdr": fdr, "explain": explain}
+    rules = None if ignore is None else {n: rule.model_dump() for n, rule in parse_rules(ignore).items()}
+    options: dict[str, Any] = {"num_samples": num_samples, "seed": seed, "alpha": alpha, "fdr": fdr, "explain": explain}
+    options |= {"ignore": rules}
     flags = {"log_evidence": None if log_evidence else False, "features": features or None, "strict": strict or None}
     call = _rows_call("elbo", "inputs", inputs, {**options, **flags}, model, version)
     if explain is None:
@@ -176,7 +180,7 @@ def _npy(name: str, rows: NDArray[Any]) -> bytes:
 
 
 def _query_value(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return json.dumps(value) if isinstance(value, bool | dict) else str(value)
 
 
 def _as_list(name: str, rows: Any) -> Sequence[Any]:

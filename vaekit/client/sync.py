@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -112,6 +113,7 @@ class Client:
         log_evidence: bool = True,
         features: bool = False,
         explain: int | None = None,
+        ignore: Mapping[str, Any] | None = None,
         strict: bool = False,
         model: str | None = None,
         version: int | None = None,
@@ -119,7 +121,8 @@ class Client:
         """ELBO of each row in nats, p-value, verdict at alpha, discoveries at fdr, and `explain` most anomalous cells.
 
         `cells` has the names of the columns and levels of an explanation. log_evidence=False makes a model with an
-        aggregate prior much faster.
+        aggregate prior much faster. `ignore` has tolerance rules by column, {"pressure": {"above": 0.2}}, in place of
+        the model's; `tolerated` says which of them removed an alarm.
         """
         call = requests.elbo(
             inputs,
@@ -132,6 +135,7 @@ class Client:
             log_evidence=log_evidence,
             features=features,
             explain=explain,
+            ignore=ignore,
             strict=strict,
         )
         found = replies.elbo(self._send(call), call.rows)

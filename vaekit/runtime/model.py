@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle import Bundle, open_bundle, versions
+from vaekit.bundle.calibration import check_alpha
 from vaekit.bundle.manifest import Precision
 from vaekit.bundle.models_folder import has_manifest
 from vaekit.bundle.packed import packed, unpacked
+from vaekit.bundle.tolerance import parse_rules
 from vaekit.runtime.device import DEFAULTS, Cuda
 from vaekit.runtime.explain.explanation import explain
+from vaekit.runtime.explain.tolerance import Tolerated, tolerances_of, tolerated
 from vaekit.runtime.operations import Operations
 from vaekit.runtime.results import Bound, Elbo, Explained, Posterior
 from vaekit.tabular import encode_named
@@ -183,6 +186,35 @@ class Model(Operations):
         cells = np.empty(len(found), dtype=object)
         cells[:] = named(found.explanation, self.spec)
         return replace(self._with_p_value(found), cells=cells)
+
+    def tolerated(
+        self, x: Any, *, alpha: float = 0.05, ignore: Mapping[str, Any] | None = None, strict: bool = False
+    ) -> NDArray[np.object_]:
+        """The tolerance rules that remove the alarm of each row: (N,) lists of column names.
+
+        The list is empty for a row that is no anomaly at alpha, and for one whose alarm stays. Scores and p-values do
+        not depend on rules.
+
+        Args:
+            x: rows.
+            alpha: false-alarm rate of the verdict.
+            ignore: rules by column, {"pressure": {"above": 0.2, "below": "any"}}: the largest deviations from the
+                expected value that are not worth an alarm. None: the rules of the bundle.
+            strict: as in elbo.
+
+        Raises:
+            InputError: invalid rows, alpha or rules.
+        """
+        rules = tolerances_of(self, None if ignore is None else parse_rules(ignore))
+        rows = self._rows(x, strict)
+        check_alpha(alpha)
+        calibration = self.calibration()
+        if rules is None or isinstance(calibration, str):  # no row has an alarm that a rule could remove
+            return Tolerated(np.zeros((len(rows), 0), dtype=bool)).columns(())
+        alarms = calibration.verdict(self.bound_checked(rows), alpha).is_anomaly
+        assert alarms is not None  # alpha was given
+        found = tolerated(self, rows[alarms], tolerances=rules, alpha=alpha)
+        return found.of_alarms(alarms).columns(rules.names)
 
     def explain_checked(self, rows: NDArray[Any], *, top: int = 3) -> Explained:
         """Model.explain for checked rows."""

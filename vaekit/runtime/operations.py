@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from vaekit.bundle import AnyCalibration, Bundle, Manifest
 from vaekit.bundle.input_spec import ImageSpec, VectorSpec
 from vaekit.bundle.manifest import Operation, Precision
+from vaekit.bundle.tolerance import Tolerances
 from vaekit.errors import InputError, NotFinite
 from vaekit.runtime.buckets import buckets
 from vaekit.runtime.device import CUDA, DEFAULTS, Cuda, cuda_memory_in_use, parse_device
@@ -66,6 +67,7 @@ class Operations:
         self._index = parse_device(device)[1]
         self._eps = EpsDraws(bundle.base_draws(), self.manifest.draws.default, self.manifest.draws.rule)
         self._calibrations = bundle.calibrations()
+        self.tolerances = Tolerances.of(self.manifest.ignore or {}, self.spec)  # the bundle's rules; None: it has none
         self.surprises = bundle.surprises()  # of features and of the KL; None before format 1.1
         self._width = max(self.spec.dim, self.manifest.latent_dim, self.manifest.width)  # of the widest layer
         self._components = self.manifest.components

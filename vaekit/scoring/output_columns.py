@@ -27,6 +27,8 @@ APPENDED = pa.schema(
     ]
 )
 NOVEL = pa.field("novel", pa.string())  # names of the cells that make the row novel; null if it is not; tables only
+# Columns of the rules that removed the row's alarm; null if none did; only with tolerance rules.
+TOLERATED = pa.field("tolerated", pa.string())
 OBSERVED = pa.field("observed_count", pa.int64())  # only for models in which a column may be missing
 # Only if a false-discovery rate is requested; the values are known once all rows are scored.
 DISCOVERY = pa.field("is_discovery", pa.bool_())
@@ -47,11 +49,15 @@ class Scored(Protocol):
     def __len__(self) -> int: ...
 
 
-def appended_for(spec: VectorSpec | ImageSpec, explain: int | None = None) -> pa.Schema:
-    """The columns that scoring appends for this input; `explain` is the number of cells to explain per row."""
+def appended_for(spec: VectorSpec | ImageSpec, explain: int | None = None, *, rules: bool = False) -> pa.Schema:
+    """The columns that scoring appends for this input.
+
+    `explain` is the number of cells to explain per row, `rules` whether there are tolerance rules.
+    """
     reasons = [] if explain is None else reason_fields(explain)
     novel = [NOVEL] if isinstance(spec, VectorSpec) else []
-    return pa.schema([*APPENDED, *novel, *([OBSERVED] if spec.may_be_missing else []), *reasons])
+    tolerated = [TOLERATED] if rules else []
+    return pa.schema([*APPENDED, *tolerated, *novel, *([OBSERVED] if spec.may_be_missing else []), *reasons])
 
 
 def appended_columns(scores: Scored, fields: Sequence[pa.Field], spec: VectorSpec | ImageSpec) -> list[pa.Array]:

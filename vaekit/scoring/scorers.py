@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, Protocol, TypedDict, TypeVar
+from typing import Any, NotRequired, Protocol, TypedDict, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,15 +17,18 @@ from numpy.typing import NDArray
 from vaekit.bundle import Calibration, ImageSpec, Manifest, VectorSpec
 from vaekit.bundle.calibration import check_alpha
 from vaekit.bundle.comparison import rank_score
+from vaekit.bundle.tolerance import ToleranceRule, Tolerances
 from vaekit.client import Client, RequestRefused, ServiceUnavailable, TooBusy
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.explanation import check_explained
+from vaekit.runtime.explain.tolerance import Tolerated, tolerances_of, tolerated
 from vaekit.runtime.results import RowArrays
 from vaekit.scoring.output_columns import appended_for
 from vaekit.tabular.novelty import joined_names, novel_names
 
 Array = NDArray[np.float64]
 R = TypeVar("R", bound=RowArrays)
+FEWEST_ALARMS = 2  # smallest number of alarms to compare with tolerance rules that is worth a thread of its own
 LOCAL_CELLS = 2**20  # cells per batch: 8 MiB of float64; several batches are in memory at once
 FEWEST_ROWS = 256  # smallest number of rows that is worth a thread of its own
 REMOTE_CELLS = 2**18  # cells per request: 2 MiB, below the body limits of services and proxies
@@ -47,12 +50,18 @@ class Scores(RowArrays):
     log_likelihood: Array  # E_q[log p(x|z)]
     kl: Array  # KL(q(z|x) || p(z))
     p_value: Array | None  # lower is more anomalous
-    is_anomaly: NDArray[np.bool_] | None  # p_value <= alpha
+    is_anomaly: NDArray[np.bool_] | None  # p_value <= alpha, unless tolerance rules remove the alarm
     observed_count: NDArray[np.int64] | None = None  # observed cells; None if no column may be missing
     p_value_tail: Array | None = None  # extrapolated beyond the highest held-out score, without a guarantee
     novel: NDArray[np.object_] | None = None  # names of the cells that make it novel, or None; None for images
     explanation: NDArray[Any] | None = None  # (n, k) of CELL, the most anomalous cell first; None if not requested
     kl_p_value: Array | None = None  # among held-out KLs, only with an explanation; lower is more anomalous
+    rules: NDArray[np.object_] | None = None  # lists of columns whose rules removed the alarm; None: there are no rules
+
+    @property
+    def tolerated(self) -> NDArray[np.object_] | None:
+        """The columns of `rules` as one text, (n,); None for a row whose alarm no rule removed."""
+        return None if self.rules is None else joined_names(self.rules.tolist())
 
     @property
     def score(self) -> Array:
@@ -121,6 +130,7 @@ class ScoringOptions(TypedDict):
     num_samples: int | None  # K; None: the model's default
     alpha: float
     explain: int | None  # number of most anomalous cells per row; None: no explanation
+    ignore: NotRequired[dict[str, ToleranceRule] | None]  # tolerance rules by column; None: the model's
 
 
 class LocalScorer:
@@ -133,6 +143,7 @@ class LocalScorer:
         num_samples: int | None = None,
         alpha: float = 0.05,
         explain: int | None = None,
+        ignore: dict[str, ToleranceRule] | None = None,
         at_once: int = 1,
     ) -> None:
         """
@@ -142,26 +153,28 @@ class LocalScorer:
             alpha: false-alarm rate of the verdict.
             explain: number of most anomalous cells to explain per row, at about 30 times the work of a score; None: no
                 explanation.
+            ignore: tolerance rules by column; None: the model's.
             at_once: number of parallel calls of the graph, each for a share of the batch. With one thread per call, one
                 call per core is faster than one call on all cores, because no thread waits for another.
 
         Raises:
-            InputError: K, alpha or explain is out of range, or the model has no held-out surprises to explain with.
+            InputError: K, alpha or explain is out of range, a rule does not fit the model, or the model has no held-out
+                surprises to explain with.
         """
         check_alpha(alpha)
         model.draws(num_samples)
         if explain is not None:
             check_explained(model, explain, num_samples)
         found = model.calibration(num_samples)
-        options: ScoringOptions = {"num_samples": num_samples, "alpha": alpha, "explain": explain}
-        self._model = model
+        options: ScoringOptions = {"num_samples": num_samples, "alpha": alpha, "explain": explain, "ignore": ignore}
+        self._model, self._tolerances = model, tolerances_of(model, ignore)
         self._num_samples, self._explain, self._at_once = num_samples, explain, at_once
         self._calibration = None if isinstance(found, str) else found
         self.reason = found if isinstance(found, str) else None
         self.alpha_reason: str | None = None
         self.model = f"{model.manifest.name}@{model.manifest.version}"
         self.spec, self.most_missing = model.spec, model.manifest.most_missing
-        self.appended = appended_for(model.spec, explain)
+        self.appended = appended_for(model.spec, explain, rules=self._tolerances is not None)
         self.alpha = alpha
         self.batch_rows = max(1, LOCAL_CELLS // model.spec.dim)
         own = self._calibration
@@ -173,7 +186,7 @@ class LocalScorer:
 
     def score(self, x: NDArray[Any]) -> Scores:
         bound = self._in_parallel(partial(self._model.bound_checked, num_samples=self._num_samples), x, FEWEST_ROWS)
-        scores = replace(self._with_verdict(bound), novel=self._novel(x, bound))
+        scores = self._with_rules(replace(self._with_verdict(bound), novel=self._novel(x, bound)), x)
         if self._explain is None:
             return scores
         found = self._in_parallel(partial(self._model.explain_checked, top=self._explain), x, FEWEST_ROWS // EXPLAINING)
@@ -186,6 +199,18 @@ class LocalScorer:
             return Scores(got.elbo, got.log_likelihood, got.kl, None, None, count)
         found = self._calibration.verdict(got, self.alpha)
         return Scores(got.elbo, got.log_likelihood, got.kl, found.p_value, found.is_anomaly, count, found.p_value_tail)
+
+    def _with_rules(self, scores: Scores, x: NDArray[Any]) -> Scores:
+        """Scores after the tolerance rules, if there are any: alarms that the rules explain are removed."""
+        rules, alarms = self._tolerances, scores.is_anomaly
+        if rules is None:
+            return scores
+        found = Tolerated(np.zeros((len(x), len(rules)), dtype=bool))
+        if alarms is not None and alarms.any():
+            review = partial(tolerated, self._model, tolerances=rules, alpha=self.alpha, num_samples=self._num_samples)
+            found = self._in_parallel(review, x[alarms], FEWEST_ALARMS).of_alarms(alarms)
+            alarms = alarms & ~found.removed
+        return replace(scores, is_anomaly=alarms, rules=found.columns(rules.names))
 
     def _novel(self, x: NDArray[Any], bound: Bound) -> NDArray[np.object_] | None:
         if bound.novel is None:
@@ -220,6 +245,7 @@ class RemoteScorer:
         num_samples: int | None = None,
         alpha: float = 0.05,
         explain: int | None = None,
+        ignore: dict[str, ToleranceRule] | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """
@@ -229,24 +255,27 @@ class RemoteScorer:
             version: its version; None: the service's current version, which is then used for the whole run.
             num_samples: K; None: the model's default.
             alpha: false-alarm rate of the verdict.
-            explain: as for LocalScorer.
+            explain, ignore: as for LocalScorer.
             pause: function that waits a number of seconds; tests replace it.
 
         Raises:
             ClientError: the service does not answer or has no such model.
+            InputError: alpha is out of range, or a rule does not fit the model.
         """
         check_alpha(alpha)
         manifest = client.model(name, version)
         self._client = client
         self._name, self._version = manifest.name, manifest.version
-        self._options: ScoringOptions = {"num_samples": num_samples, "alpha": alpha, "explain": explain}
+        self._options: ScoringOptions
+        self._options = {"num_samples": num_samples, "alpha": alpha, "explain": explain, "ignore": ignore}
+        rules = Tolerances.of((manifest.ignore or {}) if ignore is None else ignore, manifest.input)
         self._pause = pause
         self.reason: str | None = None
         self.alpha_reason: str | None = None
         self.model = f"{manifest.name}@{manifest.version}"
         self.spec: VectorSpec | ImageSpec = manifest.input
         self.most_missing = manifest.most_missing
-        self.appended = appended_for(self.spec, explain)
+        self.appended = appended_for(self.spec, explain, rules=rules is not None)
         self.alpha = alpha
         self.held_out: Array | None = None
         self.held_out_p_values: Array | None = None
@@ -282,15 +311,24 @@ class RemoteScorer:
             self.reason = got.p_value_reason
         else:
             self.alpha_reason = got.p_value_reason
-        found = {field.name: getattr(got, field.name) for field in fields(Scores)}
-        return Scores(**{**found, "novel": None if got.novel is None else joined_names(got.novel)})
+        found = {field.name: getattr(got, field.name) for field in fields(Scores) if field.name != "rules"}
+        novel = None if got.novel is None else joined_names(got.novel)
+        return Scores(**{**found, "novel": novel, "rules": None if got.tolerated is None else _lists(got.tolerated)})
+
+
+def _lists(names: list[list[str]]) -> NDArray[np.object_]:
+    found = np.empty(len(names), dtype=object)
+    found[:] = names
+    return found
 
 
 def _facts(manifest: Manifest, options: ScoringOptions, **more: Any) -> dict[str, Any]:
+    rules = options.get("ignore")
     return {
         "model": f"{manifest.name}@{manifest.version}",
         "manifest_sha256": hashlib.sha256(manifest.model_dump_json(exclude_none=True).encode()).hexdigest(),
-        **options,
+        **{name: value for name, value in options.items() if name != "ignore"},
+        **({} if rules is None else {"ignore": {name: rule.model_dump() for name, rule in rules.items()}}),
         "num_samples": options["num_samples"] or manifest.draws.default,
         **more,
     }

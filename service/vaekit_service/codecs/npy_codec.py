@@ -115,11 +115,12 @@ def write(answer: Answer) -> bytes:
     """An npy file with one record per row and one field per array of the JSON reply; null arrays are left out.
 
     A category is the index of its level. `probabilities` is a nested record with one field per category column. `novel`
-    is text: a JSON array of names, and empty for a row that is not novel.
+    and `tolerated` are text: a JSON array of names, and empty for a row without any.
     """
     fields = {name: _by_column(a, answer) if name == "probabilities" else a for name, a in answer.rows.items()}
-    if (novel := fields.get("novel")) is not None:
-        fields["novel"] = np.array([orjson.dumps(names).decode() if names else "" for names in novel], dtype=np.str_)
+    for name in ("novel", "tolerated"):
+        if (lists := fields.get(name)) is not None:
+            fields[name] = np.array([orjson.dumps(names).decode() if names else "" for names in lists], dtype=np.str_)
     given = {name: a for name, a in fields.items() if a is not None}
     return _npy(_records({name: (a, a.dtype, a.shape[1:]) for name, a in given.items()}, answer.n))
 

@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from vaekit.bundle.input_spec import VectorSpec
 from vaekit.bundle.manifest import Manifest
+from vaekit.bundle.tolerance import EXAMPLE, rule_error
 from vaekit.errors import InputError
 from vaekit_service.errors import Unparsable
 
@@ -44,6 +45,11 @@ def refusal(error: ErrorDetails, manifest: Manifest) -> InputError | Unparsable:
     """The error to raise, with a message that says what is wrong and where."""
     if error["type"] == "json_invalid":
         return Unparsable(error["msg"].replace("Invalid JSON:", "not JSON:"))
+    if error["loc"] == ("ignore",):
+        return InputError(f"ignore: {show(error['input'])}, expected rules by column name, {EXAMPLE}")
+    if error["loc"][:1] == ("ignore",):
+        column, *rest = error["loc"][1:]
+        return InputError(f"ignore: column {column!r:.70}: {rule_error(error, rest)}")
     where, what = _location(error["loc"], manifest), _what(error, manifest)
     return InputError(f"{where}: {what}" if where else what)
 

@@ -13,6 +13,7 @@ from vaekit.client.wire import MAX_SEED, DecodeOptions, ElboOptions, Request, Ro
 from vaekit.errors import InputError
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.explanation import check_explained, passes
+from vaekit.runtime.explain.tolerance import tolerances_of
 from vaekit.runtime.latents import check_latents, check_members
 from vaekit.runtime.results import RowArrays
 from vaekit.runtime.sampling import check_temperature
@@ -106,6 +107,7 @@ def _elbo_job(model: Model, rows: NDArray[Any], options: ElboOptions, limits: Li
         log_evidence=options.log_evidence,
         features=options.features,
         explain=options.explain or 0,
+        tolerances=tolerances_of(model, options.ignore),
     )
 
 

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle.manifest import Operation as Graph
+from vaekit.bundle.tolerance import Tolerances
 from vaekit.runtime import Bound, Model
+from vaekit.runtime.explain.tolerance import tolerated
 from vaekit.runtime.results import RowArrays
 from vaekit.runtime.sampling import SampleDraws
 from vaekit.tabular.columns import NOTHING_IGNORED, Ignored
@@ -36,6 +38,8 @@ class Job:
     temperature: float = 1.0  # sample
     observe: bool = False  # sample: whether to draw x from p(x|z)
     members: NDArray[np.int64] | None = None  # decode: (N,), for an ensemble
+    tolerances: Tolerances | None = field(default=None, kw_only=True)  # elbo: the rules in force
+    alarms_at: float | None = field(default=None, kw_only=True)  # alpha, if the rows are alarms to compare with rules
     ignored: Ignored = field(default=NOTHING_IGNORED, kw_only=True)  # columns of the rows that the model does not have
     max_batch_rows: int = field(default=2**31, kw_only=True)  # rows of a full batch
     _draws: SampleDraws | None = field(default=None, init=False, repr=False)
@@ -54,7 +58,8 @@ class Job:
     @property
     def kind(self) -> Hashable:
         """The settings that determine the cost per row: jobs of one model and kind cost the same per row."""
-        return (self.graph, self.num_samples, self.features, self.explain, self.observe)
+        review = () if self.alarms_at is None else (self.alarms_at, self.tolerances)
+        return (self.graph, self.num_samples, self.features, self.explain, self.observe, *review)
 
     @property
     def lane(self) -> Hashable:
@@ -105,6 +110,9 @@ def _sample(job: Job, slices: Sequence[Slice]) -> RowArrays:
 
 def _elbo(job: Job, slices: Sequence[Slice]) -> RowArrays:
     x, k = _rows(slices), job.num_samples
+    if job.alarms_at is not None:
+        assert job.tolerances is not None
+        return tolerated(job.model, x, tolerances=job.tolerances, alpha=job.alarms_at, num_samples=k)
     if job.explain:
         found = job.model.explain_checked(x, top=job.explain)
         return found if job.features else replace(found, feature_log_likelihood=None)

@@ -43,15 +43,15 @@ class Limits:
         if n > (most := self.rows_per_request(manifest)):
             raise InputError(f"n: {n} is not between 1 and {most}")
 
-    def check_work(self, n: int, num_samples: int, manifest: Manifest) -> None:
-        """Check the work of an elbo request, N x K x D x M.
+    def check_work(self, n: int, num_samples: int, manifest: Manifest, what: str = "rows") -> None:
+        """Check the work of an elbo request, N x K x D x M; `what` names the rows in the message.
 
         Raises:
             TooLarge: more than max_work.
         """
         most = max(1, self.max_work // (num_samples * manifest.input.dim * manifest.members))
         if n > most:
-            raise TooLarge(f"{n} rows; with {num_samples} draws one request to this model may have at most {most}")
+            raise TooLarge(f"{n} {what}; with {num_samples} draws one request to this model may have at most {most}")
 
 
 class MemoryBudget:

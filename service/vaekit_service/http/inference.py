@@ -20,7 +20,9 @@ from vaekit.runtime import Model
 from vaekit_service.codecs import negotiation
 from vaekit_service.codecs.negotiation import Reader, Writer
 from vaekit_service.components import Components
+from vaekit_service.engine.alarms import alarms_job, with_rules
 from vaekit_service.engine.answers import make_answer, make_job
+from vaekit_service.engine.jobs import Job
 from vaekit_service.engine.model_registry import Lease
 from vaekit_service.errors import DeadlineExceeded, SlowBody
 from vaekit_service.http.body import read_body
@@ -81,7 +83,16 @@ class OperationHandler:
             context.rows = job.n
             result = await components.engine.submit(job, monotonic() + components.queue_timeout)
             components.metrics.scored(manifest, result)
-            return make_answer(job, result, parsed.options, components.alpha)
+            answer = make_answer(job, result, parsed.options, components.alpha)
+            return answer if job.tolerances is None else await self._with_rules(job, answer)
+
+    async def _with_rules(self, job: Job, answer: Answer) -> Answer:
+        """The answer after the tolerance rules of the request or the model."""
+        components = self._components
+        alarms, found = alarms_job(job, answer, components.limits, components.max_batch_rows), None
+        if alarms is not None:
+            found = await components.engine.submit(alarms, monotonic() + components.queue_timeout)
+        return with_rules(job, answer, found)
 
     def _target(self, model: Model) -> Target:
         target = self._targets.get(model)

@@ -104,7 +104,14 @@ class ElboReply(RowsReply):
         description="p_value, extrapolated beyond the highest held-out score, without a guarantee; null if there is no "
         "p_value, and if the calibration has no tail",
     )
-    is_anomaly: list[bool | None] | None = Field(description="p_value <= alpha; null where there is no verdict")
+    is_anomaly: list[bool | None] | None = Field(
+        description="p_value <= alpha, unless tolerance rules remove the alarm; null where there is no verdict"
+    )
+    tolerated: list[list[str]] | None = Field(
+        None,
+        description="only with tolerance rules, of the request or the model: the columns whose rules removed the alarm "
+        "of each row; empty for a row whose verdict is p_value <= alpha",
+    )
     is_discovery: list[bool | None] | None = Field(
         None,
         description="with fdr: selected by the Benjamini-Hochberg procedure over the rows of this request; null where "

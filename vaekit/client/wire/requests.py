@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, FiniteFloat, NonNegativeFloat, Tag
 
+from vaekit.bundle.tolerance import ToleranceRule
+
 MAX_EXPLAINED = 64  # cells per row; for more, request the log-likelihoods of all features
 MAX_SEED = 2**53 - 1  # the largest integer that JSON numbers hold exactly in every language
 
@@ -99,6 +101,11 @@ class ElboOptions(RowOptions):
     features: bool = Field(False, description="also return the log-likelihood of each feature")
     explain: Annotated[int, Field(ge=1, le=MAX_EXPLAINED)] | None = Field(
         None, description="number of most anomalous cells to explain per row; default draws only"
+    )
+    ignore: dict[str, ToleranceRule] | None = Field(
+        None,
+        description="tolerance rules by column, which replace those of the model; an alarm that tolerated deviations "
+        "explain is removed; {}: no rules; null: the model's",
     )
 
 

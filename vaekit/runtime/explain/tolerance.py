@@ -1,20 +1,22 @@
 """Removes alarms that tolerance rules explain.
 
 An alarm is removed if the row would not be an anomaly with the expected values in the cells that rules tolerate. The
-cells are taken in the order of an explanation. Let x be the row of an alarm, and d the cell with the highest relief:
+cells are taken in the order of an explanation. Let x be the row, and d its cell with the highest relief:
 
-    no rule for d, or x_d - expected_d outside the rule:   the alarm stays: something else than a tolerated cell causes it
-    otherwise                                              x_d := expected_d; without an alarm: the alarm is removed;
-                                                           with an alarm: again, with the cell that is highest now
+    no rule for d, or x_d - expected_d is outside it:    the alarm stays, because another cell causes it
+    otherwise:                                           x_d := expected_d, and
+        x is no anomaly any more:                        the alarm is removed
+        x still is:                                      again, with the cell that now has the highest relief
 
-expected_d is predicted from the row without cell d, as explanations do. Each row is handled in calls of its own, so that
-its verdict does not depend on the other rows, to the last bit.
+expected_d is predicted from the row without cell d, as in an explanation. Each row has calls of the graphs of its own,
+so that its verdict does not depend on the other rows.
 
 n rows, D columns, R rules; deviations in raw units.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +26,7 @@ from numpy.typing import NDArray
 from vaekit.bundle import VectorSpec
 from vaekit.bundle.comparison import TOLERANCE
 from vaekit.bundle.heldout import Surprises
-from vaekit.bundle.tolerance import Tolerances
+from vaekit.bundle.tolerance import Rules, Tolerances
 from vaekit.errors import InputError
 from vaekit.runtime.explain.explanation import CANDIDATES, WHOLE_NUMBERS, passes, rank_cells
 from vaekit.runtime.explain.predict import predict
@@ -36,25 +38,41 @@ MOST_CELLS = 8  # of a row that are replaced; an alarm that needs more of them s
 
 @dataclass(frozen=True)
 class Tolerated(RowArrays):
-    """Which rules remove the alarm of each row; none: the alarm stays."""
+    """Which rules remove the alarm of each row; none: the row keeps its verdict."""
 
     rules: NDArray[np.bool_]  # (n, R)
 
-    def columns(self, tolerances: Tolerances) -> NDArray[np.object_]:
-        """The columns of the rules that remove the alarm of each row, (n,) of lists; an empty list: the alarm stays."""
+    @property
+    def removed(self) -> NDArray[np.bool_]:
+        """The rows whose alarm is removed, (n,)."""
+        return np.asarray(self.rules.any(axis=1))
+
+    def of_alarms(self, alarms: NDArray[np.bool_]) -> Tolerated:
+        """The same for N rows, of which alarms (N,) selects these n."""
+        rules = np.zeros((len(alarms), self.rules.shape[1]), dtype=bool)
+        rules[alarms] = self.rules
+        return Tolerated(rules)
+
+    def columns(self, names: Sequence[str]) -> NDArray[np.object_]:
+        """The columns of the rules that remove the alarm of each row, (n,) of lists; empty where none does.
+
+        `names` (R,) are the columns of all rules.
+        """
         found = np.empty(len(self.rules), dtype=object)
-        found[:] = [[tolerances.names[r] for r in np.flatnonzero(row)] for row in self.rules]
+        found[:] = [[names[r] for r in np.flatnonzero(row).tolist()] for row in self.rules]
         return found
 
 
-def check_tolerances(model: Operations) -> None:
-    """Check that a model can apply rules.
+def tolerances_of(model: Operations, ignore: Rules | None) -> Tolerances | None:
+    """The rules in force: the given ones, or else those of the bundle; None: there are none.
 
     Raises:
-        InputError: it has no surprises of held-out rows.
+        InputError: a rule does not fit the model, or the model has no surprises of held-out rows.
     """
-    if model.surprises is None:
+    found = model.tolerances if ignore is None else Tolerances.of(ignore, model.spec)
+    if found is not None and model.surprises is None:
         raise InputError(f"ignore: {model.manifest.name} has no surprises of held-out rows; vae calibrate adds them")
+    return found
 
 
 def work(model: Operations) -> int:

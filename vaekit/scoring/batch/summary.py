@@ -119,7 +119,7 @@ class Summary:
 
     @property
     def anomalies(self) -> int | None:
-        """Rows with p <= alpha; None without p-values."""
+        """Rows with p <= alpha whose alarm no tolerance rule removed; None without p-values."""
         return self.tally.anomalies if self.reason is None else None
 
     @property
@@ -181,6 +181,7 @@ class Summary:
             "novel": self.novel,
             "unscored": self.tally.unscored,
             "anomalies": self.anomalies,
+            "tolerated": {"rows": tally.tolerated, "rules": dict(tally.rules.most_common())},
             "share": self.share,
             "rates": {f"{alpha:g}": rate for alpha, rate in self.rates.items()},
             "p_values": {"bins": P_BINS, "rows": histogram(tally.p_values, tally.p_counts, P_BINS).tolist()},

@@ -42,6 +42,8 @@ class Tally:
     unknown: int = 0  # rows without a p-value, if others have one
     novel: int = 0  # rows unlike any training row
     unscored: int = 0  # those of them that the model cannot score: a bundle before format 1.3
+    tolerated: int = 0  # rows whose alarm tolerance rules removed
+    rules: Counter[str] = field(default_factory=Counter)  # those rows by column of a rule; a row may have several
     bad: Counter[str] = field(default_factory=Counter)  # invalid rows by reason
     p_values: Floats = field(default_factory=lambda: np.empty(0))  # distinct values, ascending
     p_counts: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # rows with each
@@ -73,6 +75,9 @@ class Tally:
         is_novel = None if scores.novel is None else np.array([names is not None for names in scores.novel])
         self.novel += 0 if is_novel is None else int(is_novel.sum())
         self.unscored += int(np.isnan(scores.elbo).sum())
+        for names in () if scores.rules is None else scores.rules:
+            self.tolerated += bool(names)
+            self.rules.update(names)
         score = rank_score(scores.score, is_novel)
         if len(self.edges):
             self.scores += binned(score, self.edges)
@@ -86,6 +91,8 @@ class Tally:
         self.novel += other.novel
         self.unscored += other.unscored
         self.bad.update(other.bad)
+        self.tolerated += other.tolerated
+        self.rules.update(other.rules)
         self.scores = self.scores + other.scores
         self._add_p_values(other.p_values, other.p_counts)
         self._add_top(other.top)
@@ -94,7 +101,8 @@ class Tally:
         """The counts as JSON."""
         arrays = {name: value.tolist() for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         top = [list(row) for row in self.top]
-        return {**vars(self), **arrays, "edges": list(self.edges), "bad": dict(self.bad), "top": top}
+        counters = {"bad": dict(self.bad), "rules": dict(self.rules)}
+        return {**vars(self), **arrays, **counters, "edges": list(self.edges), "top": top}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Tally:
@@ -103,6 +111,7 @@ class Tally:
             **{
                 **found,
                 "bad": Counter(found["bad"]),
+                "rules": Counter(found.get("rules", {})),
                 "p_values": np.array(found["p_values"], dtype=np.float64),
                 "p_counts": np.array(found["p_counts"], dtype=np.int64),
                 "scores": np.array(found["scores"], dtype=np.int64),

@@ -48,7 +48,7 @@ def _column(name: str, a: NDArray[Any] | None, answer: Answer) -> pa.Array:
     spec, p_value = answer.spec, answer.rows.get("p_value")
     if a is None:
         return pa.nulls(answer.n, _NULLS.get(name, pa.null()))
-    if name == "novel":
+    if name in ("novel", "tolerated"):
         return pa.array(a.tolist(), pa.list_(pa.string()))
     if name in _VERDICT and p_value is not None:
         return pa.array(a, mask=np.isnan(p_value))
