@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vaekit.bundle.tolerance import parse_rules
 from vaekit.errors import InputError
 from vaekit.tabular.frames import Table, column_of, table
+from vaekit.tolerance_rules import parse_rules
 
 if TYPE_CHECKING:
     from vaekit_training.config import Config

@@ -14,8 +14,8 @@ import tomli_w
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from vaekit.bundle.manifest import Name
-from vaekit.bundle.tolerance import ToleranceRule
 from vaekit.errors import ConfigError
+from vaekit.tolerance_rules import ToleranceRule
 from vaekit_training import recipe
 from vaekit_training.data import kinds
 from vaekit_training.data.sources import beside, holds_columns

@@ -14,7 +14,8 @@ from vaekit.bundle.novelty import Novelty
 from vaekit.bundle.privacy import Privacy
 from vaekit.bundle.tail import Tail
 from vaekit.bundle.thresholds import Threshold
-from vaekit.bundle.tolerance import ToleranceRule, kinds_by_name, wrong_column
+from vaekit.bundle.tolerance import kinds_by_name, wrong_column
+from vaekit.tolerance_rules import ToleranceRule
 
 FORMAT = "1.4"
 MANIFEST_FILE = "manifest.json"

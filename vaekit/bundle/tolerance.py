@@ -1,64 +1,16 @@
-"""Tolerance rules: by column, the deviations from the expected value that are not worth an alarm.
-
-    deviation_d = x_d - expected_d, tolerated if -below_d <= deviation_d <= above_d          in the column's raw unit
-
-A rule can only remove an alarm. Scores and p-values do not depend on rules. How a rule is applied is in
-vaekit.runtime.explain.tolerance.
-"""
+"""Fits tolerance rules to the columns of a model."""
 
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from vaekit.bundle.input_spec import ImageSpec, Kind, VectorSpec
 from vaekit.errors import InputError
+from vaekit.tolerance_rules import ANY, Rules
 
-ANY = "any"
-EXAMPLE = "such as {'pressure': {'above': 0.2, 'below': 'any'}}"
 _LISTED = 20  # columns that a message lists
-_LARGEST = sys.float_info.max
-_SIZES = f"expected a number of at least 0, in the column's unit, or '{ANY}'"
-
-
-def _size(value: Any) -> Any:
-    if value == ANY:
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST:
-        raise ValueError(f"{value!r:.50}: {_SIZES}")
-    return float(value)
-
-
-Size = Annotated[Annotated[FiniteFloat, Field(ge=0)] | Literal["any"], BeforeValidator(_size)]
-
-
-class ToleranceRule(BaseModel):
-    """The deviations of one column that are not worth an alarm."""
-
-    # An unknown key is an error in a manifest too: a reader that skipped a condition would remove too many alarms.
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    above: Size = Field(
-        0.0,
-        description="largest deviation above the expected value that is not worth an alarm, in the column's unit; "
-        "'any': none is; default: all are",
-    )
-    below: Size = Field(0.0, description="the same below the expected value")
-
-    @model_validator(mode="after")
-    def _tolerates(self) -> ToleranceRule:
-        if self.above == 0 and self.below == 0:
-            raise ValueError("the rule tolerates nothing: give above, below or both")
-        return self
-
-
-Rules = Mapping[str, ToleranceRule]
 
 
 @dataclass(frozen=True)
@@ -117,39 +69,6 @@ def wrong_column(rules: Iterable[str], kinds: Mapping[str, Kind]) -> str | None:
         if kinds[name] == "category":
             return f"{where} is a category; levels have no size of deviation, so rules are for columns of numbers"
     return None
-
-
-def parse_rules(found: Any, where: str = "ignore") -> dict[str, ToleranceRule]:
-    """The rules by column from nested dictionaries, {"pressure": {"above": 0.2, "below": 0.2}}.
-
-    Args:
-        found: the dictionaries, or rules themselves.
-        where: the file or the argument, for messages.
-
-    Raises:
-        InputError: a rule is invalid; the message names its column and key.
-    """
-    if not isinstance(found, Mapping):
-        raise InputError(f"{where}: expected rules by column name, {EXAMPLE}")
-    return {str(name): _rule(rule, f"{where}: column {name!r}") for name, rule in found.items()}
-
-
-def _rule(found: Any, where: str) -> ToleranceRule:
-    try:
-        return ToleranceRule.model_validate(dict(found) if isinstance(found, Mapping) else found)
-    except ValidationError as exc:
-        first = exc.errors(include_url=False)[0]
-    raise InputError(f"{where}: {rule_error(first, first['loc'])}")
-
-
-def rule_error(error: ErrorDetails, loc: Sequence[int | str]) -> str:
-    """What is wrong with a rule, by pydantic's error and its place within the rule."""
-    key = f"{loc[0]!s:.50}: " if loc else ""
-    if error["type"] == "extra_forbidden":
-        return f"{key}no such key; the keys are above and below"
-    if error["type"] == "model_type":
-        return f"{error['input']!r:.100}: expected above and below, {EXAMPLE}"
-    return f"{key}{error['ctx']['error'] if error['type'] == 'value_error' else error['msg']}"
 
 
 def _limit(size: float | str) -> float:

@@ -13,8 +13,8 @@ from vaekit.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import Manifest
-    from vaekit.bundle.tolerance import ToleranceRule
     from vaekit.tabular.csv_text import CsvDialect
+    from vaekit.tolerance_rules import ToleranceRule
 
 ModelName = Annotated[str, typer.Argument(help="name, name@version, or path of a bundle")]
 FORMATS = ".csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet or of images"

@@ -168,12 +168,8 @@ def score(
     _check_folder_options(output, for_folders)
     check_summary(summary)
     signal.signal(signal.SIGTERM, _stop)  # as for Ctrl-C: SystemExit runs the clean-up of incomplete files
-    scoring: ScoringOptions = {
-        "num_samples": num_samples,
-        "alpha": alpha,
-        "explain": explain,
-        "ignore": rules_of(ignore),
-    }
+    rules = rules_of(ignore)
+    scoring: ScoringOptions = {"num_samples": num_samples, "alpha": alpha, "explain": explain, "ignore": rules}
     with (
         _scorer(model, models, url, key, device, precision, scoring) as scorer,
         _cluster(model, models, url, device, precision, actors, scoring) if engine == "ray" else nullcontext() as ray,

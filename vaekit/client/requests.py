@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle.models_folder import check_name
-from vaekit.bundle.tolerance import parse_rules
 from vaekit.client.tables import arrow_stream, settled
 from vaekit.client.wire import ARROW_TYPE, JSON_TYPE, KEY_HEADER, NPY_TYPE
 from vaekit.errors import InputError
 from vaekit.tabular.cells import plain
+from vaekit.tolerance_rules import parse_rules
 
 TIMEOUT = 30.0  # seconds; enough for a large scoring request on a busy CPU
 
@@ -180,7 +180,7 @@ def _npy(name: str, rows: NDArray[Any]) -> bytes:
 
 
 def _query_value(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, bool | dict) else str(value)
+    return json.dumps(value, separators=(",", ":")) if isinstance(value, bool | dict) else str(value)
 
 
 def _as_list(name: str, rows: Any) -> Sequence[Any]:

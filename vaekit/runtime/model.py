@@ -16,7 +16,6 @@ from vaekit.bundle.calibration import check_alpha
 from vaekit.bundle.manifest import Precision
 from vaekit.bundle.models_folder import has_manifest
 from vaekit.bundle.packed import packed, unpacked
-from vaekit.bundle.tolerance import parse_rules
 from vaekit.runtime.device import DEFAULTS, Cuda
 from vaekit.runtime.explain.explanation import explain
 from vaekit.runtime.explain.tolerance import Tolerated, tolerances_of, tolerated
@@ -25,6 +24,7 @@ from vaekit.runtime.results import Bound, Elbo, Explained, Posterior
 from vaekit.tabular import encode_named
 from vaekit.tabular.explained_cells import named
 from vaekit.tabular.novelty import refuse_more_missing
+from vaekit.tolerance_rules import parse_rules
 
 B = TypeVar("B", bound=Bound)
 EXPLAINED = 3  # cells of a row that an explanation names by default

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vaekit.bundle import Calibration, ImageSpec, Manifest, VectorSpec
 from vaekit.bundle.calibration import check_alpha
 from vaekit.bundle.comparison import rank_score
-from vaekit.bundle.tolerance import ToleranceRule, Tolerances
+from vaekit.bundle.tolerance import Tolerances
 from vaekit.client import Client, RequestRefused, ServiceUnavailable, TooBusy
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.explanation import check_explained
@@ -25,6 +25,7 @@ from vaekit.runtime.explain.tolerance import Tolerated, tolerances_of, tolerated
 from vaekit.runtime.results import RowArrays
 from vaekit.scoring.output_columns import appended_for
 from vaekit.tabular.novelty import joined_names, novel_names
+from vaekit.tolerance_rules import ToleranceRule
 
 Array = NDArray[np.float64]
 R = TypeVar("R", bound=RowArrays)

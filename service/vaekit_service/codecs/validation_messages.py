@@ -10,8 +10,8 @@ from pydantic_core import ErrorDetails
 
 from vaekit.bundle.input_spec import VectorSpec
 from vaekit.bundle.manifest import Manifest
-from vaekit.bundle.tolerance import EXAMPLE, rule_error
 from vaekit.errors import InputError
+from vaekit.tolerance_rules import EXAMPLE, rule_error
 from vaekit_service.errors import Unparsable
 
 _MAX_ERRORS = 100  # listing thousands of unknown fields would take too long

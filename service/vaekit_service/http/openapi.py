@@ -48,6 +48,7 @@ _TIMEOUT: Schema = {
     "schema": {"type": "number", "exclusiveMinimum": 0},
 }
 _REQUEST_ID = {wire.REQUEST_ID_HEADER: {"description": "the request's id", "schema": {"type": "string"}}}
+_REF = "#/components/schemas/{model}"
 _WITHOUT_JSON = "for bodies that are an array, a table or an image"
 
 
@@ -125,17 +126,23 @@ def _query_parameters(operation: Operation) -> list[Schema]:
     """The options as query parameters, for bodies that contain only rows."""
     if operation == "sample":
         return []
-    properties = OPTIONS[operation].model_json_schema().get("properties", {})
+    properties = OPTIONS[operation].model_json_schema(ref_template=_REF).get("properties", {})
     return [
         {
             "name": name,
             "in": "query",
             "required": False,
             "description": f"{_WITHOUT_JSON}: {schema.get('description', '')}".rstrip(": "),
-            "schema": {key: value for key, value in schema.items() if key not in ("title", "description", "default")},
+            **_as_text({key: value for key, value in schema.items() if key not in ("title", "description", "default")}),
         }
         for name, schema in properties.items()
     ]
+
+
+def _as_text(schema: Schema) -> Schema:
+    """The schema of a query parameter; an object is sent as JSON."""
+    is_object = any(one.get("type") == "object" for one in schema.get("anyOf", ()))
+    return {"content": {wire.JSON_TYPE: {"schema": schema}}} if is_object else {"schema": schema}
 
 
 def _bytes(description: str) -> Schema:
@@ -153,8 +160,6 @@ def _schemas() -> Schema:
     """The schemas, by name, of the wire models that `_ref` refers to and of the models nested in them."""
     bodies = [body for several in BODIES.values() for body in several]
     models: list[type[BaseModel]] = [*bodies, Manifest, wire.ModelInUse, wire.Problem]
-    _, schema = models_json_schema(
-        [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
-    )
+    _, schema = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
     definitions: Schema = schema["$defs"]
     return definitions

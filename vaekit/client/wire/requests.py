@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, FiniteFloat, NonNegativeFloat, Tag
 
-from vaekit.bundle.tolerance import ToleranceRule
+from vaekit.tolerance_rules import ToleranceRule
 
 MAX_EXPLAINED = 64  # cells per row; for more, request the log-likelihoods of all features
 MAX_SEED = 2**53 - 1  # the largest integer that JSON numbers hold exactly in every language

@@ -26,12 +26,13 @@ from numpy.typing import NDArray
 from vaekit.bundle import VectorSpec
 from vaekit.bundle.comparison import TOLERANCE
 from vaekit.bundle.heldout import Surprises
-from vaekit.bundle.tolerance import Rules, Tolerances
+from vaekit.bundle.tolerance import Tolerances
 from vaekit.errors import InputError
 from vaekit.runtime.explain.explanation import CANDIDATES, WHOLE_NUMBERS, passes, rank_cells
 from vaekit.runtime.explain.predict import predict
 from vaekit.runtime.operations import Operations
 from vaekit.runtime.results import RowArrays
+from vaekit.tolerance_rules import Rules
 
 MOST_CELLS = 8  # of a row that are replaced; an alarm that needs more of them stays
 

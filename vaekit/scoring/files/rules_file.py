@@ -7,8 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from vaekit.bundle.tolerance import ToleranceRule, parse_rules
 from vaekit.errors import InputError
+from vaekit.tolerance_rules import ToleranceRule, parse_rules
 
 READERS = {".toml": "TOML", ".json": "JSON"}
 
