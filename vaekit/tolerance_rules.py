@@ -29,7 +29,7 @@ def _size(value: Any) -> Any:
     if isinstance(value, str) and value == ANY:
         return value
     number = math.nan
-    if isinstance(value, Real) and not isinstance(value, bool):
+    if not isinstance(value, bool) and isinstance(value, Real):
         with suppress(OverflowError):  # an integer of hundreds of digits
             number = float(value)
     if not 0 <= number < math.inf:
