@@ -157,6 +157,18 @@ def test_replies_of_every_operation_are_parsed(client, transport):
     assert client.models().models == []
 
 
+def test_the_rules_that_removed_an_alarm_are_named_in_json_and_npy(client, transport):
+    transport.answer = httpx.Response(200, json={**ELBO, "tolerated": [["load"], []]})
+    assert client.elbo(ROWS).tolerated == [["load"], []]
+    transport.answer = npy(records(**PER_ROW, tolerated=['["load"]', ""]))
+    assert client.elbo(ROWS).tolerated == [["load"], []]
+    transport.answer = httpx.Response(200, json=ELBO)
+    assert client.elbo(ROWS).tolerated is None
+    transport.answer = httpx.Response(200, json={**ELBO, "tolerated": [["load"]]})
+    with pytest.raises(ProtocolError, match="1 values of tolerated, but the request had 2 rows"):
+        client.elbo(ROWS)
+
+
 def test_the_cells_that_make_a_row_novel_are_named_in_json_and_npy(client, transport):
     transport.answer = httpx.Response(200, json={**ELBO, "novel": [[], ["load", "on"]]})
     assert client.elbo(ROWS).novel == [[], ["load", "on"]]

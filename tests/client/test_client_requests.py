@@ -50,6 +50,20 @@ def test_an_array_is_sent_as_npy_with_options_as_query_parameters(sent):
     np.testing.assert_array_equal(np.load(io.BytesIO(request.content), allow_pickle=False), ROWS)
 
 
+def test_tolerance_rules_are_sent_as_json(sent):
+    rules = {"a, b": {"above": 0.5}, "c": {"above": 0, "below": "any"}}
+    in_query = sent("elbo", ROWS, ignore=rules).url.params["ignore"]
+    in_body = json.loads(sent("elbo", ROWS.tolist(), ignore=rules).content)["ignore"]
+    assert json.loads(in_query) == in_body == {"a, b": {"above": 0.5}, "c": {"below": "any"}}
+    assert "ignore" not in sent("elbo", ROWS).url.params
+    assert json.loads(sent("elbo", ROWS.tolist(), ignore={}).content)["ignore"] == {}
+
+
+def test_an_invalid_tolerance_rule_is_refused_before_anything_is_sent(client):
+    with pytest.raises(InputError, match="ignore: column 'a': above: -1: expected a number of at least 0"):
+        client.elbo(ROWS, ignore={"a": {"above": -1}})
+
+
 class Frame:
     """A table with only the Arrow stream interface, like a data frame of any library."""
 

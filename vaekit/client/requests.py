@@ -96,7 +96,11 @@ def elbo(
     ignore: Mapping[str, Any] | None = None,
     strict: bool = False,
 ) -> HttpCall:
-    rules = None if ignore is None else {n: rule.model_dump() for n, rule in parse_rules(ignore).items()}
+    rules = (
+        None
+        if ignore is None
+        else {n: rule.model_dump(exclude_defaults=True) for n, rule in parse_rules(ignore).items()}
+    )
     options: dict[str, Any] = {"num_samples": num_samples, "seed": seed, "alpha": alpha, "fdr": fdr, "explain": explain}
     options |= {"ignore": rules}
     flags = {"log_evidence": None if log_evidence else False, "features": features or None, "strict": strict or None}
