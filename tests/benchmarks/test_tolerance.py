@@ -31,4 +31,4 @@ def test_a_quick_run_counts_alarms_of_every_case(tmp_path: Path) -> None:
     runs = json.loads((tmp_path / "out.json").read_text())["settings"]["runs"]
     assert {run["case"] for run in runs} == set(tolerance.CASES)
     assert all(0 <= run["in order"] <= run["alarms"] for run in runs)
-    assert sum(run["alarms"] for run in runs) > 10
+    assert sum(run["alarms"] for run in runs) > 0

@@ -18,9 +18,10 @@ DOCS = ROOT / "docs"
 REFERENCE = (DOCS / "reference" / "scoring.md").read_text()
 CALIBRATION = (DOCS / "explanation" / "calibration.md").read_text()
 HOW_TO = (DOCS / "how-to" / "score-files.md").read_text()
-SHOWN = HOW_TO + (DOCS / "how-to" / "calibrate.md").read_text() + CALIBRATION
+TOLERATE = (DOCS / "how-to" / "tolerate-deviations.md").read_text()
+SHOWN = HOW_TO + TOLERATE + (DOCS / "how-to" / "calibrate.md").read_text() + CALIBRATION
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", SHOWN, re.DOTALL) for line in block.splitlines()]
-SNIPPETS = re.findall(r"```python\n(.*?)```", HOW_TO, re.DOTALL)
+SNIPPETS = re.findall(r"```python\n(.*?)```", HOW_TO + TOLERATE, re.DOTALL)
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,10 @@ from vaekit.errors import InputError
 from vaekit.runtime import Model
 from vaekit.scoring.batch.tally import Tally
 from vaekit.scoring.files.rules_file import read_rules
+from vaekit_training.config import make_config
 
+ROOT = Path(__file__).resolve().parents[2]
+HOW_TO = ROOT / "docs" / "how-to" / "tolerate-deviations.md"
 COLUMN, OTHER = 3, 7
 
 
@@ -89,6 +94,20 @@ def test_a_folder_resumes_only_with_the_same_rules(source: Path, rules: Path, mo
         vae(*score, "--ignore", rules, "--resume")
     with pytest.raises(InputError, match="cannot be resumed: "):
         vae(*score, "--resume")
+
+
+def test_the_rules_that_the_how_to_and_the_example_show_are_valid(tmp_path: Path) -> None:
+    in_file, in_config = re.findall(r"```toml\n(.*?)```", HOW_TO.read_text(), re.DOTALL)
+    (tmp_path / "rules.toml").write_text(in_file)
+    rules = read_rules(tmp_path / "rules.toml")
+    assert {name: rule.model_dump(exclude_defaults=True) for name, rule in rules.items()} == {
+        "temperature": {"above": 5},
+        "pressure": {"above": 0.2, "below": 0.2},
+        "flow": {"below": "any"},
+    }
+    config = make_config({"name": "m", "data": {"source": "memory"}, **tomllib.loads(in_config)})
+    assert config.ignore == {name: rules[name] for name in ("temperature", "pressure")}
+    assert len(read_rules(ROOT / "examples" / "ignore.toml")) == 3
 
 
 BAD = {  # name, content -> message
