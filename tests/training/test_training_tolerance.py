@@ -10,10 +10,12 @@ import pytest
 from tests.kinds import MIXED, NAMES, TINY, mixed_rows
 from vaekit.errors import ConfigError
 from vaekit.runtime import Model
+from vaekit.scoring import publish_calibration
 from vaekit.tolerance_rules import ToleranceRule
 from vaekit_training.config import Config, load_config, make_config
 from vaekit_training.data.load import of_array
 from vaekit_training.publish import publish_run
+from vaekit_training.report import words
 from vaekit_training.run import run
 
 RULES = {"load": {"above": 5}, "size": {"above": 0.2, "below": "any"}}
@@ -29,10 +31,17 @@ def test_rules_of_a_config_are_in_the_manifest_and_in_force(tmp_path: Path) -> N
     manifest = publish_run(run(config, device="cpu", rows=rows), tmp_path, draws_report=False)
     expected = {"load": ToleranceRule(above=5.0), "size": ToleranceRule(above=0.2, below="any")}
     assert manifest.ignore == expected
+    assert words.inputs(manifest).endswith(
+        "tolerance rules: load up to 5 above the expected value; size up to 0.2 above and any below the expected value."
+    )
     with Model.load(tmp_path / "mixed", device="cpu") as model:
         assert model.manifest.ignore == expected
         assert model.tolerated([[0.5, -0.1, 3, 1, "red"]], alpha=0.1).tolist() == [["size"]]
         assert model.tolerated([[0.5, -0.1, 3, 1, "red"]], alpha=0.1, ignore={}).tolist() == [[]]
+        rows = tmp_path / "rows.csv"
+        cells = [",".join("" if cell is None else f'"{cell}"' for cell in row) for row in mixed_rows(60, seed=5)]
+        rows.write_text("\n".join([",".join(NAMES), *cells]) + "\n")
+        assert publish_calibration(model, rows).ignore == expected  # vae calibrate keeps them
 
 
 def test_a_config_with_rules_survives_its_own_toml(tmp_path: Path) -> None:

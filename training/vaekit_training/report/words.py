@@ -5,6 +5,7 @@ from __future__ import annotations
 from vaekit.bundle.calibration import rows_to_resolve
 from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
 from vaekit.bundle.manifest import Manifest
+from vaekit.tolerance_rules import ANY
 from vaekit_training.evaluate import ALPHA
 from vaekit_training.report.facts import Facts
 from vaekit_training.report.parts import ReportTable, number, plural
@@ -116,7 +117,18 @@ def inputs(manifest: Manifest) -> str:
         return f"Images of {spec.height} x {spec.width} x {spec.channels}, 8 bits, {values}."
     said = f"Rows of {plural(spec.dim, 'column')}, in the order below."
     missing = sum(column.may_be_missing for column in spec.columns)
-    return said + (f" Cells of {plural(missing, 'column')} may be missing." if missing else "")
+    said += f" Cells of {plural(missing, 'column')} may be missing." if missing else ""
+    return said + (f" Alarms may be removed by tolerance rules: {_rules(manifest)}." if manifest.ignore else "")
+
+
+def _rules(manifest: Manifest) -> str:
+    """The deviations that tolerance rules permit, by column."""
+    each = []
+    for name, rule in (manifest.ignore or {}).items():
+        sides = {"above": rule.above, "below": rule.below}
+        said = [f"{size if size == ANY else f'up to {size:g}'} {side}" for side, size in sides.items() if size]
+        each.append(f"{name} {' and '.join(said)} the expected value")
+    return "; ".join(each)
 
 
 def columns(facts: Facts) -> ReportTable | None:
