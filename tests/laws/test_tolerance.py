@@ -116,6 +116,18 @@ def test_a_row_keeps_its_verdict_at_every_batch_size(model: Model, normal: NDArr
     assert at_once.rules.tolist() == whole.rules.tolist()  # type: ignore[union-attr]  # there are rules
 
 
+def test_rows_of_extreme_and_missing_values_are_judged_too(model: Model, normal: NDArray[Any]) -> None:
+    rng, x = np.random.default_rng(7), normal[:40].copy()
+    extremes = np.array([1e300, -1e300, 1e150, -1e9, 0.0, -0.0, 5e-324, 1e18, 2.5, -1.0, 1.7e308, np.nan])
+    for row in x:
+        cells = [d for d in numbers(model) if rng.random() < 0.4]
+        row[cells] = rng.choice(extremes, len(cells))
+    names = [model.spec.names[d] for d in numbers(model)]  # type: ignore[union-attr]  # a model of columns
+    rules = dict.fromkeys(names, ToleranceRule(above="any", below="any"))
+    plain, ruled = (LocalScorer(model, alpha=ALPHA, ignore=given).score(x) for given in (None, rules))
+    check_law(plain, ruled, rules)
+
+
 @pytest.mark.parametrize("kind", ["mixed", "folded"])
 def test_the_rules_act_the_same_over_http(kind: str, request: pytest.FixtureRequest) -> None:
     published: Published = request.getfixturevalue(kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import tomllib
 from pathlib import Path
@@ -18,8 +19,10 @@ from typer.testing import CliRunner
 from vaekit.cli import app
 from vaekit.errors import InputError
 from vaekit.runtime import Model
+from vaekit.scoring.batch.ray_engine import ScorerFactory
 from vaekit.scoring.batch.tally import Tally
 from vaekit.scoring.files.rules_file import read_rules
+from vaekit.scoring.scorers import ScoringOptions
 from vaekit_training.config import make_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -154,6 +157,14 @@ def test_an_unknown_column_is_refused_before_any_row_is_read(rules: Path, models
                 rules,
                 *where,
             )
+
+
+def test_the_scorer_of_a_ray_actor_has_the_rules(rules: Path, models_dir: Path) -> None:
+    options: ScoringOptions = {"num_samples": None, "alpha": 0.05, "explain": None, "ignore": read_rules(rules)}
+    factory = ScorerFactory(str(models_dir / "breast-cancer" / "1"), options)
+    scorer = pickle.loads(pickle.dumps(factory)).make()
+    assert "tolerated" in scorer.appended.names
+    assert scorer.facts["ignore"] == {"mean area": {"above": 2000.0, "below": "any"}}
 
 
 def test_a_tally_of_an_earlier_version_has_no_rules() -> None:
