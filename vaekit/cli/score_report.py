@@ -10,6 +10,8 @@ import typer
 if TYPE_CHECKING:
     from vaekit.scoring import Summary
 
+SHOWN_GROUPS = 20  # calibration groups with a line of their own
+
 
 def check_summary(summary: Path | None) -> None:
     """Refuse a summary that cannot be written, before the rows are scored."""
@@ -48,6 +50,7 @@ def report(summary: Summary) -> None:
         typer.echo(f"no p-values: {summary.reason}")
     elif summary.share is not None:
         typer.echo(f"{summary.anomalies:,} anomalies ({summary.share:.2%}) at alpha = {summary.alpha:g}")
+    _report_groups(summary)
     if summary.novel:
         typer.echo(
             f"{summary.novel:,} rows are novel: unlike any training row by a level, a range or missing cells; column "
@@ -74,6 +77,19 @@ def report(summary: Summary) -> None:
         pairs = ", ".join(f"{name} as {written}" for name, written in summary.renamed.items())
         typer.echo(f"the input has columns with names that scoring appends; appended: {pairs}")
     typer.echo(f"written to {summary.output}")
+
+
+def _report_groups(summary: Summary) -> None:
+    """One line per calibration group, the groups with the most rows first."""
+    found = summary.groups or []
+    for one in found[:SHOWN_GROUPS]:
+        pooled = "; pooled: their own groups have too few calibration rows" if one["pooled"] else ""
+        typer.echo(
+            f"group {one['group']}: {one['rows']:,} rows, {one['anomalies']:,} anomalies, at most "
+            f"{one['expected']:,.1f} expected by chance{pooled}"
+        )
+    if len(found) > SHOWN_GROUPS:
+        typer.echo(f"and {len(found) - SHOWN_GROUPS} more groups, which --summary lists")
 
 
 def _most_frequent(summary: Summary) -> str:

@@ -28,6 +28,9 @@ APPENDED = pa.schema(
 )
 NOVEL = pa.field("novel", pa.string())  # names of the cells that make the row novel; null if it is not; tables only
 OBSERVED = pa.field("observed_count", pa.int64())  # only for models in which a column may be missing
+# Only for models that are calibrated by group: the group that the row was compared with, and whether it is larger than
+# the row's own group, because that has too few calibration rows.
+GROUP = (pa.field("group", pa.string()), pa.field("group_pooled", pa.bool_()))
 # Only if a false-discovery rate is requested; the values are known once all rows are scored.
 DISCOVERY = pa.field("is_discovery", pa.bool_())
 VERDICTS = ("p_value", "p_value_tail", "is_anomaly")  # null in rows without a p-value
@@ -47,11 +50,18 @@ class Scored(Protocol):
     def __len__(self) -> int: ...
 
 
-def appended_for(spec: VectorSpec | ImageSpec, explain: int | None = None) -> pa.Schema:
-    """The columns that scoring appends for this input; `explain` is the number of cells to explain per row."""
+def appended_for(spec: VectorSpec | ImageSpec, explain: int | None = None, *, grouped: bool = False) -> pa.Schema:
+    """The columns that scoring appends for this input.
+
+    Args:
+        spec: the model's input.
+        explain: number of cells to explain per row; None: no explanation.
+        grouped: whether the model is calibrated by group.
+    """
+    groups = GROUP if grouped else ()
     reasons = [] if explain is None else reason_fields(explain)
     novel = [NOVEL] if isinstance(spec, VectorSpec) else []
-    return pa.schema([*APPENDED, *novel, *([OBSERVED] if spec.may_be_missing else []), *reasons])
+    return pa.schema([*APPENDED, *groups, *novel, *([OBSERVED] if spec.may_be_missing else []), *reasons])
 
 
 def appended_columns(scores: Scored, fields: Sequence[pa.Field], spec: VectorSpec | ImageSpec) -> list[pa.Array]:
