@@ -105,6 +105,21 @@ class Groups(ManifestPart):
         return ", ".join(f"{column} missing" if value is None else f"{column}={value}" for column, value in named)
 
 
+HEADINGS = ("group", "held-out rows", "smallest p-value", "compared with")
+SHOWN = 5  # pooled groups that a sentence names
+
+
+def sentence(groups: Groups) -> str:
+    """The group columns, the number of groups, and the pooled ones, as one sentence without a full stop."""
+    own = [group for group in groups.groups if len(group.values) == len(groups.by)]
+    pooled = [groups.names[node] for node, group in enumerate(groups.groups, 1) if group in own and group.pooled]
+    said = f"p-values are within groups by {', '.join(groups.by)}: {len(own)} groups in the held-out rows"
+    if not pooled:
+        return f"{said}, none of them pooled"
+    named = "; ".join(pooled[:SHOWN]) + (f"; and {len(pooled) - SHOWN} more" if len(pooled) > SHOWN else "")
+    return f"{said}, of which {len(pooled)} have fewer than {groups.least_rows} rows and are pooled ({named})"
+
+
 def lines(groups: Groups) -> Iterator[tuple[str, ...]]:
     """The groups as rows of a table of text: name, held-out rows, smallest p-value, and the group to compare with."""
     for node, group in enumerate(groups.groups, start=1):

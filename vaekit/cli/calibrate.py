@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "vae calibrate breast-cancer examples/rows.csv",
     "vae calibrate breast-cancer@1 examples/rows.csv --num-samples 16 --json",
-    "vae calibrate pumps january.parquet --by site,pump_type",
 )
 
 
@@ -150,11 +149,11 @@ def _show(manifest: Manifest) -> None:
 
 def _groups(groups: Groups) -> Table:
     """The groups, each with its rows and smallest p-value."""
-    from vaekit.bundle.groups import lines
+    from vaekit.bundle.groups import HEADINGS, lines
 
     table = Table(title=f"groups by {', '.join(groups.by)}", title_justify="left")
-    for heading in ("group", "rows", "smallest p-value", "compared with"):
-        table.add_column(heading, justify="right" if heading in ("rows", "smallest p-value") else "left")
+    for heading in HEADINGS:
+        table.add_column(heading)
     for line in lines(groups):
         table.add_row(*map(escape, line))
     return table

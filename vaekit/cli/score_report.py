@@ -83,11 +83,12 @@ def _report_groups(summary: Summary) -> None:
     """One line per calibration group, the groups with the most rows first."""
     found = summary.groups or []
     for one in found[:SHOWN_GROUPS]:
-        pooled = "; pooled: their own groups have too few calibration rows" if one["pooled"] else ""
-        typer.echo(
-            f"group {one['group']}: {one['rows']:,} rows, {one['anomalies']:,} anomalies, at most "
-            f"{one['expected']:,.1f} expected by chance{pooled}"
-        )
+        expected = f"at most {one['expected']:,.1f} expected by chance"
+        if one["pooled"]:
+            expected = (
+                f"{one['expected']:,.1f} expected if they are like it; pooled: too few calibration rows of their own"
+            )
+        typer.echo(f"compared with {one['group']}: {one['rows']:,} rows, {one['anomalies']:,} anomalies, {expected}")
     if len(found) > SHOWN_GROUPS:
         typer.echo(f"and {len(found) - SHOWN_GROUPS} more groups, which --summary lists")
 
