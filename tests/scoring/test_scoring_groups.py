@@ -205,6 +205,17 @@ def test_other_columns_are_refused_before_anything_is_read(model: Model, by: str
         publish_calibration(model, Path("absent.csv"), by=[by])
 
 
+def test_vae_explain_says_among_which_group_the_p_value_is(grouped: Published, tmp_path: Path) -> None:
+    given = rows(5)
+    source = written(tmp_path / "rows.csv", given)
+    flags = ["--models", grouped.root, "--top", "1"]
+    done = vae("explain", "grouped", source, "--row", "0", *map(str, flags))
+    assert " among all rows" in done.output
+    assert "unseen level" in done.output
+    said = json.loads(vae("explain", "grouped", source, "--row", "4", "--json", *map(str, flags)).stdout)
+    assert said["group"] == f"site={given[4][4]}, observed_cells={sum(cell is not None for cell in given[4])}"
+
+
 def test_images_are_not_calibrated_by_group(digits: Model) -> None:
     with pytest.raises(InputError, match="'observed_cells': images have no columns"):
         publish_calibration(digits, Path("absent.npy"), by=["observed_cells"])

@@ -111,8 +111,10 @@ SHOWN = 5  # pooled groups that a sentence names
 
 def sentence(groups: Groups) -> str:
     """The group columns, the number of groups, and the pooled ones, as one sentence without a full stop."""
-    own = [group for group in groups.groups if len(group.values) == len(groups.by)]
-    pooled = [groups.names[node] for node, group in enumerate(groups.groups, 1) if group in own and group.pooled]
+    own = [
+        (name, g) for name, g in zip(groups.names[1:], groups.groups, strict=True) if len(g.values) == len(groups.by)
+    ]
+    pooled = [str(name) for name, group in own if group.pooled]
     said = f"p-values are within groups by {', '.join(groups.by)}: {len(own)} groups in the held-out rows"
     if not pooled:
         return f"{said}, none of them pooled"
