@@ -40,6 +40,8 @@ class Operations:
     threads are safe.
     """
 
+    _row_groups: RowGroups | None = None  # of the calibration; None: it has no groups
+
     def __init__(
         self,
         bundle: Bundle,
