@@ -88,6 +88,14 @@ def folded(tmp_path_factory: pytest.TempPathFactory) -> Published:
 
 
 @pytest.fixture(scope="session")
+def grouped(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """A model calibrated by a category and the number of observed cells, trained once per test run."""
+    from tests.kinds import train_grouped
+
+    return once_per_run(tmp_path_factory, "grouped", train_grouped)
+
+
+@pytest.fixture(scope="session")
 def half(tmp_path_factory: pytest.TempPathFactory) -> Published:
     """A model of three real columns that also has float16 graphs, trained once per test run."""
     from tests.kinds import train_half

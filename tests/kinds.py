@@ -35,6 +35,13 @@ FOLDED = {
     "network": {"members": 2},
     "prior": {"name": "aggregate", "start": 1.0},
 }
+GROUPED = {
+    "name": "grouped",
+    "data": {"source": "memory", "missing": "marginalise", "kinds": {"stops": "count"}},
+    "likelihood": {"name": "mixed"},
+    "calibration": {"by": ["site", "observed_cells"], "least_rows": 30},
+}
+GROUPED_NAMES = ("load", "heat", "stops", "on", "site")
 HALF = {"name": "half", "data": {"source": "memory"}, "export": {"half": True}}
 
 
@@ -94,6 +101,24 @@ def folded_rows(n: int, seed: int = 3) -> NDArray[np.float64]:
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((n, 3)) * [1.0, 1e-3, 1e5]
     x[rng.random(n) < 0.2, 0] = np.nan
+    return x
+
+
+def train_grouped(root: Path) -> Published:
+    """Columns of four kinds, calibrated by site and by the number of observed cells; two sites are noisier."""
+    config = make_config(GROUPED, [*TINY, "network.hidden=[8]"])
+    rows = of_array(grouped_rows(1200), GROUPED_NAMES, config=config.data, likelihood=config.likelihood)
+    return _publish(root, run(config, device="cpu", rows=rows))
+
+
+def grouped_rows(n: int, seed: int = 4) -> NDArray[Any]:
+    """Rows for the model of train_grouped, (n, 5): half of them of site a, 45 % of b, and 5 % of c, a small group."""
+    rng = np.random.default_rng(seed)
+    x = np.empty((n, len(GROUPED_NAMES)), dtype=object)
+    x[:, 4] = rng.choice(["a", "b", "c"], n, p=[0.5, 0.45, 0.05])
+    x[:, :2] = rng.standard_normal((n, 2)) * np.where(x[:, 4] == "a", 1.0, 3.0)[:, None]
+    x[:, 2], x[:, 3] = rng.poisson(3, n), rng.integers(0, 2, n)
+    x[rng.random(n) < 0.4, 1] = None
     return x
 
 

@@ -14,6 +14,7 @@ from vaekit.bundle import AnyCalibration, Calibration, VectorSpec, benjamini_hoc
 from vaekit.bundle.calibration import check_alpha
 from vaekit.bundle.comparison import rank_score
 from vaekit.bundle.disk import temporary_folder
+from vaekit.bundle.groups import ALL_ROWS
 from vaekit.bundle.packed import publish_as
 from vaekit.detector_rows import FittedColumns, model_input
 from vaekit.detector_training import known_anomalies, prepare
@@ -66,7 +67,8 @@ class Detector(Estimator):
     Attributes:
         model_: the runtime model, set by `fit` and `of`.
         offset_: decision_function = score_samples - offset_, nats, at the current alpha. With folds it is (F,), one
-            offset for each fold model, and decision_function is the median over folds of ELBO - offset.
+            offset for each fold model, and decision_function is the median over folds of ELBO - offset. With
+            calibration groups there is one for all rows and one for each group, (1 + groups,) or (1 + groups, F).
         n_features_in_: columns of X in fit, those that it left out included.
         feature_names_in_: their names, set if the frame or the model has text names for its columns.
         left_out_: names of the columns that fit left out; x0, x1, ... for an array.
@@ -174,7 +176,8 @@ class Detector(Estimator):
         below: a large negative one, or 0 if so many held-out rows are novel that no row is an anomaly.
         """
         elbo, calibration = self._elbo(X), self._calibration()
-        margin = -calibration.excess(calibration.scores_to_compare(elbo), -self.offset_)
+        thresholds = calibration.row_thresholds(elbo, self.alpha)
+        margin = -calibration.excess(calibration.scores_to_compare(elbo), thresholds)
         if elbo.novel is None or not elbo.novel.any():
             return margin
         is_anomaly = calibration.verdict(elbo).p_value <= self.alpha
@@ -227,6 +230,14 @@ class Detector(Estimator):
     def p_value(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
         """Split-conformal p-value of each row, (N,). Lower is more anomalous."""
         return self._calibration().verdict(self._elbo(X)).p_value
+
+    def calibration_groups(self, X: Any) -> NDArray[np.str_]:  # noqa: N803  scikit-learn's name
+        """The name of the calibration group that each row is compared with, (N,): 'site=a', or 'all rows'.
+
+        All rows are compared with all held-out rows, unless the setting calibration.by names group columns.
+        """
+        elbo = self._elbo(X)
+        return np.full(len(elbo), ALL_ROWS) if elbo.group is None else elbo.group
 
     def p_value_tail(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
         """p_value, extrapolated beyond the highest held-out score, (N,). Lower is more anomalous; no guarantee.

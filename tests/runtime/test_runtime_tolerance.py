@@ -11,9 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.kinds import NAMES, Published, mixed_rows
+from vaekit.bundle import GroupedCalibration
 from vaekit.errors import InputError
 from vaekit.runtime import Model
 from vaekit.runtime.explain import tolerance
+from vaekit.tabular.groups import RowGroups
+from vaekit.tolerance_rules import parse_rules
 
 COLUMN, OTHER, SECOND = 3, 7, 20  # of breast-cancer
 ANY = {"above": "any", "below": "any"}
@@ -212,3 +215,25 @@ def test_a_bundle_without_held_out_surprises_refuses_rules() -> None:
         with pytest.raises(InputError, match="sensors has no surprises of held-out rows; vae calibrate adds them"):
             loaded.tolerated([row], ignore={"load": ANY})
         assert loaded.tolerated([row], ignore={}).tolist() == [[]]
+
+
+def test_a_row_stays_in_its_calibration_group_while_its_cells_are_replaced(
+    grouped: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[int] = []
+    verdict = GroupedCalibration.verdict
+
+    def spy(self: GroupedCalibration, scored: Any, alpha: float | None = None) -> Any:
+        compared.extend(scored.group_node)
+        return verdict(self, scored, alpha)
+
+    with Model.load(grouped.folder, device="cpu") as model:
+        row = grouped.trained.rows.x[:1].copy()
+        row[0, 0] = 40.0  # load
+        monkeypatch.setattr(RowGroups, "nodes", lambda _, rows: np.where(rows[:, 0] == 40.0, 1, 2))
+        monkeypatch.setattr(GroupedCalibration, "verdict", spy)
+        tolerances = tolerance.tolerances_of(model, parse_rules({"load": ANY}))
+        assert tolerances is not None
+        tolerance.tolerated(model, row, tolerances=tolerances, alpha=0.1)
+    assert compared
+    assert set(compared) == {1}

@@ -20,6 +20,7 @@ from vaekit_training import recipe
 from vaekit_training.data import kinds
 from vaekit_training.data.sources import beside, holds_columns
 from vaekit_training.sections import (
+    CalibrationConfig,
     ConfigSection,
     DataConfig,
     DrawsConfig,
@@ -46,6 +47,7 @@ class Config(ConfigSection):
     prior: PriorConfig = PriorConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     training: TrainingConfig = TrainingConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
     draws: DrawsConfig = DrawsConfig()
     export: ExportConfig = ExportConfig()
     privacy: PrivacyConfig = PrivacyConfig()
@@ -144,6 +146,7 @@ def unused(config: Config) -> list[str]:
         "prior.components": (aggregate, "prior.name = 'aggregate'"),
         "prior.start": (aggregate, "prior.name = 'aggregate'"),
         "privacy.allow_low_temperature": (aggregate, "prior.name = 'aggregate'"),
+        "calibration.least_rows": (bool(config.calibration.by), "calibration.by"),
         "objective.schedule": (is_elbo, "objective.name = 'elbo'"),
         "objective.warmup": (
             is_elbo and objective.schedule != "constant",

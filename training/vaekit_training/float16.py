@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vaekit.bundle import Calibration, find, publish
+from vaekit.bundle import AnyCalibration, find, publish
 from vaekit.bundle.disk import temporary_folder
+from vaekit.bundle.groups import Groups
 from vaekit.bundle.manifest import Float16Graphs, Golden, Manifest, Metric, Operation, SignedFile
 from vaekit.bundle.write import digest, npz
 from vaekit.errors import GoldenMismatch, NotFinite
@@ -43,7 +44,7 @@ class Float16Bundle:
 
     manifest: Manifest  # with the measured error in its metrics
     files: dict[str, bytes]
-    held_out: Calibration  # from float16 scores
+    held_out: AnyCalibration  # from float16 scores
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def add_graphs(
     model: Model,
     manifest: Manifest,
     files: Mapping[str, bytes],
-    held_out: Calibration,
+    held_out: AnyCalibration,
+    groups: Groups | None = None,
 ) -> Float16Bundle | str:
     """A bundle with float16 graphs, verified, calibrated and measured; or the reason why there are no such graphs.
 
@@ -74,6 +76,7 @@ def add_graphs(
         manifest: manifest of the bundle without float16 graphs.
         files: files of that bundle.
         held_out: calibration from float32 scores.
+        groups: its groups, if it has any.
     """
     try:
         made = make_graphs(vae, model, rows.x[splits.train[:3]])
@@ -81,8 +84,7 @@ def add_graphs(
         with temporary_folder() as draft:
             publish(draft, manifest, files)
             with Model.load(find(draft, manifest.name), device="cpu", precision="float16") as loaded:
-                own = calibrated(loaded, rows, splits)
-        assert isinstance(own, Calibration)  # fold models have no float16 graphs
+                own = calibrated(loaded, rows, splits, groups)
         figures = measure(made.vae, model, rows.x[splits.test], held_out, own)
     except (NotFinite, GoldenMismatch) as exc:
         return f"no float16 graphs were written: {exc}"
@@ -141,7 +143,7 @@ def _golden(
 
 
 def measure(
-    half_vae: VAE, model: Model, x: NDArray[Any], calibration: Calibration, own: Calibration
+    half_vae: VAE, model: Model, x: NDArray[Any], calibration: AnyCalibration, own: AnyCalibration
 ) -> dict[str, Metric]:
     """Metrics of the difference of the ELBO between float16 and the float32 graph, with the default draws.
 
@@ -156,7 +158,8 @@ def measure(
         NotFinite: the ELBO of a row is not finite in float16; the message names the row.
     """
     rows = x[:MOST_ROWS]
-    float16, float32 = Elbo(**by_torch(half_vae, "elbo", model, rows)), model.elbo(rows)
+    float32 = model.elbo(rows)
+    float16 = Elbo(**by_torch(half_vae, "elbo", model, rows), group_node=float32.group_node)
     if not np.isfinite(float16.elbo).all():
         raise NotFinite(f"the ELBO of test row {int((~np.isfinite(float16.elbo)).argmax())} is not finite in float16")
     off, dim = np.abs(float16.elbo - float32.elbo), model.spec.dim

@@ -11,36 +11,74 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vaekit.bundle import AnyCalibration, Calibration, FoldCalibration
+from vaekit.bundle import AnyCalibration, Calibration, FoldCalibration, GroupedCalibration, ImageSpec, VectorSpec
+from vaekit.bundle.groups import Groups
 from vaekit.bundle.manifest import Operation
 from vaekit.runtime import Bound, Elbo, Model
 from vaekit.runtime.explain.held_out import HeldOutRows
+from vaekit.tabular.groups import RowGroups, group_cells, make_groups
 from vaekit_training.data.rows import Rows
 from vaekit_training.data.split import Splits
 from vaekit_training.export import double, evaluate
 from vaekit_training.features import observed_rows
 from vaekit_training.folds import AnyVAE, FoldModels
+from vaekit_training.sections import CalibrationConfig
 from vaekit_training.vae import VAE
 
 Index = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
 
-def calibrated(model: Model, rows: Rows, splits: Splits) -> AnyCalibration:
+def groups_of(rows: Rows, splits: Splits, config: CalibrationConfig, spec: VectorSpec | ImageSpec) -> Groups | None:
+    """The groups of the held-out rows by the columns of the config; None if it has none.
+
+    A level that only held-out rows have is a level of the bundle, and makes a group if there are enough such rows.
+    """
+    if not config.by:
+        return None
+    assert isinstance(spec, VectorSpec)  # check_by refuses images
+    cells = [group_cells(rows.x[index], config.by, spec) for index in splits.held_out]
+    return make_groups(cells, config.by, spec, config.least_rows)
+
+
+def calibrated(model: Model, rows: Rows, splits: Splits, groups: Groups | None = None) -> AnyCalibration:
     """The calibration from the calibration split, or from each fold, scored by the model trained without it.
 
     Like a new row, a held-out row is novel relative to the rows that its model was trained on.
+
+    Args:
+        model: scores the rows.
+        rows, splits: all rows, and which are held out.
+        groups: those of `groups_of`, if each row is to be compared with the held-out rows of its group.
     """
-    if not splits.folds:
-        scored = model.bound(_as_new(rows, splits.calibration, splits.train))
-        return Calibration.of(scored.score, _novel(scored, rows, splits))
-    scores, novel = [], []
+    scores, novel = _by_folds(model, rows, splits) if splits.folds else _by_split(model, rows, splits)
+    if groups is None:
+        return FoldCalibration.of(scores, novel) if splits.folds else Calibration.of(scores[0], novel[0])
+    assert isinstance(model.spec, VectorSpec)
+    of_rows = RowGroups(groups, model.spec)
+    nodes = [of_rows.nodes(rows.x[index]) for index in splits.held_out]
+    if splits.folds:
+        return GroupedCalibration.of_folds(scores, novel, nodes, groups)
+    return GroupedCalibration.of(scores[0], novel[0], nodes[0], groups)
+
+
+Scored = tuple[list[NDArray[np.float64]], list[Flags | None]]  # scores, and which rows are novel, (n,) each
+
+
+def _by_split(model: Model, rows: Rows, splits: Splits) -> Scored:
+    scored = model.bound(_as_new(rows, splits.calibration, splits.train))
+    return [scored.score], [_novel(scored, rows, splits)]
+
+
+def _by_folds(model: Model, rows: Rows, splits: Splits) -> Scored:
+    scores: list[NDArray[np.float64]] = []
+    novel: list[Flags | None] = []
     for fold in range(len(splits.folds)):
         own = splits.without(fold)
         scored = model.bound(_as_new(rows, own.calibration, own.train))
         scores.append(by_fold_model(scored, fold))
         novel.append(_novel(scored, rows, own))
-    return FoldCalibration.of(scores, novel)
+    return scores, novel
 
 
 def _as_new(rows: Rows, index: Index, train: Index) -> NDArray[Any]:

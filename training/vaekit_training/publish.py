@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vaekit.bundle import AnyCalibration, Calibration, Manifest, default_eps, find, publish
+from vaekit.bundle import AnyCalibration, Manifest, default_eps, find, publish
 from vaekit.bundle.disk import temporary_folder
 from vaekit.bundle.draws import NEWEST_RULE
 from vaekit.bundle.manifest import (
@@ -75,12 +75,13 @@ def publish_run(
         publish(draft, manifest, files)
         with Model.load(find(draft, manifest.name), device="cpu") as model:
             say("verifying, calibrating and measuring")
-            calibration = held_out.calibrated(model, run.rows, run.splits)
+            groups = held_out.groups_of(run.rows, run.splits, run.config.calibration, manifest.input)
+            model.group_by(groups)
+            calibration = held_out.calibrated(model, run.rows, run.splits, groups)
             ways: dict[tuple[int, Precision], AnyCalibration] = {(manifest.draws.default, "float32"): calibration}
             manifest = _measured(run, model, manifest, calibration)
             if run.config.export.half:
-                assert isinstance(calibration, Calibration)  # fold models have no float16 graphs
-                added = float16.add_graphs(run.one, run.rows, run.splits, model, manifest, files, calibration)
+                added = float16.add_graphs(run.one, run.rows, run.splits, model, manifest, files, calibration, groups)
                 if isinstance(added, str):
                     warn(added)
                     run = replace(run, history=replace(run.history, warnings=(*run.history.warnings, added)))

@@ -17,6 +17,7 @@ from vaekit.bundle.manifest import Manifest
 from vaekit.errors import ConfigError, DeviceError, MissingExtra, StorageError
 from vaekit.runtime.cpu_count import cpu_count
 from vaekit.runtime.device import check_distribution, parse_device
+from vaekit.tabular.groups import check_by
 from vaekit_training import build
 from vaekit_training.config import Config, unused
 from vaekit_training.data.batch import Batches, RowTable
@@ -150,6 +151,7 @@ def _run(
         for remark in seen:
             listener.say(remark)
     build.check(rows, config)
+    check_by(config.calibration.by, dict(zip(rows.columns, rows.kinds, strict=True)), "calibration.by")
     dim = math.prod(rows.x.shape[1:])
     check_memory(config, device, len(rows.x) if rows.streamed is None else rows.streamed.counts["train"], dim, dim)
     splits = split(rows, config.data, config.training.seed)

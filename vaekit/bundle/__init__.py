@@ -3,7 +3,8 @@
 from vaekit.bundle.calibration import Calibration
 from vaekit.bundle.discoveries import benjamini_hochberg
 from vaekit.bundle.draws import default_eps
-from vaekit.bundle.folds import AnyCalibration, FoldCalibration
+from vaekit.bundle.folds import FoldCalibration
+from vaekit.bundle.grouped import AnyCalibration, GroupedCalibration
 from vaekit.bundle.input_spec import ImageSpec, VectorSpec
 from vaekit.bundle.manifest import Manifest
 from vaekit.bundle.models_folder import find, models, versions
@@ -15,6 +16,7 @@ __all__ = [
     "Bundle",
     "Calibration",
     "FoldCalibration",
+    "GroupedCalibration",
     "ImageSpec",
     "Manifest",
     "VectorSpec",

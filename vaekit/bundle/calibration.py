@@ -55,6 +55,10 @@ class ScoredRows(Protocol):
     def novel(self) -> NDArray[np.bool_] | None:
         """Which rows are novel, (N,): unlike any training row, see vaekit.tabular.novelty. None: no row is."""
 
+    @property
+    def group_node(self) -> NDArray[np.integer] | None:
+        """The node of each row's group, (N,), see vaekit.bundle.groups; None: the calibration has no groups."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -65,10 +69,12 @@ class Verdict:
     is_anomaly: NDArray[np.bool_] | None  # (N,), p_value <= alpha; None if alpha is None
     alpha: float | None  # the false-alarm rate of is_anomaly; None if none was given
     reason: str | None  # why no row can be an anomaly at this alpha, and what to do; None if rows can
+    group: NDArray[np.str_] | None = None  # (N,), the group that each row was compared with; None without groups
+    group_pooled: NDArray[np.bool_] | None = None  # (N,), whether it is larger than the row's own group
 
 
 class BaseCalibration:
-    """The base class of Calibration (one held-out set) and FoldCalibration (one held-out set per fold)."""
+    """The base class of Calibration (one held-out set), FoldCalibration (one per fold) and GroupedCalibration."""
 
     def verdict(self, scored: ScoredRows, alpha: float | None = None) -> Verdict:
         """The p-values of scored rows, and which rows are anomalies. All verdicts of the project are computed here.
@@ -84,11 +90,17 @@ class BaseCalibration:
             InputError: alpha is not between 0 and 1.
         """
         novel = scored.novel if scored.novel is not None and scored.novel.any() else None
-        p_value, tail = self.both_p_values(self.scores_to_compare(scored), novel)
+        p_value, tail = self.p_values_of(scored, novel)
         if alpha is None:
             return Verdict(p_value, tail, None, None, None)
         check_alpha(alpha)
         return Verdict(p_value, tail, p_value <= alpha, alpha, self.too_few(alpha))
+
+    def p_values_of(
+        self, scored: ScoredRows, novel: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """p_value and p_value_tail of scored rows, (N,) each; `novel` as in p_value."""
+        return self.both_p_values(self.scores_to_compare(scored), novel)
 
     def scores_to_compare(self, scored: ScoredRows) -> NDArray[np.float64]:
         """The scores to compare with the held-out scores, (N,), or (N, F) with folds; nats, high is anomalous."""
@@ -116,6 +128,19 @@ class BaseCalibration:
         """p_value and p_value_tail. Arguments as in p_value."""
         raise NotImplementedError
 
+    def threshold(self, alpha: float) -> float | NDArray[np.float64]:
+        """The score beyond which a row is an anomaly at alpha, nats; one per fold and group, if there are any."""
+        raise NotImplementedError
+
+    def row_thresholds(self, scored: ScoredRows, alpha: float) -> float | NDArray[np.float64]:  # noqa: ARG002
+        """The threshold of each row, nats: one for all, (F,) with folds, and (N,) or (N, F) with groups."""
+        return self.threshold(alpha)
+
+    @property
+    def held_out_p_values(self) -> NDArray[np.float64] | None:
+        """The p-values of the held-out rows among themselves, (n,); None with folds. Lower is more anomalous."""
+        return None
+
     @property
     def smallest_alpha(self) -> float:
         """The smallest possible p-value."""
@@ -133,7 +158,7 @@ class BaseCalibration:
         smallest = self.smallest_alpha
         return (
             f"alpha {alpha:g} is below the smallest possible p-value, {smallest:.3g}, of {self.row_count_text}, so no "
-            f"row can be an anomaly; use an alpha of at least {_rounded_up(smallest):g}, or train with at least "
+            f"row can be an anomaly; use an alpha of at least {at_least(smallest):g}, or train with at least "
             f"{rows_to_resolve(alpha):,} calibration rows (data.folds = 5 calibrates on every training row)"
         )
 
@@ -286,7 +311,7 @@ class Calibration(BaseCalibration):
         return np.asarray(score - threshold)
 
 
-def _rounded_up(alpha: float) -> float:
+def at_least(alpha: float) -> float:
     """alpha to two digits, rounded up."""
     digits = 1 - math.floor(math.log10(alpha))
     return math.ceil(alpha * 10.0**digits) / 10.0**digits

@@ -122,7 +122,7 @@ class FoldCalibration(BaseCalibration):
         return _median(score - threshold)
 
 
-AnyCalibration = Calibration | FoldCalibration
+UngroupedCalibration = Calibration | FoldCalibration
 
 
 def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, Field, FiniteFloat, PositiveInt, model_validator
 
 from vaekit.bundle.draws import DrawsRule
+from vaekit.bundle.groups import Groups
 from vaekit.bundle.input_spec import InputSpec, VectorSpec
 from vaekit.bundle.manifest_part import ManifestPart
 from vaekit.bundle.novelty import Novelty
@@ -150,6 +151,11 @@ class CalibrationEntry(ManifestPart):
         None,
         description="format 1.1: extrapolates beyond the held-out scores; null with folds or with too few scores",
     )
+    groups: Groups | None = Field(
+        None,
+        description="format 1.4: a row is compared with the held-out rows of its group alone; absent: with all of them",
+        exclude_if=lambda value: value is None,
+    )
 
     @property
     def rows_per_p_value(self) -> int:
@@ -272,6 +278,11 @@ class Manifest(ManifestPart):
         entries = self.calibration.entries if self.calibration else ()
         counts = [min(entry.observed_counts) for entry in entries if entry.observed_counts]
         return self.input.dim - min(counts, default=self.input.dim)
+
+    @property
+    def groups(self) -> Groups | None:
+        """The groups of the calibration; None if all rows are compared with all held-out rows."""
+        return self.calibration.entries[0].groups if self.calibration else None
 
     @property
     def components(self) -> int:

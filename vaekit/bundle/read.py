@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from vaekit.bundle.arrays import read_archive, read_array
 from vaekit.bundle.disk import UNWRITABLE, full, new_temporary_folder
 from vaekit.bundle.entries import calibration_of, check_folds
-from vaekit.bundle.folds import AnyCalibration
+from vaekit.bundle.grouped import AnyCalibration
 from vaekit.bundle.heldout import Surprises
 from vaekit.bundle.manifest import (
     MANIFEST_FILE,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle.disk import writing
 from vaekit.bundle.entries import arrays_of, entry_of
-from vaekit.bundle.folds import AnyCalibration
+from vaekit.bundle.grouped import AnyCalibration
 from vaekit.bundle.manifest import CALIBRATION_FILE, MANIFEST_FILE, CalibrationFile, Manifest, Precision
 from vaekit.bundle.models_folder import taken_numbers
 from vaekit.errors import ConfigError

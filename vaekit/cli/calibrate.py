@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from vaekit.cli.options import (
@@ -29,6 +30,7 @@ from vaekit.cli.options import (
 from vaekit.cli.panels import LABELS, SCORING, examples
 
 if TYPE_CHECKING:
+    from vaekit.bundle.groups import Groups
     from vaekit.bundle.manifest import CalibrationEntry, Manifest
 
 EXAMPLES = examples(
@@ -51,6 +53,25 @@ def calibrate(
         list[int] | None,
         typer.Option(
             help="number K of draws per row to calibrate, at least 2; repeatable; default: the model's",
+            rich_help_panel=SCORING,
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMNS",
+            help="group columns, separated by commas, the most important first: a row is compared with the held-out "
+            "rows of its group alone; columns of the model (categories, counts, binary) or observed_cells; none: no "
+            "groups; default: as before",
+            rich_help_panel=SCORING,
+        ),
+    ] = None,
+    least_rows: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="fewest held-out rows of a group; rows of a smaller one are compared with the group of one column "
+            "less; default: as before, or 19",
             rich_help_panel=SCORING,
         ),
     ] = None,
@@ -82,7 +103,8 @@ def calibrate(
         raise InputError("--anomaly: needs --label, the column or .npy file with the labels, or --label-folder")
     with Model.load(locate(model, models), device=device) as loaded, bar("scoring") as progress:
         manifest = publish_calibration(
-            loaded, data, num_samples=num_samples or (), label=label, anomalies=anomaly or ["1"],
+            loaded, data, num_samples=num_samples or (), by=_columns(by), least_rows=least_rows, label=label,
+            anomalies=anomaly or ["1"],
             batch_rows=batch_rows, progress=progress, say=say, csv=dialect_of(delimiter, decimal, thousands),
         )  # fmt: skip
     if as_json:
@@ -90,6 +112,10 @@ def calibrate(
     else:
         _show(manifest)
     typer.echo(in_use(manifest), err=as_json)
+
+
+def _columns(by: str | None) -> list[str] | None:
+    return None if by is None else [] if by == "none" else by.split(",")
 
 
 def _tree(manifest: Manifest) -> dict[str, object]:
@@ -113,6 +139,24 @@ def _show(manifest: Manifest) -> None:
     for entry in manifest.calibration.entries:
         Console(highlight=False).print(_thresholds(entry))
         typer.echo(f"p_value_tail: {entry.tail.sentence() if entry.tail else 'none: too few rows to extrapolate from'}")
+        if entry.groups is not None:
+            Console(highlight=False).print(_groups(entry.groups))
+            typer.echo(
+                "pooled: too few held-out rows, so rows of this group are compared with the group of one column less, "
+                "at last with all rows; so are rows of groups that are not listed"
+            )
+
+
+def _groups(groups: Groups) -> Table:
+    """The groups, each with its rows and smallest p-value."""
+    from vaekit.bundle.groups import HEADINGS, lines
+
+    table = Table(title=f"groups by {', '.join(groups.by)}", title_justify="left")
+    for heading in HEADINGS:
+        table.add_column(heading)
+    for line in lines(groups):
+        table.add_row(*map(escape, line))
+    return table
 
 
 def _thresholds(entry: CalibrationEntry) -> Table:

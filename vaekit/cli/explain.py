@@ -83,6 +83,7 @@ def _show(console: Console, found: RowExplained) -> None:
     if not console.is_terminal:
         console.width = WIDE
     p_value = "no p-value" if found.p_value is None else f"p-value {found.p_value:.3g}"
+    p_value += "" if found.group is None else f" among {found.group}"
     title = f"{found.model}: row {found.row} of {found.data}: score {found.score:.4g} nats, {p_value}"
     table = Table(title=escape(title), title_justify="left")
     for column in ("feature", "value", "expected", "90 % interval", "relief", "excess", "p-value"):
@@ -99,5 +100,7 @@ def _cells(cell: dict[str, Any]) -> list[str]:
     return [*known, f"{cell['relief']:.3g}", f"{cell['excess']:.3g}", f"{cell['p_value']:.3g}"]
 
 
-def _short(value: float | str) -> str:
+def _short(value: float | str | None) -> str:
+    if value is None:
+        return "unseen level"
     return value if isinstance(value, str) else f"{value:.4g}"

@@ -10,6 +10,8 @@ import typer
 if TYPE_CHECKING:
     from vaekit.scoring import Summary
 
+SHOWN_GROUPS = 20  # calibration groups with a line of their own
+
 
 def check_summary(summary: Path | None) -> None:
     """Refuse a summary that cannot be written, before the rows are scored."""
@@ -51,6 +53,7 @@ def report(summary: Summary) -> None:
     if summary.tally.tolerated:
         by_rule = ", ".join(f"{column} {count:,}" for column, count in summary.tally.rules.most_common())
         typer.echo(f"{summary.tally.tolerated:,} alarms removed by tolerance rules, by column: {by_rule}")
+    _report_groups(summary)
     if summary.novel:
         typer.echo(
             f"{summary.novel:,} rows are novel: unlike any training row by a level, a range or missing cells; column "
@@ -77,6 +80,20 @@ def report(summary: Summary) -> None:
         pairs = ", ".join(f"{name} as {written}" for name, written in summary.renamed.items())
         typer.echo(f"the input has columns with names that scoring appends; appended: {pairs}")
     typer.echo(f"written to {summary.output}")
+
+
+def _report_groups(summary: Summary) -> None:
+    """One line per calibration group, the groups with the most rows first."""
+    found = summary.groups or []
+    for one in found[:SHOWN_GROUPS]:
+        expected = f"at most {one['expected']:,.1f} expected by chance"
+        if one["pooled"]:
+            expected = (
+                f"{one['expected']:,.1f} expected if they are like it; pooled: too few calibration rows of their own"
+            )
+        typer.echo(f"compared with {one['group']}: {one['rows']:,} rows, {one['anomalies']:,} anomalies, {expected}")
+    if len(found) > SHOWN_GROUPS:
+        typer.echo(f"and {len(found) - SHOWN_GROUPS} more groups, which --summary lists")
 
 
 def _most_frequent(summary: Summary) -> str:

@@ -195,6 +195,7 @@ def _listener(console: Console, config: Config) -> Iterator[Listener]:
 
 def _summary(console: Console, manifest: Manifest, models: Path) -> None:
     from vaekit.bundle.calibration import rows_to_resolve
+    from vaekit.bundle.groups import sentence
 
     table = Table(title=f"{manifest.name} version {manifest.version}", title_justify="left")
     table.add_column("figure")
@@ -212,6 +213,8 @@ def _summary(console: Console, manifest: Manifest, models: Path) -> None:
             f"[yellow]only {n} calibration rows{where}: alpha = 0.05 needs at least {needed}; until then "
             "is_anomaly is false for every row at this alpha[/]"
         )
+    if manifest.groups is not None:
+        console.print(escape(sentence(manifest.groups)), soft_wrap=True)
     if manifest.version > 1:
         console.print(f"[dim]{escape(in_use(manifest))}[/]", soft_wrap=True)
     console.print(f"report: {escape(str(models / manifest.name / str(manifest.version) / 'report' / 'report.html'))}")

@@ -105,6 +105,8 @@ class ElboResult(_OfRows):
     observed_count: NDArray[np.int64] | None  # number of observed columns; None if no column may be missing
     explanation: NDArray[Any] | None  # (N, k) records, most anomalous first; feature -1: no cell; None without explain
     kl_p_value: Array | None  # p-value of kl; lower is more anomalous; None without explain
+    group: NDArray[np.str_] | None = None  # the calibration group that the row was compared with; None without groups
+    group_pooled: NDArray[np.bool_] | None = None  # whether it is larger than the row's own group
     cells: NDArray[np.object_] | None = None  # (N,) lists of dicts: explanation by the names of columns and levels
     tolerated: list[list[str]] | None = None  # columns of the rules that removed each alarm; None without rules
 
@@ -144,7 +146,8 @@ def elbo(response: httpx.Response, rows: int | None) -> ElboResult:
         **_optional(got, rows, "log_evidence", "p_value", "p_value_tail", "bits_per_dim"),
         **_optional(got, rows, "feature_log_likelihood", "kl_p_value"),
         **_optional(got, rows, "explanation", dtype=None),
-        **_optional(got, rows, "is_anomaly", "is_discovery", dtype=np.bool_),
+        **_optional(got, rows, "is_anomaly", "is_discovery", "group_pooled", dtype=np.bool_),
+        **_optional(got, rows, "group", dtype=np.str_),
         **_optional(got, rows, "observed_count", dtype=np.int64),
         novel=_names(got, "novel", rows),
         tolerated=_names(got, "tolerated", rows),

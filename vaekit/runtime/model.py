@@ -230,7 +230,10 @@ class Model(Operations):
 
     def _with_p_value(self, found: B, num_samples: int | None = None, seed: int | None = None) -> B:
         calibration = self.calibration(num_samples, seed)
-        return found if isinstance(calibration, str) else replace(found, p_value=calibration.verdict(found).p_value)
+        if isinstance(calibration, str):
+            return found
+        verdict = calibration.verdict(found)
+        return replace(found, p_value=verdict.p_value, group=verdict.group, group_pooled=verdict.group_pooled)
 
 
 def _of_files(kind: type[Model], files: Mapping[str, bytes], options: Mapping[str, Any]) -> Model:

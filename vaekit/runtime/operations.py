@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, Literal, TypeVar
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle import AnyCalibration, Bundle, Manifest
+from vaekit.bundle.groups import Groups
 from vaekit.bundle.input_spec import ImageSpec, VectorSpec
 from vaekit.bundle.manifest import Operation, Precision
 from vaekit.bundle.tolerance import Tolerances
@@ -23,6 +25,7 @@ from vaekit.runtime.results import Bound, Decoded, Elbo, Posterior, Samples, in_
 from vaekit.runtime.row_feeds import RowFeeds
 from vaekit.runtime.sampling import SampleDraws
 from vaekit.runtime.session import open_graph
+from vaekit.tabular.groups import RowGroups, row_groups
 
 MAX_ELEMENTS = 2**19  # limit of N * K * (width of the widest layer) in one call: fits the caches and bounds memory
 MAX_ELEMENTS_CUDA = 2**23  # the limit on a GPU, which needs many rows at once to be busy
@@ -37,6 +40,8 @@ class Operations:
     again, so that rows of a file or a request are checked once. `Model` takes unchecked rows. Calls from several
     threads are safe.
     """
+
+    _row_groups: RowGroups | None = None  # of the calibration; None: it has no groups
 
     def __init__(
         self,
@@ -72,6 +77,7 @@ class Operations:
         self._width = max(self.spec.dim, self.manifest.latent_dim, self.manifest.width)  # of the widest layer
         self._components = self.manifest.components
         self._row_feeds = RowFeeds(self.manifest, self.surprises)
+        self._row_groups = row_groups(self.manifest)
         replay(self.run, bundle, self.providers, precision)
 
     @property
@@ -226,7 +232,18 @@ class Operations:
             found = self._row_feeds.score(operation, rows[at], eps, self._in_calls)
             return {name: a for name, a in found.items() if name in wanted}
 
-        return in_chunks(kind, len(rows), chunk, run_chunk)
+        bound = in_chunks(kind, len(rows), chunk, run_chunk)
+        return bound if self._row_groups is None else replace(bound, group_node=self._row_groups.nodes(rows))
+
+    def group_nodes(self, rows: NDArray[Any]) -> NDArray[np.int64] | None:
+        """The node of each checked row's calibration group, (N,); None: the calibration has no groups."""
+        return None if self._row_groups is None else self._row_groups.nodes(rows)
+
+    def group_by(self, groups: Groups | None) -> None:
+        """Find the nodes of rows in these groups from now on, before the bundle has a calibration by them."""
+        if groups is not None:
+            assert isinstance(self.spec, VectorSpec)  # images have no columns to group by
+            self._row_groups = RowGroups(groups, self.spec)
 
     def _in_calls(self, operation: Operation, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """The outputs of a graph for any number of rows with draws, in as many calls as needed."""

@@ -83,6 +83,9 @@ class Bound(RowArrays):
     novel: NDArray[np.bool_] | None = None  # (N,), rows unlike any training row: see tabular.novelty; None for images
     fold_elbo: Array | None = None  # (N, F), by each fold model, of which elbo is the log-mean-exp; None without folds
     p_value: Array | None = None  # (N,), lower is more anomalous; of unchecked rows, with the draws of a calibration
+    group: NDArray[np.str_] | None = None  # (N,), the calibration group of the p-value; None without groups
+    group_pooled: NDArray[np.bool_] | None = None  # (N,), whether it is larger than the row's own group
+    group_node: NDArray[np.int64] | None = None  # (N,), the row's node in bundle.groups; None without groups
 
     @property
     def score(self) -> Array:

@@ -30,6 +30,9 @@ NOVEL = pa.field("novel", pa.string())  # names of the cells that make the row n
 # Columns of the rules that removed the row's alarm; null if none did; only with tolerance rules.
 TOLERATED = pa.field("tolerated", pa.string())
 OBSERVED = pa.field("observed_count", pa.int64())  # only for models in which a column may be missing
+# Only for models that are calibrated by group: the group that the row was compared with, and whether it is larger than
+# the row's own group, because that has too few calibration rows.
+GROUP = (pa.field("group", pa.string()), pa.field("group_pooled", pa.bool_()))
 # Only if a false-discovery rate is requested; the values are known once all rows are scored.
 DISCOVERY = pa.field("is_discovery", pa.bool_())
 VERDICTS = ("p_value", "p_value_tail", "is_anomaly")  # null in rows without a p-value
@@ -49,15 +52,22 @@ class Scored(Protocol):
     def __len__(self) -> int: ...
 
 
-def appended_for(spec: VectorSpec | ImageSpec, explain: int | None = None, *, rules: bool = False) -> pa.Schema:
+def appended_for(
+    spec: VectorSpec | ImageSpec, explain: int | None = None, *, rules: bool = False, grouped: bool = False
+) -> pa.Schema:
     """The columns that scoring appends for this input.
 
-    `explain` is the number of cells to explain per row, `rules` whether there are tolerance rules.
+    Args:
+        spec: the model's input.
+        explain: number of cells to explain per row; None: no explanation.
+        rules: whether there are tolerance rules.
+        grouped: whether the model is calibrated by group.
     """
+    groups, tolerated = GROUP if grouped else (), [TOLERATED] if rules else []
     reasons = [] if explain is None else reason_fields(explain)
     novel = [NOVEL] if isinstance(spec, VectorSpec) else []
-    tolerated = [TOLERATED] if rules else []
-    return pa.schema([*APPENDED, *tolerated, *novel, *([OBSERVED] if spec.may_be_missing else []), *reasons])
+    observed = [OBSERVED] if spec.may_be_missing else []
+    return pa.schema([*APPENDED, *groups, *tolerated, *novel, *observed, *reasons])
 
 
 def appended_columns(scores: Scored, fields: Sequence[pa.Field], spec: VectorSpec | ImageSpec) -> list[pa.Array]:

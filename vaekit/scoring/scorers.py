@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from vaekit.bundle import Calibration, ImageSpec, Manifest, VectorSpec
 from vaekit.bundle.calibration import check_alpha
 from vaekit.bundle.comparison import rank_score
+from vaekit.bundle.folds import UngroupedCalibration
+from vaekit.bundle.grouped import every_row
 from vaekit.bundle.tolerance import Tolerances
 from vaekit.client import Client, RequestRefused, ServiceUnavailable, TooBusy
 from vaekit.runtime import Bound, Model
@@ -57,6 +59,8 @@ class Scores(RowArrays):
     novel: NDArray[np.object_] | None = None  # names of the cells that make it novel, or None; None for images
     explanation: NDArray[Any] | None = None  # (n, k) of CELL, the most anomalous cell first; None if not requested
     kl_p_value: Array | None = None  # among held-out KLs, only with an explanation; lower is more anomalous
+    group: NDArray[np.str_] | None = None  # the calibration group that the row was compared with; None without groups
+    group_pooled: NDArray[np.bool_] | None = None  # whether it is larger than the row's own group
     rules: NDArray[np.object_] | None = None  # lists of columns whose rules removed the alarm; None: there are no rules
 
     @property
@@ -175,12 +179,13 @@ class LocalScorer:
         self.alpha_reason: str | None = None
         self.model = f"{model.manifest.name}@{model.manifest.version}"
         self.spec, self.most_missing = model.spec, model.manifest.most_missing
-        self.appended = appended_for(model.spec, explain, rules=self._tolerances is not None)
+        grouped = model.manifest.groups is not None
+        self.appended = appended_for(model.spec, explain, rules=self._tolerances is not None, grouped=grouped)
         self.alpha = alpha
         self.batch_rows = max(1, LOCAL_CELLS // model.spec.dim)
         own = self._calibration
-        self.held_out = _ranked(own) if isinstance(own, Calibration) else None
-        self.held_out_p_values = own.held_out_p_values if isinstance(own, Calibration) else None
+        self.held_out = None if own is None else _ranked(every_row(own))
+        self.held_out_p_values = None if own is None else own.held_out_p_values
         self.facts = _facts(model.manifest, options, precision=model.precision)
         if self._calibration is not None:
             self.alpha_reason = self._calibration.too_few(alpha)
@@ -199,7 +204,10 @@ class LocalScorer:
         if self._calibration is None:
             return Scores(got.elbo, got.log_likelihood, got.kl, None, None, count)
         found = self._calibration.verdict(got, self.alpha)
-        return Scores(got.elbo, got.log_likelihood, got.kl, found.p_value, found.is_anomaly, count, found.p_value_tail)
+        scores = Scores(
+            got.elbo, got.log_likelihood, got.kl, found.p_value, found.is_anomaly, count, found.p_value_tail
+        )
+        return scores if found.group is None else replace(scores, group=found.group, group_pooled=found.group_pooled)
 
     def _with_rules(self, scores: Scores, x: NDArray[Any]) -> Scores:
         """Scores after the tolerance rules, if there are any: alarms that the rules explain are removed."""
@@ -276,7 +284,8 @@ class RemoteScorer:
         self.model = f"{manifest.name}@{manifest.version}"
         self.spec: VectorSpec | ImageSpec = manifest.input
         self.most_missing = manifest.most_missing
-        self.appended = appended_for(self.spec, explain, rules=rules is not None)
+        grouped = manifest.groups is not None
+        self.appended = appended_for(self.spec, explain, rules=rules is not None, grouped=grouped)
         self.alpha = alpha
         self.held_out: Array | None = None
         self.held_out_p_values: Array | None = None
@@ -335,6 +344,6 @@ def _facts(manifest: Manifest, options: ScoringOptions, **more: Any) -> dict[str
     }
 
 
-def _ranked(own: Calibration) -> Array:
-    """The rank scores of the held-out rows, (n,), ascending."""
-    return rank_score(own.held_out, np.arange(own.n) >= own.scores.size)
+def _ranked(own: UngroupedCalibration) -> Array | None:
+    """The rank scores of the held-out rows, (n,), ascending; None with folds, whose scores come from several models."""
+    return rank_score(own.held_out, np.arange(own.n) >= own.scores.size) if isinstance(own, Calibration) else None

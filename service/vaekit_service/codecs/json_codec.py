@@ -191,7 +191,7 @@ def _value(name: str, a: NDArray[Any], answer: Answer) -> Any:
         return {column: np.ascontiguousarray(a[:, at]) for column, at in level_slices(spec).items()}
     if name == "explanation":
         return named(a, spec)
-    if name in ("novel", "tolerated"):
+    if name in ("novel", "tolerated", "group"):
         return a.tolist()
     if name in ("is_anomaly", "is_discovery") and p_value is not None and np.isnan(p_value).any():
         return [None if unknown else flag for unknown, flag in zip(np.isnan(p_value), a.tolist(), strict=True)]

@@ -26,7 +26,14 @@ from vaekit_service.messages import Answer, Fact, Operation, ParsedRequest
 _ALWAYS_PRESENT = {"log_evidence", "scale", "p_value", "p_value_tail", "is_anomaly", "is_discovery"}
 
 
-_OF_VERDICTS = {"fold_elbo", "p_value", "novel"}  # fields of a bound that the verdict or another field replaces
+_OF_VERDICTS = {
+    "fold_elbo",
+    "p_value",
+    "novel",
+    "group",
+    "group_pooled",
+    "group_node",
+}  # fields of a bound that the verdict or another field replaces
 
 
 def make_job(operation: Operation, model: Model, parsed: ParsedRequest, limits: Limits, max_batch_rows: int) -> Job:
@@ -181,6 +188,8 @@ def _verdict(
         return rows, {"alpha": None, "p_value_reason": calibration}
     verdict = calibration.verdict(bound, default_alpha if options.alpha is None else options.alpha)
     rows |= {name: getattr(verdict, name) for name in ("p_value", "p_value_tail", "is_anomaly")}
+    if verdict.group is not None:
+        rows |= {"group": verdict.group, "group_pooled": verdict.group_pooled}
     if options.fdr is not None:
         rows["is_discovery"] = benjamini_hochberg(verdict.p_value, options.fdr).mask
     return rows, {"alpha": verdict.alpha, "p_value_reason": verdict.reason}

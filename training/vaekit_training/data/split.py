@@ -48,9 +48,14 @@ class Splits:
         return self.counts or {name: len(getattr(self, name)) for name in (*SPLITS, "anomalies")}
 
     @property
+    def held_out(self) -> tuple[NDArray[np.intp], ...]:
+        """The calibration split, or each fold."""
+        return self.folds or (self.calibration,)
+
+    @property
     def rows_per_p_value(self) -> int:
         """Number of calibration rows; with folds, in the median fold. It limits how small a p-value can be."""
-        return sorted(map(len, self.folds or (self.calibration,)))[len(self.folds) // 2]
+        return sorted(map(len, self.held_out))[len(self.folds) // 2]
 
     @property
     def trained_on(self) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle import AnyCalibration, Calibration
+from vaekit.bundle.grouped import every_row
 from vaekit.bundle.manifest import Manifest
 from vaekit.runtime import Decoded, Elbo, Model, Posterior, Samples
 from vaekit_training.build import costs
@@ -110,7 +111,8 @@ def gather(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibrat
 
 def _held_out_scores(held_out: AnyCalibration) -> Floats:
     """Scores of the calibration rows; with folds, each row's score is from the model trained without its fold."""
-    folds = [held_out] if isinstance(held_out, Calibration) else held_out.folds
+    every = every_row(held_out)
+    folds = [every] if isinstance(every, Calibration) else every.folds
     return np.concatenate([fold.scores for fold in folds])
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from vaekit.bundle.groups import HEADINGS as HEADINGS_OF_GROUPS
+from vaekit.bundle.groups import lines as lines_of_groups
+from vaekit.bundle.groups import sentence
 from vaekit.bundle.manifest import CalibrationEntry, Manifest
 from vaekit.bundle.thresholds import HEADINGS, lines
 from vaekit_training.report.parts import Figure, ReportTable, number
@@ -32,6 +35,19 @@ def table(entry: CalibrationEntry) -> ReportTable:
         rows = tuple((str(f), f"{fold.n:,}", number(1 / (1 + fold.n))) for f, fold in enumerate(entry.folds))
         return ReportTable(("fold", "calibration rows", "smallest p-value of the fold"), rows, OF_FOLDS, words=())
     return ReportTable(HEADINGS, tuple(lines(entry.thresholds)), MEANING, words=())
+
+
+def groups(entry: CalibrationEntry) -> ReportTable | None:
+    """The calibration groups and what their rows are compared with; None if there are none."""
+    if entry.groups is None:
+        return None
+    said = sentence(entry.groups)
+    most = "alpha" if entry.folds is None else f"{entry.guarantee:.3g} alpha"
+    caption = (
+        f"{said[0].upper()}{said[1:]}. The false-alarm rate in a group that is not pooled is at most {most}, on "
+        "average over calibrations. Thresholds and tails of all rows together are for the rows of pooled groups."
+    )
+    return ReportTable(HEADINGS_OF_GROUPS, tuple(lines_of_groups(entry.groups)), caption, words=(0, 3))
 
 
 def figure(entry: CalibrationEntry) -> Figure | None:

@@ -53,7 +53,10 @@ def _data(facts: Facts) -> Section:
     if facts.is_image:
         text.append("This page shows images of the test split, so everyone who gets the page can see them.")
     entry = guarantees.entry_of(manifest)
-    tables, chart = [words.data(facts), words.columns(facts), guarantees.table(entry)], guarantees.figure(entry)
+    tables, chart = (
+        [words.data(facts), words.columns(facts), guarantees.table(entry), guarantees.groups(entry)],
+        guarantees.figure(entry),
+    )
     return Section(
         "data",
         "Data, and what a p-value assumes",

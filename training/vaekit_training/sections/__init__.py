@@ -3,9 +3,16 @@
 from vaekit_training.sections.base import ConfigSection
 from vaekit_training.sections.data import DataConfig, Fractions
 from vaekit_training.sections.model import LikelihoodConfig, NetworkConfig, PriorConfig, PrivacyConfig
-from vaekit_training.sections.training import DrawsConfig, ExportConfig, ObjectiveConfig, TrainingConfig
+from vaekit_training.sections.training import (
+    CalibrationConfig,
+    DrawsConfig,
+    ExportConfig,
+    ObjectiveConfig,
+    TrainingConfig,
+)
 
 __all__ = [
+    "CalibrationConfig",
     "ConfigSection",
     "DataConfig",
     "DrawsConfig",

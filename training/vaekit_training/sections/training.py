@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 
+from vaekit.bundle.groups import LEAST_ROWS
 from vaekit_training.sections.base import ConfigSection, Positive, Share
 
 
@@ -108,6 +109,24 @@ class TrainingConfig(ConfigSection):
         if self.cuda_graphs and self.precision == "fp16":
             raise ValueError("cuda_graphs does not work with fp16's loss scaling: set precision to 'bf16' or 'fp32'")
         return self
+
+
+class CalibrationConfig(ConfigSection):
+    """[calibration]: which held-out rows a row is compared with."""
+
+    by: tuple[str, ...] = Field(
+        (),
+        description="group columns, the most important one first: each row is compared with the held-out rows of its "
+        "own group, so that the false-alarm rate holds in each. Categories, counts, binary columns, or "
+        "'observed_cells', the number of cells of a row that are not missing (docs/explanation/calibration.md); empty: "
+        "all rows are one group",
+    )
+    least_rows: PositiveInt = Field(
+        LEAST_ROWS,
+        description="fewest calibration rows of a group, with folds in each fold; rows of a smaller group are compared "
+        "with the group of one column less, at last with all calibration rows. 19 is the fewest that can tell alpha = "
+        "0.05",
+    )
 
 
 class ExportConfig(ConfigSection):

@@ -104,6 +104,16 @@ class ElboReply(RowsReply):
         description="p_value, extrapolated beyond the highest held-out score, without a guarantee; null if there is no "
         "p_value, and if the calibration has no tail",
     )
+    group: list[str] | None = Field(
+        None,
+        description="the calibration group that each row was compared with, as 'site=a, line=3' or 'all rows'; only if "
+        "the model is calibrated by group and there are p-values",
+    )
+    group_pooled: list[bool] | None = Field(
+        None,
+        description="whether that group is larger than the row's own group, which has too few calibration rows or "
+        "none; with group",
+    )
     is_anomaly: list[bool | None] | None = Field(
         description="p_value <= alpha, unless tolerance rules remove the alarm; null where there is no verdict"
     )

@@ -17,7 +17,7 @@ n rows, D columns, R rules; deviations in raw units.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -118,7 +118,7 @@ def _rules_of(
             return stays
         applied[rules[0]] = True
         x[0, which[0]] = _valid(expected[0], model, which[0])
-        if not _is_anomaly(model, x, alpha, k):
+        if not _is_anomaly(model, x, alpha, k, model.group_nodes(row)):
             return applied
     return stays
 
@@ -146,9 +146,13 @@ def _valid(expected: float, model: Operations, d: int) -> float:
     return float(np.rint(expected)) if model.spec.columns[d].kind in WHOLE_NUMBERS else float(expected)
 
 
-def _is_anomaly(model: Operations, x: NDArray[Any], alpha: float, num_samples: int | None) -> bool:
+def _is_anomaly(
+    model: Operations, x: NDArray[Any], alpha: float, num_samples: int | None, group: NDArray[np.int64] | None
+) -> bool:
+    """Whether a row (1, D) with replaced cells is an anomaly in the calibration group (1,) of the row as it was."""
     calibration = model.calibration(num_samples)
     assert not isinstance(calibration, str)
-    found = calibration.verdict(model.bound_checked(x, num_samples=num_samples), alpha).is_anomaly
+    bound = replace(model.bound_checked(x, num_samples=num_samples), group_node=group)
+    found = calibration.verdict(bound, alpha).is_anomaly
     assert found is not None
     return bool(found[0])

@@ -133,6 +133,19 @@ class Summary:
         return None if self.anomalies is None or not with_p_value else self.anomalies / with_p_value
 
     @property
+    def groups(self) -> list[dict[str, Any]] | None:
+        """By calibration group: its rows, its anomalies and the false alarms to expect, at most alpha of the rows.
+
+        None if the model is not calibrated by group. With folds, up to the guarantee times as many are to be expected.
+        """
+        if not self.tally.groups:
+            return None
+        return [
+            {"group": name, "rows": n, "anomalies": anomalies, "expected": self.alpha * n, "pooled": pooled}
+            for name, (n, anomalies, pooled) in sorted(self.tally.groups.items(), key=lambda item: -item[1].rows)
+        ]
+
+    @property
     def rates(self) -> dict[float, float | None]:
         """Share of the rows with p <= alpha, by alpha; None if the calibration has too few rows for that alpha."""
         smallest = 0.0 if self.held_out is None else 1.0 / (len(self.held_out) + 1)
@@ -183,6 +196,7 @@ class Summary:
             "anomalies": self.anomalies,
             "tolerated": {"rows": tally.tolerated, "rules": dict(tally.rules.most_common())},
             "share": self.share,
+            "groups": self.groups,
             "rates": {f"{alpha:g}": rate for alpha, rate in self.rates.items()},
             "p_values": {"bins": P_BINS, "rows": histogram(tally.p_values, tally.p_counts, P_BINS).tolist()},
             "scores": {

@@ -31,6 +31,14 @@ class TopRow(NamedTuple):
     file: str
 
 
+class GroupCount(NamedTuple):
+    """Rows that were compared with one calibration group."""
+
+    rows: int
+    anomalies: int
+    pooled: bool  # whether the group is larger than the rows' own groups
+
+
 @dataclass
 class Tally:
     """Counts over some rows."""
@@ -49,6 +57,7 @@ class Tally:
     p_counts: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # rows with each
     scores: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # rows per bin, including the open ones
     top: list[TopRow] = field(default_factory=list)  # the most anomalous first
+    groups: dict[str, GroupCount] = field(default_factory=dict)  # by name; empty without groups
 
     def __post_init__(self) -> None:
         if not len(self.scores) and len(self.edges):
@@ -72,6 +81,8 @@ class Tally:
             self.unknown += int((~known).sum())
             self.anomalies += int(scores.is_anomaly.sum())
             self._add_p_values(*np.unique(scores.p_value[known], return_counts=True))
+            if scores.group is not None and scores.group_pooled is not None:
+                self._add_groups(_by_group(scores.group, scores.group_pooled, scores.is_anomaly))
         is_novel = None if scores.novel is None else np.array([names is not None for names in scores.novel])
         self.novel += 0 if is_novel is None else int(is_novel.sum())
         self.unscored += int(np.isnan(scores.elbo).sum())
@@ -96,13 +107,15 @@ class Tally:
         self.scores = self.scores + other.scores
         self._add_p_values(other.p_values, other.p_counts)
         self._add_top(other.top)
+        self._add_groups(other.groups)
 
     def to_json(self) -> dict[str, Any]:
         """The counts as JSON."""
         arrays = {name: value.tolist() for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         top = [list(row) for row in self.top]
         counters = {"bad": dict(self.bad), "rules": dict(self.rules)}
-        return {**vars(self), **arrays, **counters, "edges": list(self.edges), "top": top}
+        groups = {name: list(count) for name, count in self.groups.items()}
+        return {**vars(self), **arrays, **counters, "edges": list(self.edges), "top": top, "groups": groups}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Tally:
@@ -116,6 +129,7 @@ class Tally:
                 "p_counts": np.array(found["p_counts"], dtype=np.int64),
                 "scores": np.array(found["scores"], dtype=np.int64),
                 "top": [TopRow(*row) for row in found["top"]],
+                "groups": {name: GroupCount(*count) for name, count in found.get("groups", {}).items()},
             }
         )
 
@@ -125,8 +139,24 @@ class Tally:
         found = np.bincount(at, np.concatenate([self.p_counts, counts]), minlength=len(self.p_values))
         self.p_counts = found.astype(np.int64)  # exact: counts below 2**53
 
+    def _add_groups(self, more: Mapping[str, GroupCount]) -> None:
+        for name, count in more.items():
+            rows, anomalies, _ = self.groups.get(name, (0, 0, False))
+            self.groups[name] = GroupCount(rows + count.rows, anomalies + count.anomalies, count.pooled)
+
     def _add_top(self, more: Any) -> None:
         self.top = heapq.nsmallest(self.keep, [*self.top, *more], key=lambda found: (-found.score, found.row))
+
+
+def _by_group(
+    group: NDArray[np.str_], pooled: NDArray[np.bool_], is_anomaly: NDArray[np.bool_]
+) -> dict[str, GroupCount]:
+    """The counts of rows (n,) by the name of their group."""
+    names, first, at = np.unique(group, return_index=True, return_inverse=True)
+    rows, anomalies = np.bincount(at), np.bincount(at, is_anomaly)
+    return {
+        str(name): GroupCount(int(rows[i]), int(anomalies[i]), bool(pooled[first[i]])) for i, name in enumerate(names)
+    }
 
 
 def _highest(scores: Floats, keep: int) -> Ints:

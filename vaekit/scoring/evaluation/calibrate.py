@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle import Calibration, Manifest, publish
+from vaekit.bundle import AnyCalibration, Calibration, GroupedCalibration, ImageSpec, Manifest, VectorSpec, publish
+from vaekit.bundle.groups import LEAST_ROWS
 from vaekit.bundle.manifest import (
     CALIBRATION_FILE,
     FORMAT,
@@ -31,6 +34,7 @@ from vaekit.scoring.progress import Progress, Say, silent
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 from vaekit.tabular.csv_text import PLAIN, CsvDialect
+from vaekit.tabular.groups import RowGroups, check_by, group_cells, kinds_of, make_groups
 from vaekit.tabular.novelty import no_score
 
 OUTDATED = ("false_alarm_rate", "detection_rate", "float16_verdicts")  # metrics of the old calibration
@@ -44,6 +48,8 @@ def publish_calibration(
     data: Path,
     *,
     num_samples: Sequence[int] = (),
+    by: Sequence[str] | None = None,
+    least_rows: int | None = None,
     label: str | None = None,
     anomalies: Sequence[str] = ("1",),
     batch_rows: int | None = None,
@@ -60,6 +66,9 @@ def publish_calibration(
         model: loaded from models/<name>/<version>; the caller closes it.
         data: rows, in any format that scoring reads.
         num_samples: every K to calibrate; empty: the model's default.
+        by: group columns, if each row is to be compared with the held-out rows of its group alone: see
+            vaekit.bundle.groups; empty: no groups; None: those of the model's present calibration.
+        least_rows: fewest rows of a group that is not pooled; None: as in the present calibration, or 19.
         label: column that marks anomalies, or .npy file with one label per row; None: no labels.
         anomalies: label values that mean anomaly; such rows are left out.
         batch_rows: rows per batch; None: 2^20 cells.
@@ -71,12 +80,14 @@ def publish_calibration(
         The manifest of the new version.
 
     Raises:
-        InputError: rows, labels or K are invalid, there are no rows, or the bundle is not in a folder of models.
+        InputError: rows, labels, K or group columns are invalid, there are no rows, or the bundle is not in a folder
+            of models.
     """
     root = _root(model)
     wanted = sorted(set(num_samples)) or [model.manifest.draws.default]
     for k in wanted:
         model.draws(k)  # checks K before anything is read
+    grouping = _grouping(model.manifest, by, least_rows)
     with ExitStack() as stack:
         models = {precision: _at_precision(model, precision, stack) for precision in model.manifest.precisions}
         source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim), csv=csv)
@@ -84,8 +95,8 @@ def publish_calibration(
             say(remark)
         labels = None if label is None else open_labels(label, anomalies, source.schema)
         cells = HeldOutRows(models["float32"])
-        scores = _scores(models, cells, source, labels, wanted, progress)
-        held_out = {key: Calibration.of(scored.score, scored.novel) for key, scored in scores.items()}
+        scores = _scores(models, cells, source, labels, wanted, progress, grouping)
+        held_out = _calibrations(model, scores, grouping)
         surprise, surprise_content = cells.file()
     n = next(iter(held_out.values())).n
     rows = f"{n} {'rows' if label is None else 'normal rows'} of {data.name}"
@@ -94,6 +105,44 @@ def publish_calibration(
     )
     manifest = _manifest(model.manifest, calibration, surprise, n)
     return publish(root, manifest, {**_files(model), calibration.file: content, surprise.file: surprise_content})
+
+
+@dataclass
+class _Grouping:
+    """The group columns, and their values in the held-out rows."""
+
+    by: tuple[str, ...]
+    least_rows: int
+    cells: list[NDArray[np.float64]] = field(default_factory=list)  # group_cells of each batch
+
+    def add(self, x: NDArray[Any], spec: VectorSpec | ImageSpec) -> None:
+        """Add a batch of checked rows."""
+        if isinstance(spec, VectorSpec) and self.by:
+            self.cells.append(group_cells(x, self.by, spec))
+
+
+def _grouping(manifest: Manifest, by: Sequence[str] | None, least_rows: int | None) -> _Grouping:
+    """The group columns and the fewest rows of a group that were asked for, or that the model has."""
+    old = manifest.groups
+    columns = tuple(by) if by is not None else old.by if old else ()
+    check_by(columns, kinds_of(manifest.input), "--by")
+    if least_rows is not None and least_rows < 1:
+        raise InputError(f"--least-rows: {least_rows} is not at least 1")
+    return _Grouping(columns, least_rows or (old.least_rows if old else LEAST_ROWS))
+
+
+def _calibrations(
+    model: Model, scores: Mapping[tuple[int, Precision], Bound], grouping: _Grouping
+) -> dict[tuple[int, Precision], AnyCalibration]:
+    """The calibration of each K and precision, on the same rows."""
+    if not grouping.by:
+        return {key: Calibration.of(scored.score, scored.novel) for key, scored in scores.items()}
+    spec = model.spec
+    assert isinstance(spec, VectorSpec)  # check_by refuses images
+    cells = np.concatenate(grouping.cells or [np.empty((0, len(grouping.by)))])
+    groups = make_groups([cells], grouping.by, spec, grouping.least_rows)
+    nodes = RowGroups(groups, spec).nodes_of_cells(cells)
+    return {key: GroupedCalibration.of(scored.score, scored.novel, nodes, groups) for key, scored in scores.items()}
 
 
 def _root(model: Model) -> Path:
@@ -119,6 +168,7 @@ def _scores(
     labels: Labels | None,
     wanted: Sequence[int],
     progress: Progress | None,
+    grouping: _Grouping,
 ) -> dict[tuple[int, Precision], Bound]:
     """Bounds of the rows that are not anomalies, by K and precision."""
     rows, read, kept = rows_of(source, next(iter(models.values())).spec), 0, 0
@@ -134,6 +184,7 @@ def _scores(
         read, kept = read + len(x), kept + len(normal)
         if len(normal):
             cells.add(normal)
+            grouping.add(normal, models["float32"].spec)
         if progress is not None:
             progress(source.done(), source.size, source.unit)
     if labels is not None:

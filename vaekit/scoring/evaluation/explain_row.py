@@ -34,6 +34,7 @@ class RowExplained:
     kl_p_value: float
     cells: list[dict[str, Any]]  # the most anomalous first, with the fields of AnomalousCell in the wire format
     image: ImageExplanation | None  # only for images
+    group: str | None = None  # the calibration group that the row was compared with; None without groups
 
     def tree(self) -> dict[str, Any]:
         """The explanation as JSON, without the arrays of an image."""
@@ -65,16 +66,18 @@ def explain_row(
     assert found.kl_p_value is not None
     assert found.explanation is not None
     (cells,) = named(found.explanation, model.spec)
+    p_value, group = _p_value(model, found)
     return RowExplained(
         model=f"{model.manifest.name}@{model.manifest.version}",
         data=data.name,
         row=row,
         score=float(found.score[0]),
-        p_value=_p_value(model, found),
+        p_value=p_value,
         kl=float(found.kl[0]),
         kl_p_value=float(found.kl_p_value[0]),
         cells=cells,
         image=_image(model, x, found) if isinstance(model.spec, ImageSpec) else None,
+        group=group,
     )
 
 
@@ -92,12 +95,14 @@ def _row(data: Path, spec: VectorSpec | ImageSpec, row: int, say: Say, csv: CsvD
     raise InputError(f"row {row}: {data} has {seen} rows, counted from 0")
 
 
-def _p_value(model: Model, found: Explained) -> float | None:
+def _p_value(model: Model, found: Explained) -> tuple[float | None, str | None]:
+    """The p-value of the row, and the group that it was compared with."""
     calibration = model.calibration()
     if isinstance(calibration, str):
-        return None
-    p_value = float(calibration.verdict(found).p_value[0])
-    return None if np.isnan(p_value) else p_value
+        return None, None
+    verdict = calibration.verdict(found)
+    p_value = float(verdict.p_value[0])
+    return None if np.isnan(p_value) else p_value, None if verdict.group is None else str(verdict.group[0])
 
 
 def _image(model: Model, x: NDArray[Any], found: Explained) -> ImageExplanation:
