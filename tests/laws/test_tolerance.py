@@ -15,7 +15,8 @@ from tests.live import serving
 from vaekit import Client
 from vaekit.bundle import VectorSpec
 from vaekit.runtime import Model
-from vaekit.scoring.scorers import LocalScorer, RemoteScorer, Scores
+from vaekit.scoring.remote import RemoteScorer
+from vaekit.scoring.scorers import LocalScorer, Scores
 from vaekit.tabular import encode
 from vaekit.tolerance_rules import ToleranceRule
 

@@ -9,7 +9,8 @@ from vaekit.scoring.evaluation.evaluate import COUNTS, Evaluation, evaluate_file
 from vaekit.scoring.evaluation.explain_row import RowExplained, explain_row
 from vaekit.scoring.output_columns import APPENDED
 from vaekit.scoring.reference import locate, split_reference
-from vaekit.scoring.scorers import LocalScorer, RemoteScorer, Scorer, Scores
+from vaekit.scoring.remote import RemoteScorer
+from vaekit.scoring.scorers import LocalScorer, Scorer, Scores
 
 __all__ = [
     "APPENDED",
