@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -110,7 +111,7 @@ class Metrics:
 
     def scored(self, manifest: Manifest, result: RowArrays) -> None:
         """Count the novel rows of an answer. Called in the event loop."""
-        if isinstance(result, Bound) and result.novel is not None and (novel := int(result.novel.sum())):
+        if isinstance(result, Bound) and result.novel is not None and (novel := int(np.count_nonzero(result.novel))):
             self.novel_rows.labels(manifest.name, str(manifest.version)).inc(novel)
 
     def failed(self, batch: Batch[Job, RowArrays], error: Exception) -> None:  # noqa: ARG002  callers get the error

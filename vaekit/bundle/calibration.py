@@ -89,7 +89,7 @@ class BaseCalibration:
         Raises:
             InputError: alpha is not between 0 and 1.
         """
-        novel = scored.novel if scored.novel is not None and scored.novel.any() else None
+        novel = scored.novel if scored.novel is not None and np.count_nonzero(scored.novel) else None
         p_value, tail = self.p_values_of(scored, novel)
         if alpha is None:
             return Verdict(p_value, tail, None, None, None)

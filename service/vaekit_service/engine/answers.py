@@ -165,7 +165,7 @@ def _without_score(job: Job, result: RowArrays) -> list[str]:
 def _novel(job: Job, novel: NDArray[np.bool_]) -> NDArray[np.object_]:
     """The names of the cells that make each row novel, (N,) of lists."""
     found = np.empty(len(novel), dtype=object)
-    if novel.any():
+    if np.count_nonzero(novel):  # several times faster than any() for a few rows
         assert job.rows is not None
         found[:] = novel_names(job.rows, job.model.manifest)
     else:
