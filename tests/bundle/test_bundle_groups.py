@@ -88,7 +88,7 @@ def test_groups_have_the_values_of_their_columns_and_small_ones_are_pooled() -> 
     assert names["site=b, line=1"] == "site=b, line=1"
     assert names["site=b, line=3"] == "site=b"  # fewer columns
     assert names["site=c, line=1"] == names["site=c"] == "all rows"  # then all rows
-    assert "2 have fewer than 19 rows and are pooled (site=b, line=3; site=c, line=1)" in sentence(GROUPS)
+    assert "; pooled, with fewer than 19 rows each: site=b, line=3; site=c, line=1" in sentence(GROUPS)
     assert ("site=b, line=3", str(found["b", 3].n), "", "site=b (pooled)") in list(lines(GROUPS))
 
 

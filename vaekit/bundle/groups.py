@@ -119,7 +119,7 @@ def sentence(groups: Groups) -> str:
     if not pooled:
         return f"{said}, none of them pooled"
     named = "; ".join(pooled[:SHOWN]) + (f"; and {len(pooled) - SHOWN} more" if len(pooled) > SHOWN else "")
-    return f"{said}, of which {len(pooled)} have fewer than {groups.least_rows} rows and are pooled ({named})"
+    return f"{said}; pooled, with fewer than {groups.least_rows} rows each: {named}"
 
 
 def lines(groups: Groups) -> Iterator[tuple[str, ...]]:

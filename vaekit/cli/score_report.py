@@ -88,9 +88,8 @@ def _report_groups(summary: Summary) -> None:
     for one in found[:SHOWN_GROUPS]:
         expected = f"at most {one['expected']:,.1f} expected by chance"
         if one["pooled"]:
-            expected = (
-                f"{one['expected']:,.1f} expected if they are like it; pooled: too few calibration rows of their own"
-            )
+            chance = f"{one['expected']:,.1f} expected if they are like other rows"
+            expected = f"{chance}; pooled: too few calibration rows of their own"
         typer.echo(f"compared with {one['group']}: {one['rows']:,} rows, {one['anomalies']:,} anomalies, {expected}")
     if len(found) > SHOWN_GROUPS:
         typer.echo(f"and {len(found) - SHOWN_GROUPS} more groups, which --summary lists")
