@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072b2", "#d55e00")  # distinct for colour-blind readers too (Okabe and Ito)
@@ -17,6 +19,14 @@ def new_figure(width: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, 3.8), dpi=100, layout="constrained")
+
+
+def log_axis(ax: Axes, ticks: Iterable[float]) -> None:
+    """Make the x axis logarithmic, with these ticks as plain numbers: matplotlib's own labels are math text."""
+    ax.set_xscale("log")
+    at = list(ticks)
+    ax.set_xticks(at, [f"{tick:g}" for tick in at])
+    ax.minorticks_off()
 
 
 def save(figure: Figure, path: Path) -> None:

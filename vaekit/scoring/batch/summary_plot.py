@@ -9,7 +9,7 @@ import numpy as np
 
 from vaekit.scoring.batch.drift import histogram
 from vaekit.scoring.batch.summary import P_BINS, Summary
-from vaekit.scoring.figures import COLOURS, new_figure, save
+from vaekit.scoring.figures import COLOURS, log_axis, new_figure, save
 from vaekit.scoring.files.writer import replacing
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _rates(ax: Axes, found: Summary) -> None:
     if not by_alpha:
         return _write_reason(ax, "no rows with a p-value")
     alphas, shares = np.array(list(by_alpha)), np.array(list(by_alpha.values()))
-    ax.set_xscale("log")
+    log_axis(ax, by_alpha)
     ax.plot(alphas, shares, color=COLOURS[1], marker="o", ms=4, label="this run")
     ax.plot(alphas, alphas, color="black", lw=1, ls="--", label="expected without drift")
     ax.legend(fontsize=8, loc="upper left")

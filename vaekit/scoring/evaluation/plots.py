@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vaekit.scoring.evaluation.evaluate import Evaluation
-from vaekit.scoring.figures import COLOURS, new_figure, save
+from vaekit.scoring.figures import COLOURS, log_axis, new_figure, save
 from vaekit.scoring.files.writer import replacing
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def evidence(found: Evaluation) -> Figure:
         ax.axhline(elbo.value, color="black", lw=1, ls="--", label="ELBO")
         error = elbo.standard_error or 0.0
         ax.axhspan(elbo.value - error, elbo.value + error, color="black", alpha=0.1, lw=0)
-        ax.set_xscale("log")
+        log_axis(ax, found.num_samples)
         ax.set(xlabel="K", ylabel="nats per row", title=f"{found.model}: {elbo.n:,} {_group_label(name)}")
         ax.legend(fontsize=8, loc="lower right")
     return figure
