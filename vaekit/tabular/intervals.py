@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
+
+from vaekit.tabular.arrow_extensions import pandas_parameter
 
 PANDAS_INTERVAL = "pandas.interval"  # the name of their type in Arrow
 
 
 def closed_end(field: Any) -> str | None:
-    """On which side the intervals of an Arrow field are closed (left, right, both or neither); None: no intervals.
-
-    The type tells it if pandas is imported, otherwise the metadata.
-    """
-    if getattr(field.type, "extension_name", "") == PANDAS_INTERVAL:
-        return str(field.type.closed)
-    metadata = field.metadata or {}
-    if metadata.get(b"ARROW:extension:name") != PANDAS_INTERVAL.encode():
-        return None
-    return str(json.loads(metadata[b"ARROW:extension:metadata"])["closed"])
+    """On which side the intervals of an Arrow field are closed (left, right, both or neither); None: no intervals."""
+    return pandas_parameter(field, PANDAS_INTERVAL, "closed")
 
 
 def texts(ends: Iterable[dict[str, Any] | None], closed: str) -> list[str | None]:

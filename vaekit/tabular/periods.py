@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vaekit.tabular.arrow_extensions import pandas_parameter
 
 PANDAS_PERIOD = "pandas.period"  # the name of their type in Arrow
 _UNITS = {"M": "M", "D": "D", "h": "h", "H": "h", "min": "m", "T": "m", "s": "s", "S": "s", "ms": "ms", "us": "us"}
@@ -15,16 +16,8 @@ _UNITS |= {"Q": "3M", "Q-DEC": "3M", "Y": "Y", "Y-DEC": "Y", "A": "Y", "A-DEC": 
 
 
 def frequency(field: Any) -> str | None:
-    """The frequency of the periods of an Arrow field, such as 'M'; None: no periods.
-
-    The type tells it if pandas is imported, otherwise the metadata.
-    """
-    if getattr(field.type, "extension_name", "") == PANDAS_PERIOD:
-        return str(field.type.freq)
-    metadata = field.metadata or {}
-    if metadata.get(b"ARROW:extension:name") != PANDAS_PERIOD.encode():
-        return None
-    return str(json.loads(metadata[b"ARROW:extension:metadata"])["freq"])
+    """The frequency of the periods of an Arrow field, such as 'M'; None: no periods."""
+    return pandas_parameter(field, PANDAS_PERIOD, "freq")
 
 
 def dates(numbers: NDArray[Any], missing: NDArray[np.bool_], freq: str) -> NDArray[Any]:
