@@ -36,7 +36,7 @@ from vaekit.tolerance_rules import ToleranceRule
 ALPHA, SHARE, SEEDS, QUICK_STEPS = 0.1, 0.75, 3, 20
 TOLERATED = 1.5  # times the error: the size of a rule
 WITH_RULE = 3  # every third column has a rule
-ROWS = 60  # at most so many rows per case
+ROWS = 60  # largest number of rows per case
 ERRORS = ("swapped", "4 sd", "8 sd")  # another row's value; standard deviations, up or down
 CASES = {  # wrong cells in columns with a rule, and in columns without
     "one tolerated cell": (1, 0),
@@ -100,7 +100,7 @@ def plant(model: Model, normal: Rows, case: str, error: str, rng: np.random.Gene
     free, sd = np.setdiff1d(varies, ruled), normal.std(axis=0)
     size = None if error == "swapped" else float(error.split()[0])  # standard deviations
     limit = {d: "any" if size is None else TOLERATED * size * float(sd[d]) for d in ruled}
-    rules = {model.spec.names[d]: ToleranceRule(above=limit[d], below=limit[d]) for d in ruled}  # type: ignore[arg-type]
+    rules = {model.spec.names[d]: ToleranceRule(above=limit[d], below=limit[d]) for d in ruled}  # type: ignore[arg-type]  # a number or 'any'
     rows = normal[rng.permutation(len(normal))[:ROWS]]
     alone = rows.copy()  # with the wrong cells in columns without a rule only
     for i in range(len(rows)):

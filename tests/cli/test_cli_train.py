@@ -46,7 +46,7 @@ def test_a_data_file_without_a_config_is_trained_on_and_its_config_is_saved(rows
     assert "category: site" in done.stderr
     folder = tmp_path / "models" / "pump-7" / "1"
     card = (folder / "report" / "model-card.md").read_text()
-    assert "- the likelihood is mixed: category: site\n" in card  # what was said before the run, and what while it ran
+    assert "- the likelihood is mixed: category: site\n" in card  # remarks made before the run, and during it
     assert "- columns left out (a file's index): ''; --set data.kinds.''=KIND keeps one\n" in card
     config = load_config(folder / "config.toml")
     assert config.likelihood.name == "mixed"

@@ -81,7 +81,7 @@ def test_an_alarm_that_another_cell_causes_stays_even_if_everything_else_is_tole
     breast_cancer: Model, normal: NDArray[np.float64], sd: NDArray[np.float64]
 ) -> None:
     rows = moved(normal, (OTHER, 6 * sd[OTHER]))
-    rules = {column: ANY for d, column in enumerate(breast_cancer.spec.names) if d != OTHER}  # type: ignore[union-attr]
+    rules = {column: ANY for d, column in enumerate(breast_cancer.spec.names) if d != OTHER}  # type: ignore[union-attr]  # a model of columns
     assert alarms(breast_cancer, rows).all()
     assert sum(map(bool, breast_cancer.tolerated(rows, ignore=rules))) <= 2
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def soon(inline_seconds: float, device: str = "cpu") -> tuple[Engine, Held]:
-    """An engine that has run a first job, so that it knows the time per row; and its model."""
+    """An engine that has run a first job and so measured the time per row; and its model."""
     engine, model = Engine(max_queue_rows=30, inline_seconds=inline_seconds), Held()
     model.device = device
     engine.start()

@@ -86,7 +86,7 @@ def train(
         rows: rows to train on, instead of those of config.data.source.
         keep: where to keep config, checkpoints and events; None: nothing is kept, and the run cannot be resumed.
         draws_report: whether the bundle gets a report of the run and a model card.
-        inspected: what was said of the data before the run, for the report; see `vaekit_training.infer`.
+        inspected: remarks on the data made before the run, for the report; see `vaekit_training.infer`.
 
     Raises:
         MissingExtra: a package needed for the export cannot be imported; raised before training.

@@ -156,9 +156,11 @@ def _elbo(
 
 def _without_score(job: Job, result: RowArrays) -> list[str]:
     """Why rows have no ELBO, as one warning; empty if all have one."""
-    if not isinstance(result, Bound) or not np.isnan(result.elbo).any():
-        return []
+    if not isinstance(result, Bound) or result.novel is None or not np.count_nonzero(result.novel):
+        return []  # only novel rows can lack one
     rows = np.flatnonzero(np.isnan(result.elbo))
+    if not len(rows):
+        return []
     return [f"no elbo for {len(rows)} of {job.n} rows, row {rows[0]} is the first: {no_score(job.model.manifest)}"]
 
 

@@ -106,7 +106,7 @@ def _rules_of(
 ) -> NDArray[np.bool_]:
     """The rules that remove the alarm of one row (1, D), as (R,)."""
     stays = np.zeros(len(tolerances), dtype=bool)
-    applied, x = stays.copy(), row.copy()
+    applied, x, group = stays.copy(), row.copy(), model.group_nodes(row)
     for _ in range(MOST_CELLS):
         which, expected = _first_cells(model, x, held_out)
         rules = [tolerances.columns.index(d) if d in tolerances.columns else -1 for d in which]
@@ -118,7 +118,7 @@ def _rules_of(
             return stays
         applied[rules[0]] = True
         x[0, which[0]] = _valid(expected[0], model, which[0])
-        if not _is_anomaly(model, x, alpha, k, model.group_nodes(row)):
+        if not _is_anomaly(model, x, alpha, k, group):
             return applied
     return stays
 
