@@ -31,7 +31,10 @@ PACKAGES = ["torch", "scikit-learn", "numpy", "scipy"]
 
 def main(arguments: Sequence[str]) -> None:
     options = _parser().parse_args(arguments)
-    names = options.sets or (list(QUICK_SETS) if options.quick else sets.names(options.data))
+    known = sets.names(options.data)
+    if unknown := [name for name in options.sets or () if name not in known]:
+        raise SystemExit(f"--sets: no set {unknown[0]!r}; there are {', '.join(known)}")
+    names = options.sets or (list(QUICK_SETS) if options.quick else known)
     seeds = options.seeds or (1 if options.quick else SEEDS)
     contenders = options.contenders or [name for name in CONTENDERS if name != FLOW or importlib.util.find_spec("zuko")]
     jobs = [Job(name, seed, c, options.most_rows) for name in names for seed in range(seeds) for c in contenders]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.density import exemplars, runs, sets, simple, summary
+from benchmarks.density.__main__ import main
 from benchmarks.processes import ROOT
 
 
@@ -121,6 +122,11 @@ def test_a_run_resumes_after_the_last_saved_result(tmp_path, monkeypatch) -> Non
     monkeypatch.setattr(runs, "run", lambda job, folder: calls.append(job) or run(job, folder))
     assert runs.run_all(jobs, None, store)[0] == first[0]
     assert calls == jobs[1:]
+
+
+def test_an_unknown_set_is_refused_with_the_known_ones(tmp_path) -> None:
+    with pytest.raises(SystemExit, match=r"--sets: no set 'irises'; there are breast-cancer, .*iris"):
+        main(["--sets", "iris", "irises", "--out", str(tmp_path / "density.json")])
 
 
 @pytest.mark.slow
