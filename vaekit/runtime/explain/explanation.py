@@ -101,9 +101,8 @@ def _candidates(model: Operations, top: int) -> int:
 
 def _explain_rows(model: Operations, rows: NDArray[Any], elbo: Elbo, held_out: Surprises, top: int) -> NDArray[Any]:
     """The k most anomalous cells of each row, (n, k) of CELL."""
-    found = surprise(elbo, rows)  # (n, D)
     candidates = rank_cells(model, rows, elbo, held_out, _candidates(model, top))
-    over = found - held_out.features.middle
+    found = candidates.surprise
     ranked = found if candidates.outside is None else np.where(candidates.outside, np.inf, found)
     first = _indices_of_largest(candidates.rank, top)  # (n, k), among the candidates
     which = _select(candidates.which, first)
@@ -111,7 +110,7 @@ def _explain_rows(model: Operations, rows: NDArray[Any], elbo: Elbo, held_out: S
     cells["feature"], cells["value"] = which, _select(rows.reshape(found.shape), which)
     cells["surprise"], cells["excess"], cells["relief"] = (
         _select(found, which),
-        _select(over, which),
+        _select(candidates.excess, which),
         _select(candidates.relief, first),
     )
     cells["p_value"] = held_out.features.p_value(_select(ranked, which), which)
@@ -126,7 +125,9 @@ def _explain_rows(model: Operations, rows: NDArray[Any], elbo: Elbo, held_out: S
 class RankedCells:
     """The C candidates of each of n rows, and how anomalous they are."""
 
-    which: NDArray[np.intp]  # (n, C), their features
+    surprise: Array  # (n, D), of all cells, nats; NaN for a missing one
+    excess: Array  # (n, D), the surprise minus the feature's held-out median
+    which: NDArray[np.intp]  # (n, C), features of the candidates
     relief: Array  # (n, C), nats
     rank: Array  # (n, C), relief; inf for a cell that makes its row novel, -inf for a missing cell
     outside: NDArray[np.bool_] | None  # (n, D), cells outside their column's support; None: no cell is
@@ -142,13 +143,15 @@ class RankedCells:
 def rank_cells(model: Operations, rows: NDArray[Any], elbo: Elbo, held_out: Surprises, count: int) -> RankedCells:
     """Choose `count` candidates of each row by excess, remove each in turn, and rank them by relief."""
     outside = cells_outside(rows, model.spec) if isinstance(model.spec, VectorSpec) else None
-    over = surprise(elbo, rows) - held_out.features.middle  # (n, D)
+    found = surprise(elbo, rows)  # (n, D)
+    over = found - held_out.features.middle  # (n, D)
     first_of = over if outside is None else np.where(outside, np.inf, over)  # above every held-out surprise
     which = _indices_of_largest(np.where(np.isnan(over), -np.inf, first_of), count)  # (n, C)
     out = _remove_cells(model, rows, which, held_out)
     relief = out.elbo - held_out.features.middle[which] - _relief_elbo(model, rows, elbo)[:, None]  # (n, C)
     rank = np.where(np.isinf(_select(first_of, which)), np.inf, relief)  # cells that make the row novel come first
-    return RankedCells(which, relief, np.where(np.isnan(_select(over, which)), -np.inf, rank), outside, out.rows)
+    rank = np.where(np.isnan(_select(over, which)), -np.inf, rank)
+    return RankedCells(found, over, which, relief, rank, outside, out.rows)
 
 
 def width_factor(
