@@ -35,6 +35,8 @@ from vaekit_training.likelihoods import (
     ScaleKind,
     StudentT,
 )
+from vaekit_training.kernels.fit import kernel_vae
+from vaekit_training.kernels.vae import KernelVAE
 from vaekit_training.prior import Aggregate, Normal, Prior
 from vaekit_training.seeded import Seeded
 from vaekit_training.vae import VAE
@@ -69,6 +71,13 @@ def check(rows: Rows, config: Config) -> None:
     if refused is not None:
         raise ConfigError(refused)
     return None
+
+
+def fits_kernels(rows: Rows, train: NDArray[np.intp]) -> bool:
+    """Whether a kernel prior can model these rows, with those at the indices train (n,) as training rows."""
+    if rows.is_image or any(rows.may_be_missing) or not rows.columns or not set(rows.kinds) <= {"real", "positive"}:
+        return False
+    return not bool(rows.statistics(train).constant.all())
 
 
 def _check_range(rows: Rows, binarize: str) -> None:
@@ -122,8 +131,17 @@ def build(config: Config, rows: Rows, train: NDArray[np.intp]) -> VAE:
     Raises:
         InputError, ConfigError: a column cannot be standardised, or a network or likelihood does not accept the rows.
     """
-    z, members = dimension(config, rows), config.network.members
     found = None if rows.is_image else rows.statistics(train)
+    if config.prior.name == "kernel":
+        if not fits_kernels(rows, train):
+            raise ConfigError(
+                "prior.name: 'kernel' is for columns of numbers without missing cells, of which at least one varies: "
+                "set 'aggregate' or 'normal'"
+            )
+        features = _features(config, rows, train, found)
+        assert isinstance(features, Standardize)
+        return kernel_vae(features, rows.x, train, config.prior.components, config.training.seed)
+    z, members = dimension(config, rows), config.network.members
     with Seeded(config.training.seed) as draws:
         features = _features(config, rows, train, found)
         likelihood = _likelihood(config, rows, features, found)
@@ -293,6 +311,8 @@ def _floor(config: Config, rounding: Tensor) -> Tensor:
 
 def costs(vae: AnyVAE) -> tuple[networks.Cost, networks.Cost]:
     """Cost of the encoder and of the decoder; for fold models the total of each."""
+    if isinstance(vae, KernelVAE):
+        return vae.costs()
     if isinstance(vae, VAE):
         return networks.cost(vae.encoder), networks.cost(vae.decoder)
     encoders, decoders = zip(*map(costs, vae.each), strict=True)

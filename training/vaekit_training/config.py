@@ -33,6 +33,7 @@ from vaekit_training.sections import (
     TrainingConfig,
 )
 
+OF_KERNELS = "prior.name = 'kernel'"
 LOCATION_SCALE = ("gaussian", "student_t", "laplace")
 
 
@@ -57,6 +58,7 @@ class Config(ConfigSection):
         "deviations from the expected value, in the column's unit, that are not worth an alarm",
     )
     _filled: recipe.Filled = PrivateAttr(default=frozenset())  # settings of 'auto' that depend on the number of rows
+    _of_kernels: dict[str, Any] | None = PrivateAttr(default=None)  # those of 'auto' for tables that kernels can model
 
     @model_validator(mode="after")
     def _possible(self) -> Config:
@@ -69,8 +71,15 @@ class Config(ConfigSection):
         """The whole config as TOML, defaults included; reading it gives the same config."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
-    def sized(self, rows: int) -> Config:
-        """The config for this number of training rows: replaces the settings of 'auto' that depend on it."""
+    def fitted(self, rows: int, *, kernels: bool) -> Config:
+        """The config with the settings of 'auto' that depend on the data.
+
+        Args:
+            rows: number of training rows.
+            kernels: whether a kernel prior can model the table: see build.fits_kernels.
+        """
+        if kernels and self._of_kernels is not None:
+            return make_config(self._of_kernels)
         if rows >= recipe.FEW or not self._filled:
             return self
         tree = self.model_dump(mode="json", exclude_none=True)
@@ -106,10 +115,22 @@ def _impossible(config: Config) -> Iterator[str]:
         yield f"likelihood.scale = {likelihood.scale!r} is not used by likelihood.name = {likelihood.name!r}"
     if config.data.folds is not None:
         yield from _impossible_by_folds(config)
+    if config.prior.name == "kernel":
+        yield from _impossible_by_kernels(config)
     if network.scaling != "standardize" and likelihood.name in ("bernoulli", "continuous_bernoulli"):
         yield f"network.scaling = {network.scaling!r}: {likelihood.name!r} needs values from 0 to 1"
     if config.data.read == "stream" and config.prior.name == "aggregate" and config.prior.start < 1:
         yield "prior.start below 1 needs training rows, which data.read = 'stream' leaves on disk: set prior.start = 1"
+
+
+def _impossible_by_kernels(config: Config) -> Iterator[str]:
+    scale, likelihood = config.likelihood.scale, config.likelihood.name
+    if likelihood != "gaussian" or not isinstance(scale, float):
+        yield f"{OF_KERNELS} needs likelihood.name = 'gaussian' with a number as likelihood.scale, such as 1e-4"
+    if config.network.members > 1 or config.network.name != "mlp":
+        yield f"{OF_KERNELS} has no networks: leave out network.members and network.name"
+    if config.export.half:
+        yield f"{OF_KERNELS} has no networks for float16 graphs: leave out export.half"
 
 
 def _impossible_by_folds(config: Config) -> Iterator[str]:
@@ -125,7 +146,8 @@ def _impossible_by_folds(config: Config) -> Iterator[str]:
 def unused(config: Config) -> list[str]:
     """A sentence for each setting that differs from its default but has no effect in this config."""
     network, likelihood, objective = config.network.name, config.likelihood, config.objective
-    dense, mixed, aggregate = network == "mlp", likelihood.name == "mixed", config.prior.name == "aggregate"
+    mixed, aggregate, kernel = likelihood.name == "mixed", *(config.prior.name == n for n in ("aggregate", "kernel"))
+    dense, exemplars = network == "mlp" and not kernel, aggregate or kernel
     has_scale, is_elbo = likelihood.name in (*LOCATION_SCALE, "mixed"), objective.name == "elbo"
     has_logistics = "discretized_logistic" in (likelihood.name, likelihood.count if mixed else None)
     counts = {
@@ -143,9 +165,9 @@ def unused(config: Config) -> list[str]:
             has_logistics,
             "likelihood.name = 'discretized_logistic', or likelihood.count with it",
         ),
-        "prior.components": (aggregate, "prior.name = 'aggregate'"),
+        "prior.components": (exemplars, "prior.name = 'aggregate' or 'kernel'"),
         "prior.start": (aggregate, "prior.name = 'aggregate'"),
-        "privacy.allow_low_temperature": (aggregate, "prior.name = 'aggregate'"),
+        "privacy.allow_low_temperature": (exemplars, "prior.name = 'aggregate' or 'kernel'"),
         "calibration.least_rows": (bool(config.calibration.by), "calibration.by"),
         "objective.schedule": (is_elbo, "objective.name = 'elbo'"),
         "objective.warmup": (
@@ -194,13 +216,14 @@ def make_config(tree: dict[str, Any], overrides: Sequence[str] | Mapping[str, An
     """
     tree = copy.deepcopy(tree)
     _apply(tree, overrides)
+    of_kernels = recipe.of_kernels(copy.deepcopy(tree))
     filled = recipe.fill(tree)
     try:
         # strict JSON: a list becomes a tuple, and true is not 1
         config = Config.model_validate_json(json.dumps(tree, default=str), strict=True)
     except ValidationError as exc:
         raise ConfigError("\n".join(dict.fromkeys(_explain(error) for error in exc.errors()))) from exc
-    config._filled = filled
+    config._filled, config._of_kernels = filled, of_kernels
     return config
 
 

@@ -18,6 +18,7 @@ from vaekit.bundle.manifest import Metric, Operation, Tolerance
 from vaekit.errors import TrainingError
 from vaekit.runtime import Bound, Elbo, Model
 from vaekit_training.data.split import Splits
+from vaekit_training.export.reference import CELLS
 from vaekit_training.export import ExportedGraph, double, elbo_names, evaluate, graph_inputs
 from vaekit_training.folds import AnyVAE
 
@@ -137,6 +138,7 @@ def _units(vae: AnyVAE) -> list[tuple[Operation, str, NDArray[np.float64]]]:
         units.append(("decode", "scale", of_one.numpy()))
     for operation in ("bound", "elbo", "surprise"):
         units += [(operation, name, nats) for name in elbo_names(vae)]
+    units += [("surprise", name, one) for name in CELLS]
     return units
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -65,8 +65,7 @@ class FoldModels(nn.Module):
         """mu, sigma (F M, N, Z) each, and the bound of each member of each fold model, (F M, N)."""
         mu, sigma, bounds = zip(*(vae.bounds_by_member(x, eps, observed) for vae in self.each), strict=True)
         terms = zip(*(bound[:-1] for bound in bounds), strict=True)  # a fold model has no fold_elbo
-        axes = (2, 2, 2, 2, 3)
-        joined = (torch.cat([_with_members(t, n) for t in each]) for n, each in zip(axes, terms, strict=True))
+        joined = (_joined(each, axes) for axes, each in zip((2, 2, 2, 2, 3, 3, 3, 3), terms, strict=True))
         return (
             torch.cat([_with_members(m) for m in mu]),
             torch.cat([_with_members(s) for s in sigma]),
@@ -75,7 +74,7 @@ class FoldModels(nn.Module):
 
     def mixed(self, of_members: BoundTerms) -> BoundTerms:
         """The bound of the mixture, (N,), from the bounds of all members of all fold models."""
-        by_fold = zip(*(term.unflatten(0, (len(self.folds), -1)) for term in of_members[:-1]), strict=True)
+        by_fold = zip(*(term.unflatten(0, (len(self.folds), -1)) for term in of_members[:5]), strict=True)
         fold_elbo = torch.stack([mixture(BoundTerms(*terms)).elbo for terms in by_fold], dim=1)  # (N, F)
         return mixture(of_members)._replace(fold_elbo=fold_elbo)
 
@@ -125,6 +124,12 @@ def _picked(values: Sequence[Tensor], which: Tensor) -> Tensor:
     stacked = torch.stack(list(values))  # (F, N, ...)
     index = which.view(1, -1, *[1] * (stacked.ndim - 2)).expand(1, *stacked.shape[1:])
     return stacked.gather(0, index)[0]
+
+
+def _joined(of_folds: Sequence[Tensor | None], axes: int) -> Any:
+    """One term of the bounds of all fold models with `axes` axes, the first of which is that of members; or None."""
+    there = [_with_members(term, axes) for term in of_folds if term is not None]
+    return torch.cat(there) if there else None
 
 
 def _with_members(values: Tensor, axes: int = 3) -> Tensor:

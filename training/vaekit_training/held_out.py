@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from vaekit.bundle import AnyCalibration, Calibration, FoldCalibration, GroupedCalibration, ImageSpec, VectorSpec
 from vaekit.bundle.groups import Groups
 from vaekit.bundle.manifest import Operation
-from vaekit.runtime import Bound, Elbo, Model
+from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.held_out import HeldOutRows
+from vaekit.runtime.results import CellElbo
 from vaekit.tabular.groups import RowGroups, group_cells, make_groups
 from vaekit_training.data.rows import Rows
 from vaekit_training.data.split import Splits
@@ -154,7 +155,7 @@ def surprises(model: Model, vae: AnyVAE, x: NDArray[Any], splits: Splits) -> Hel
         return cells
     cells = HeldOutRows(model, len(vae.each))
     for f, (own, fold) in enumerate(zip(vae.each, splits.folds, strict=True)):
-        cells.add_scored(x[fold], Elbo(**by_torch(double(own), "surprise", model, x[fold])), f)
+        cells.add_scored(x[fold], CellElbo(**by_torch(double(own), "surprise", model, x[fold])), f)
     return cells
 
 

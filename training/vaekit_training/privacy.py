@@ -19,7 +19,7 @@ from vaekit_training.build import costs
 from vaekit_training.config import Config
 from vaekit_training.data.split import Splits
 from vaekit_training.folds import AnyVAE, FoldModels
-from vaekit_training.prior import Aggregate
+from vaekit_training.prior import Normal, Prior
 
 Floats = NDArray[np.float64]
 
@@ -47,8 +47,8 @@ def training_rows(vae: AnyVAE, splits: Splits) -> NDArray[np.intp]:
     return np.unique(_components(vae.prior, splits.train))
 
 
-def _components(prior: object, train: NDArray[np.intp]) -> NDArray[np.intp]:
-    return train[prior.row.numpy()] if isinstance(prior, Aggregate) else train[:0]
+def _components(prior: Prior, train: NDArray[np.intp]) -> NDArray[np.intp]:
+    return train[:0] if isinstance(prior, Normal) else train[prior.row.numpy()]
 
 
 def metrics(model: Model, vae: AnyVAE, x: NDArray[np.generic], splits: Splits, seed: int) -> dict[str, Metric]:
@@ -84,7 +84,7 @@ def _copies(
     model: Model, vae: AnyVAE, train: NDArray[np.generic], held_out: NDArray[np.generic], seed: int
 ) -> dict[str, Metric]:
     """Shares of rows that have a sample within NEAR of them, at temperature 0 and 1."""
-    affordable = int(np.clip(WORK / costs(vae)[1].multiply_adds, FEWEST_SAMPLES, MOST_SAMPLES))
+    affordable = int(np.clip(WORK / max(1, costs(vae)[1].multiply_adds), FEWEST_SAMPLES, MOST_SAMPLES))
     most = min(affordable, max(1, MOST_CELLS // model.spec.dim))
     space = Coordinates(model.spec, train)
     cold = space.of(_at_temperature_0(model, most))[0]

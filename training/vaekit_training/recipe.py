@@ -26,6 +26,14 @@ MEMBER_SETTINGS = (
     ("network", LEAST_BETA),
 )  # (scale, beta) of each member in turn
 
+KERNELS: dict[str, dict[str, Any]] = {
+    "likelihood": {"name": "gaussian", "scale": 1e-4},
+    "prior": {"name": "kernel", "components": 3000},
+    "draws": {"default": 2},
+}  # the settings for tables of numbers without missing cells
+OF_NETWORKS = ("network", "objective", "likelihood", "training", "prior", "export")  # sections that ask for networks,
+UNLESS = {"likelihood": {"name"}, "training": {"seed", "threads"}, "prior": {"components"}}  # but not by these keys
+
 Filled = frozenset[tuple[str, str]]  # (section, key) of settings that fill sets
 
 
@@ -67,6 +75,21 @@ def fill(tree: dict[str, Any]) -> Filled:
     for section, key in found:
         _table(tree, section)[key] = of_many[section, key]
     return frozenset(found)
+
+
+def of_kernels(tree: dict[str, Any]) -> dict[str, Any] | None:
+    """The nested tables with the settings of a kernel prior, for tables that it can model: see build.fits_kernels.
+
+    None if 'auto' is not asked for, if columns are of kinds other than numbers, or if a setting is given that only
+    networks have.
+    """
+    asks_for_networks = any(set(_table(tree, name)) - UNLESS.get(name, set()) for name in OF_NETWORKS)
+    if _table(tree, "likelihood").get("name") != AUTO or asks_for_networks:
+        return None
+    if not set(_table(tree, "data").get("kinds", {}).values()) <= {"real", "positive"}:
+        return None
+    sections = {name: {**settings, **_table(tree, name)} for name, settings in KERNELS.items()}
+    return {**tree, **sections, "likelihood": dict(KERNELS["likelihood"])}
 
 
 def by_size(members: int, rows: int) -> dict[tuple[str, str], Any]:

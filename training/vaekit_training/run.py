@@ -27,6 +27,8 @@ from vaekit_training.data.load import Rows, load
 from vaekit_training.data.looks import left_out
 from vaekit_training.data.split import Splits, split
 from vaekit_training.folds import FoldModels
+from vaekit_training.kernels.fit import validation
+from vaekit_training.kernels.vae import KernelVAE
 from vaekit_training.loop.distributed import World, world
 from vaekit_training.loop.fit import fit
 from vaekit_training.loop.folder import Keep, finish
@@ -157,7 +159,9 @@ def _run(
     splits = split(rows, config.data, config.training.seed)
     for text in (wrong := findings(rows, splits, config.data.kinds)):
         listener.found(text)
-    config = config.sized(splits.trained_on)
+    config = config.fitted(splits.trained_on, kernels=build.fits_kernels(rows, splits.train))
+    if config.prior.name == "kernel":
+        listener.say("choosing the kernels")
     if splits.folds and ranks.size > 1:
         raise ConfigError(
             f"data.folds: fold models cannot be trained on {ranks.size} ranks: start the run without torchrun"
@@ -204,16 +208,20 @@ def _runs(config: Config, splits: Splits) -> list[_VaeRun]:
 def _fitted(
     vae: VAE, rows: Rows, one: _VaeRun, device: torch.device, listener: Listener, run_folder: RunFolder, ranks: World
 ) -> History:
-    """Train a VAE in place; afterwards it is on the CPU."""
+    """Train a VAE in place; afterwards it is on the CPU. A kernel prior has nothing to train."""
     config, splits = one.config, one.splits
+    if isinstance(vae, KernelVAE):
+        found = validation(vae.eval(), rows.x[splits.validation], config.training.seed)
+        listener.on_validation(found)
+        return History((found,), found, stopped_early=False)
     components = LazyNetworkRows(copy.deepcopy(vae), rows.x, splits.train)
     train = _training_rows(vae, rows, splits, config, device)
-    validation = network_rows(vae, rows.x[splits.validation]).to(device)
+    held_out = network_rows(vae, rows.x[splits.validation]).to(device)
     threads = config.training.threads or fitting_threads(vae, config.training.batch_size, ranks.size)
     threads = 1 if in_forked_child() else threads
     progress = Hooks(listener.on_step, listener.on_validation, listener.warn, rows=splits.train)
     with cpu_threads(threads), run_folder.hooks(progress, rows.digest, one.fold) as hooks:
-        history = fit(vae.to(device), train, validation, config, components=components, hooks=hooks, world=ranks)
+        history = fit(vae.to(device), train, held_out, config, components=components, hooks=hooks, world=ranks)
     vae.cpu()
     return history
 

@@ -12,7 +12,7 @@ from vaekit_training.data.split import Splits
 from vaekit_training.features import Binarize, Standardize
 from vaekit_training.folds import AnyVAE, FoldModels
 from vaekit_training.likelihoods import Mixed
-from vaekit_training.prior import Aggregate
+from vaekit_training.prior import Aggregate, Normal
 
 SCALED = ("gaussian", "student_t", "laplace", "mixed")  # likelihoods that use likelihood.scale
 
@@ -84,5 +84,7 @@ def novelty(rows: Rows, splits: Splits) -> Novelty | None:
 def prior_spec(vae: AnyVAE) -> PriorSpec:
     """The model's p(z); for fold models with the largest number of components."""
     priors = vae.prior.each if isinstance(vae, FoldModels) else [vae.prior]
-    counts = [prior.row.numel() for prior in priors if isinstance(prior, Aggregate)]
-    return PriorSpec(name="aggregate", components=max(counts)) if counts else PriorSpec()
+    if isinstance(priors[0], Normal):
+        return PriorSpec()
+    counts = [prior.row.numel() for prior in priors if not isinstance(prior, Normal)]
+    return PriorSpec(name="aggregate" if isinstance(priors[0], Aggregate) else "kernel", components=max(counts))

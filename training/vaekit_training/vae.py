@@ -29,7 +29,10 @@ class BoundTerms(NamedTuple):
     log_likelihood: Tensor  # E_q[log p(x|z)]
     kl: Tensor  # KL(q(z|x) || p(z))
     log_evidence: Tensor  # the importance-weighted bound
-    feature_log_likelihood: Tensor  # E_q[log p(x_d|z)], (N, D) or (M, N, D)
+    feature_log_likelihood: Tensor  # E_q[log p(x_d|z)], (N, D) or (M, N, D); of a KernelVAE log p(x_d | other cells)
+    feature_expected: Tensor | None = None  # mean of p(x_d | the other cells), raw units, as the line above; or None
+    feature_low: Tensor | None = None  # the central 90 % of p(x_d | the other cells)
+    feature_high: Tensor | None = None
     fold_elbo: Tensor | None = None  # (N, F) ELBO of each fold model, in a mixture of fold models
 
 
@@ -220,6 +223,10 @@ def mixture(members: BoundTerms) -> BoundTerms:
     count = members.elbo.shape[0]
     log_q = log_member_weights(members.elbo)  # (M, N)
     q = log_q.exp()  # (M, N)
+
+    def of_features(each: Tensor | None) -> Tensor | None:
+        return None if each is None else (q[..., None] * each).sum(0)
+
     log_likelihood = (q * members.log_likelihood).sum(0)  # (N,)
     kl = (q * (members.kl + torch.where(q > 0, log_q, 0.0))).sum(0) + math.log(count)  # (N,)
     return BoundTerms(
@@ -228,4 +235,7 @@ def mixture(members: BoundTerms) -> BoundTerms:
         kl=kl,
         log_evidence=log_mean_exp(members.log_evidence.transpose(0, 1)),
         feature_log_likelihood=(q[..., None] * members.feature_log_likelihood).sum(0),
+        feature_expected=of_features(members.feature_expected),
+        feature_low=of_features(members.feature_low),
+        feature_high=of_features(members.feature_high),
     )

@@ -104,11 +104,12 @@ class Surprises:
     features: HeldOut  # F = D
     kl: HeldOut  # F = 1
     usual: NDArray[np.float64]  # (D,), the lower median of held-out values; for a category the most common level
-    factor: float = 1.0  # by which prediction intervals of continuous columns are widened to reach their coverage
+    factor: NDArray[np.float64]  # by which intervals of continuous columns are widened to reach their coverage: one for
+    # all columns, (), or if the model predicts each cell from the others one for each, (D,)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """The arrays to store, by name."""
-        columns = {"usual": self.usual, "factor": np.array(self.factor)}
+        columns = {"usual": self.usual, "factor": self.factor}
         return {**self.features.arrays("features"), **self.kl.arrays("kl"), **columns}
 
     @classmethod
@@ -118,13 +119,13 @@ class Surprises:
         Raises:
             FormatError: an array is missing, or does not have the shape for D features.
         """
-        for name, shape in (("usual", (dim,)), ("factor", ())):
+        for name, shapes in (("usual", [(dim,)]), ("factor", [(), (dim,)])):
             if name not in arrays:
                 raise FormatError(f"no array {name}")
-            if arrays[name].shape != shape:
-                raise FormatError(f"{name}: shape {arrays[name].shape}, expected {shape}")
+            if arrays[name].shape not in shapes:
+                raise FormatError(f"{name}: shape {arrays[name].shape}, expected {' or '.join(map(str, shapes))}")
         features, kl = HeldOut.read(arrays, "features", dim), HeldOut.read(arrays, "kl", 1)
-        return cls(features, kl, arrays["usual"].astype(np.float64), float(arrays["factor"].astype(np.float64)))
+        return cls(features, kl, arrays["usual"].astype(np.float64), arrays["factor"].astype(np.float64))
 
 
 def _ranks(n: NDArray[np.integer[Any]]) -> NDArray[np.int64]:

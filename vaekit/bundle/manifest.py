@@ -18,7 +18,7 @@ from vaekit.bundle.thresholds import Threshold
 from vaekit.bundle.tolerance import kinds_by_name, wrong_column
 from vaekit.tolerance_rules import ToleranceRule
 
-FORMAT = "1.4"
+FORMAT = "1.5"
 MANIFEST_FILE = "manifest.json"
 CALIBRATION_FILE = "calibration.npz"
 SURPRISE_FILE = "surprise.npz"
@@ -76,12 +76,15 @@ class LikelihoodSpec(ManifestPart):
 class PriorSpec(ManifestPart):
     """p(z), the prior of /sample and of the ELBO."""
 
-    name: Literal["normal", "aggregate"] = Field(
-        "normal", description="normal: N(0, I); aggregate: the mean of the posteriors of training rows"
+    name: Literal["normal", "aggregate", "kernel"] = Field(
+        "normal",
+        description="normal: N(0, I); aggregate: the mean of the posteriors of training rows; kernel (format 1.5): the "
+        "mean of Student-t or normal kernels around training rows, where z is the standardised row",
     )
     components: PositiveInt | None = Field(
         None,
-        description="aggregate: number of training rows in the prior of each member; the largest if fold models differ",
+        description="aggregate, kernel: number of training rows in the prior of each member; the largest if fold models "
+        "differ",
     )
 
 
@@ -286,7 +289,7 @@ class Manifest(ManifestPart):
 
     @property
     def components(self) -> int:
-        """Number of components in the aggregate priors of all members; 0 for N(0, I)."""
+        """Number of components in the priors of all members; 0 for N(0, I)."""
         return self.members * (self.prior.components or 0)
 
     @property

@@ -21,7 +21,7 @@ from vaekit.runtime.device import CUDA, DEFAULTS, Cuda, cuda_memory_in_use, pars
 from vaekit.runtime.eps import EpsDraws
 from vaekit.runtime.golden import replay
 from vaekit.runtime.latents import MAX_LATENT, check_latents, check_members
-from vaekit.runtime.results import Bound, Decoded, Elbo, Posterior, Samples, in_chunks
+from vaekit.runtime.results import Bound, CellElbo, Decoded, Elbo, Posterior, Samples, in_chunks
 from vaekit.runtime.row_feeds import RowFeeds
 from vaekit.runtime.sampling import SampleDraws
 from vaekit.runtime.session import open_graph
@@ -207,6 +207,10 @@ class Operations:
         draws = self.draws(num_samples, seed) if eps is None else self._eps.check(eps, len(rows))
         return self._bound(Elbo, "surprise" if features else "elbo", rows, draws)
 
+    def cells_checked(self, rows: NDArray[Any]) -> CellElbo:
+        """elbo_checked on the default draws with features, and where the graph has them the predictions of cells."""
+        return self._bound(CellElbo, "surprise", rows, self.draws())
+
     def bound_checked(
         self,
         rows: NDArray[Any],
@@ -280,6 +284,11 @@ class Operations:
     def _calibrate(self, options: str) -> str:
         return f"vae calibrate {self.manifest.name} HELD_OUT_ROWS{options}"
 
+    @cached_property
+    def predicts_cells(self) -> bool:
+        """Whether one graph predicts each cell from the others, as with a kernel prior."""
+        return any(tensor.name == "feature_expected" for tensor in self.manifest.operations["surprise"].outputs)
+
     def bits_per_dim(self, bound: Bound) -> NDArray[np.float64] | None:
         """-elbo / (D ln 2), (N,), if the likelihood is over pixels, else None."""
         if self.manifest.likelihood.bits_per_dim_of is None:
@@ -292,6 +301,8 @@ class Operations:
             num_samples = self.manifest.draws.default
         widest = num_samples * self._width
         densities = num_samples if operation in ("elbo", "surprise") else 1  # evaluations of the prior per row
+        if operation == "surprise" and self.predicts_cells:
+            densities += self.manifest.latent_dim
         most = MAX_ELEMENTS_CUDA if self.device == "cuda" else MAX_ELEMENTS
         return max(1, most // max(widest, densities * self._components))
 

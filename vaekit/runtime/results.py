@@ -101,11 +101,24 @@ class Elbo(Bound):
     feature_log_likelihood: Array | None = None  # (N, D) or (N, H, W, C); 0 where a cell is missing
 
 
+@dataclass(frozen=True, kw_only=True)
+class CellElbo(Elbo):
+    """The ELBO with predictions of each cell from the others, in raw units, (N, D) each; None: the graph has none."""
+
+    feature_expected: Array | None = None  # mean of p(x_d | the other cells)
+    feature_low: Array | None = None  # ends of its central 90 %
+    feature_high: Array | None = None
+
+    def without_cells(self) -> dict[str, Any]:
+        """The arrays of the ELBO by name."""
+        return {name: a for name, a in self.arrays().items() if name in Elbo.names()}
+
+
 CELL = np.dtype(
     [
         ("feature", np.int32),  # index of the cell in the row (for images in H, W, C order); -1: no cell
         ("value", np.float64),  # the value in the row
-        ("surprise", np.float64),  # -E_q[log p(x_d|z)], nats
+        ("surprise", np.float64),  # -E_q[log p(x_d|z)], nats; with a kernel prior -log p(x_d | other cells)
         ("excess", np.float64),  # the surprise minus the feature's held-out median, nats
         ("p_value", np.float64),  # among the feature's held-out surprises; lower is more anomalous
         ("relief", np.float64),  # fall of the row's score without the cell, nats; ranks the cells (see explanation.py)

@@ -15,10 +15,12 @@ from vaekit.bundle.manifest import Operation
 from vaekit.errors import NotFinite
 from vaekit_training.features import observed_rows
 from vaekit_training.folds import AnyVAE, FoldModels
+from vaekit_training.kernels.vae import KernelVAE
 from vaekit_training.networks.float16 import LARGEST, Float16Network
 from vaekit_training.vae import VAE, log_member_weights
 
 EVIDENCE, FEATURES = "log_evidence", "feature_log_likelihood"
+CELLS = ("feature_expected", "feature_low", "feature_high")  # of a kernel prior
 V = TypeVar("V", bound=nn.Module)
 
 
@@ -44,7 +46,9 @@ class _RowOperations(_Operations):
             latents = [values.transpose(0, 1) for values in (*latents, log_member_weights(of_members.elbo).exp())]
         bound = self.vae.mixed(of_members)
         of_folds = () if bound.fold_elbo is None else (bound.fold_elbo,)
-        return (*latents, *bound[:4], *of_folds, bound.feature_log_likelihood.unflatten(-1, x.shape[1:]))
+        of_features = (*bound[4:8],)
+        shaped = (each.unflatten(-1, x.shape[1:]) for each in of_features if each is not None)
+        return (*latents, *bound[:4], *of_folds, *shaped)
 
 
 class _Prior(_Operations):
@@ -158,8 +162,13 @@ def output_names(vae: AnyVAE, operation: Operation) -> tuple[str, ...]:
         "observe": ("x",),
         "bound": tuple(name for name in elbo if name != EVIDENCE),
         "elbo": elbo,
-        "surprise": (*elbo, FEATURES),
+        "surprise": (*elbo, FEATURES, *(CELLS if has_cells(vae) else ())),
     }[operation]
+
+
+def has_cells(vae: AnyVAE) -> bool:
+    """Whether the model predicts each cell from the others."""
+    return isinstance(vae.each[0] if isinstance(vae, FoldModels) else vae, KernelVAE)
 
 
 def exported_with(vae: AnyVAE, operation: Operation) -> Operation:

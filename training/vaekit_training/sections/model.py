@@ -96,13 +96,14 @@ class LikelihoodConfig(ConfigSection):
 class PriorConfig(ConfigSection):
     """[prior]: p(z)."""
 
-    name: Literal["normal", "aggregate"] = Field(
+    name: Literal["normal", "aggregate", "kernel"] = Field(
         "normal",
-        description="'normal': N(0, I); 'aggregate': the mean of the posteriors of training rows; the bundle then "
-        "contains the latents of these rows",
+        description="'normal': N(0, I); 'aggregate': the mean of the posteriors of training rows; 'kernel': a kernel "
+        "density over training rows, with the standardised row as z and no networks, for columns of numbers without "
+        "missing cells; with the last two the bundle contains training rows",
     )
     components: Annotated[int, Field(ge=2)] = Field(
-        1000, description="aggregate: largest number of training rows whose posteriors are averaged"
+        1000, description="aggregate, kernel: largest number of training rows in the prior"
     )
     start: Annotated[FiniteFloat, Field(ge=0, le=1)] = Field(
         0.5, description="aggregate: share of the steps after which training switches from N(0, I) to it; 1: never"
@@ -114,6 +115,6 @@ class PrivacyConfig(ConfigSection):
 
     allow_low_temperature: bool = Field(
         False,
-        description="aggregate prior: whether /sample accepts temperatures below 1, where samples are near copies of "
+        description="aggregate and kernel priors: whether /sample accepts temperatures below 1, where samples are near copies of "
         "training rows; true if everyone who may sample may see these rows",
     )

@@ -32,7 +32,7 @@ from vaekit.runtime.explain.intervals import factor_of, widened
 from vaekit.runtime.explain.predict import Predicted, points, predict
 from vaekit.runtime.explain.surprises import surprise
 from vaekit.runtime.operations import Operations
-from vaekit.runtime.results import CELL, NO_CELL, Array, Elbo, Explained
+from vaekit.runtime.results import CELL, NO_CELL, Array, CellElbo, Elbo, Explained
 from vaekit.tabular.novelty import cells_outside
 
 CANDIDATES = 8  # cells of a row, by excess, that are removed in turn; results with 5 or 16 are about as good
@@ -42,11 +42,11 @@ WHOLE_NUMBERS = ("count", "binary", "category")  # kinds whose values are whole 
 def explain(model: Operations, rows: NDArray[Any], *, top: int) -> Explained:
     """The ELBO and the `top` most anomalous cells of each checked row; see Model.explain."""
     held_out = check_explained(model, top)
-    elbo = model.elbo_checked(rows, features=True)
+    elbo = model.cells_checked(rows)
     parts = _parts(model, len(rows), top)
     cells = np.concatenate([_explain_rows(model, rows[part], elbo[part], held_out, top) for part in parts])
     kl_p_value = held_out.kl.p_value(elbo.kl, np.zeros(len(rows), np.intp))
-    return Explained(**elbo.arrays(), explanation=cells, kl_p_value=kl_p_value)
+    return Explained(**elbo.without_cells(), explanation=cells, kl_p_value=kl_p_value)
 
 
 def check_explained(model: Operations, top: int, num_samples: int | None = None, seed: int | None = None) -> Surprises:
@@ -70,6 +70,8 @@ def check_explained(model: Operations, top: int, num_samples: int | None = None,
 def passes(model: Operations, top: int) -> int:
     """The cost of explaining a row: the number of latent draws that are decoded. Scoring a row decodes K."""
     k, cells = model.manifest.draws.default, _candidates(model, top)
+    if model.predicts_cells:
+        return k + model.spec.dim
     encoded = k * (1 + cells) if _is_aggregate(model) else 0
     return k + 2 * k * cells + encoded + (k + points(model)) * top
 
@@ -99,7 +101,7 @@ def _candidates(model: Operations, top: int) -> int:
     return min(model.spec.dim, max(top, CANDIDATES))
 
 
-def _explain_rows(model: Operations, rows: NDArray[Any], elbo: Elbo, held_out: Surprises, top: int) -> NDArray[Any]:
+def _explain_rows(model: Operations, rows: NDArray[Any], elbo: CellElbo, held_out: Surprises, top: int) -> NDArray[Any]:
     """The k most anomalous cells of each row, (n, k) of CELL."""
     candidates = rank_cells(model, rows, elbo, held_out, _candidates(model, top))
     found = candidates.surprise
@@ -114,9 +116,9 @@ def _explain_rows(model: Operations, rows: NDArray[Any], elbo: Elbo, held_out: S
         _select(candidates.relief, first),
     )
     cells["p_value"] = held_out.features.p_value(_select(ranked, which), which)
-    expected = predict(model, candidates.without(first), which.reshape(-1, 1))
-    for name, values in vars(widened(expected, which.reshape(-1, 1), model.spec, held_out.factor)).items():
-        cells[name] = values.reshape(which.shape)
+    expected = candidates.predicted(model, first)
+    for name, values in vars(widened(expected, which, model.spec, held_out.factor)).items():
+        cells[name] = values
     cells[np.isnan(cells["surprise"])] = NO_CELL
     return cells
 
@@ -131,27 +133,50 @@ class RankedCells:
     relief: Array  # (n, C), nats
     rank: Array  # (n, C), relief; inf for a cell that makes its row novel, -inf for a missing cell
     outside: NDArray[np.bool_] | None  # (n, D), cells outside their column's support; None: no cell is
-    removed: NDArray[Any]  # (n C, ...), copies of the rows, each with one candidate removed
+    removed: NDArray[Any] | None  # (n C, ...), copies of the rows, each with one candidate removed; None: `cells` is given
+    cells: Predicted | None = None  # (n, D), all cells as the model predicts them from the others
 
-    def without(self, first: NDArray[np.intp]) -> NDArray[Any]:
-        """Copies of the rows, (n k, ...), each without one of the candidates with these places (n, k)."""
+    def predicted(self, model: Operations, first: NDArray[np.intp], *, interval: bool = True) -> Predicted:
+        """Predictions of the candidates with these places (n, k), (n, k) each, from the rows without them."""
+        which = _select(self.which, first)
+        if self.cells is not None:
+            return Predicted(**{name: _select(values, which) for name, values in vars(self.cells).items()})
+        assert self.removed is not None
         shape = self.removed.shape[1:]
         each = self.removed.reshape(*self.which.shape, *shape)[np.arange(len(self.which))[:, None], first]
-        return each.reshape(-1, *shape)
+        found = predict(model, each.reshape(-1, *shape), which.reshape(-1, 1), interval=interval)
+        return Predicted(**{name: values.reshape(which.shape) for name, values in vars(found).items()})
 
 
-def rank_cells(model: Operations, rows: NDArray[Any], elbo: Elbo, held_out: Surprises, count: int) -> RankedCells:
-    """Choose `count` candidates of each row by excess, remove each in turn, and rank them by relief."""
+def of_columns(elbo: CellElbo) -> Predicted | None:
+    """All cells as the model predicts them from the others, (n, D); None if it does not."""
+    expected, low, high = elbo.feature_expected, elbo.feature_low, elbo.feature_high
+    if expected is None or low is None or high is None:
+        return None
+    return Predicted(expected, low, high, np.full(expected.shape, np.nan))
+
+
+def rank_cells(model: Operations, rows: NDArray[Any], elbo: CellElbo, held_out: Surprises, count: int) -> RankedCells:
+    """Choose `count` candidates of each row by excess, remove each in turn, and rank them by relief.
+
+    If the model predicts each cell from the others, relief is the excess: with p(x) / p(x without cell d) =
+    p(x_d | the other cells), no cell needs to be removed.
+    """
     outside = cells_outside(rows, model.spec) if isinstance(model.spec, VectorSpec) else None
     found = surprise(elbo, rows)  # (n, D)
     over = found - held_out.features.middle  # (n, D)
     first_of = over if outside is None else np.where(outside, np.inf, over)  # above every held-out surprise
     which = _indices_of_largest(np.where(np.isnan(over), -np.inf, first_of), count)  # (n, C)
-    out = _remove_cells(model, rows, which, held_out)
-    relief = out.elbo - held_out.features.middle[which] - _relief_elbo(model, rows, elbo)[:, None]  # (n, C)
+    cells, removed = of_columns(elbo), None
+    if cells is None:
+        out = _remove_cells(model, rows, which, held_out)
+        removed = out.rows
+        relief = out.elbo - held_out.features.middle[which] - _relief_elbo(model, rows, elbo)[:, None]  # (n, C)
+    else:
+        relief = _select(over, which)
     rank = np.where(np.isinf(_select(first_of, which)), np.inf, relief)  # cells that make the row novel come first
     rank = np.where(np.isnan(_select(over, which)), -np.inf, rank)
-    return RankedCells(found, over, which, relief, rank, outside, out.rows)
+    return RankedCells(found, over, which, relief, rank, outside, removed, cells)
 
 
 def width_factor(

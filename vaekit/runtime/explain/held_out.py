@@ -16,10 +16,11 @@ from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.heldout import HeldOut, RowSample, Surprises
 from vaekit.bundle.manifest import SURPRISE_FILE, SurpriseFile
 from vaekit.bundle.write import digest, npz
-from vaekit.runtime.explain.explanation import width_factor
+from vaekit.runtime.explain.explanation import of_columns, width_factor
+from vaekit.runtime.explain.intervals import factors, ratios
 from vaekit.runtime.explain.surprises import surprise
 from vaekit.runtime.operations import Operations
-from vaekit.runtime.results import Array, Elbo
+from vaekit.runtime.results import Array, CellElbo
 
 WIDTH_ROWS = 1024  # about the number of rows that the widening of intervals is measured on
 
@@ -36,6 +37,7 @@ class HeldOutRows:
     def __init__(self, model: Operations, folds: int = 1) -> None:
         self._model, self._folds = model, folds
         self._sample = RowSample(2 * model.spec.dim + 2)  # columns: surprises, KL, fold, values
+        self._ratios = RowSample(model.spec.dim)  # of cells that the model predicts from the others
         self._n = 0
 
     def add(self, rows: NDArray[Any]) -> None:
@@ -43,26 +45,35 @@ class HeldOutRows:
         most = self._model.rows_at_once("surprise", self._model.manifest.draws.default)
         for start in range(0, len(rows), most):  # in chunks, to limit memory
             part = rows[start : start + most]
-            self.add_scored(part, self._model.elbo_checked(part, features=True))
+            self.add_scored(part, self._model.cells_checked(part))
 
-    def add_scored(self, rows: NDArray[Any], scored: Elbo, fold: int = 0) -> None:
+    def add_scored(self, rows: NDArray[Any], scored: CellElbo, fold: int = 0) -> None:
         """Add the next rows, scored with the log-likelihood of features by the fold model trained without them."""
         kl = scored.kl + math.log(self._folds)
         folds = np.full(len(rows), float(fold))
         self._sample.add(np.column_stack([surprise(scored, rows), kl, folds, rows.reshape(len(rows), -1)]))
         self._n += len(rows)
+        if (cells := of_columns(scored)) is not None:
+            every = np.broadcast_to(np.arange(self._model.spec.dim), rows.shape)
+            self._ratios.add(ratios(cells, every, rows, self._model.spec))
 
     def file(self) -> tuple[SurpriseFile, bytes]:
         """(the manifest's entry of the file, the content of the file)."""
         dim, values = self._model.spec.dim, self._sample.values()  # (n, 2 D + 2)
         surprises, kl, fold, cells = np.split(values, [dim, dim + 1, dim + 2], axis=1)
-        found = Surprises(HeldOut.of(surprises), HeldOut.of(kl), _usual(cells, self._model.spec))
+        found = Surprises(HeldOut.of(surprises), HeldOut.of(kl), _usual(cells, self._model.spec), np.array(1.0))
+        found = replace(found, factor=self._factor(found, cells, fold))
+        content, k = npz(found.arrays()), self._model.manifest.draws.default
+        return SurpriseFile(file=SURPRISE_FILE, sha256=digest(content), num_samples=k, n=self._n), content
+
+    def _factor(self, found: Surprises, cells: Array, fold: Array) -> Array:
+        """The factor of Surprises, from kept rows (n, D) and their folds (n, 1)."""
+        if self._model.predicts_cells:
+            return factors(self._ratios.values())
         some = slice(None, None, -(-len(cells) // WIDTH_ROWS))
         rows = cells[some].reshape(-1, *self._model.spec.row_shape)
         rows = rows if isinstance(self._model.spec, VectorSpec) else rows.astype(np.uint8)
-        found = replace(found, factor=width_factor(self._model, rows, found, self._members_without(fold[some])))
-        content, k = npz(found.arrays()), self._model.manifest.draws.default
-        return SurpriseFile(file=SURPRISE_FILE, sha256=digest(content), num_samples=k, n=self._n), content
+        return np.array(width_factor(self._model, rows, found, self._members_without(fold[some])))
 
     def _members_without(self, fold: Array) -> NDArray[np.bool_] | None:
         """True for members that were trained without the row, (n, M), from the rows' folds (n, 1); None: no folds."""

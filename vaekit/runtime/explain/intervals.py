@@ -6,6 +6,8 @@ conformal prediction on n held-out cells:
 
     t = (x - expected) / (high - expected) if x > expected, else (expected - x) / (expected - low)
     factor = the ceil(COVERAGE (n + 1))-th smallest t, at least 1
+
+A model that predicts each cell from the others has one factor for each column, which may also be below 1.
 """
 
 from __future__ import annotations
@@ -34,22 +36,45 @@ def factor_of(found: Predicted, which: NDArray[np.intp], values: Array, spec: Ve
         values: values of the cells, (n, k); NaN if missing.
         spec: the model's input spec.
     """
+    return max(1.0, _quantile(ratios(found, which, values, spec).ravel()))
+
+
+def ratios(found: Predicted, which: NDArray[np.intp], values: Array, spec: VectorSpec | ImageSpec) -> Array:
+    """t of each cell, (n, k); NaN where it is missing, or its column cannot be widened. Arguments as in factor_of."""
     with np.errstate(divide="ignore", invalid="ignore"):
         raw = (values, found.expected, found.low, found.high)
         x, middle, low, high = (_to_model_scale(a, which, spec) for a in raw)
         t = np.where(x > middle, (x - middle) / (high - middle), (middle - x) / (middle - low))
-    counted = np.sort(t[_smooth(which, spec) & np.isfinite(t)])
+    return np.where(_smooth(which, spec) & np.isfinite(t), t, np.nan)
+
+
+def factors(of_cells: Array) -> Array:
+    """The factor of each column, (D,), from t of held-out cells, (n, D); it may be below 1."""
+    return np.array([_quantile(column) for column in of_cells.T])
+
+
+def _quantile(t: Array) -> float:
+    """The ceil(COVERAGE (n + 1))-th smallest of n values t that are not NaN; 1 if there are none."""
+    counted = np.sort(t[~np.isnan(t)])
     if not len(counted):
         return 1.0
-    return max(1.0, float(counted[min(len(counted), int(np.ceil(COVERAGE * (len(counted) + 1)))) - 1]))
+    return float(counted[min(len(counted), int(np.ceil(COVERAGE * (len(counted) + 1)))) - 1])
 
 
-def widened(found: Predicted, which: NDArray[np.intp], spec: VectorSpec | ImageSpec, factor: float) -> Predicted:
-    """Predictions with the intervals of continuous columns widened by the factor, within the columns' valid range."""
+def widened(
+    found: Predicted, which: NDArray[np.intp], spec: VectorSpec | ImageSpec, factor: NDArray[np.float64]
+) -> Predicted:
+    """Predictions with the intervals of continuous columns widened, within the columns' valid range.
+
+    Args:
+        found, which, spec: as in factor_of.
+        factor: one for all columns, (), or one for each, (D,).
+    """
     middle, smooth = _to_model_scale(found.expected, which, spec), _smooth(which, spec)
+    by_cell = factor[which] if factor.ndim else factor
 
     def moved(end: Array) -> Array:
-        wide = middle + factor * (_to_model_scale(end, which, spec) - middle)
+        wide = middle + by_cell * (_to_model_scale(end, which, spec) - middle)
         return np.where(smooth, _to_raw_scale(wide, which, spec), end)
 
     return replace(found, low=moved(found.low), high=moved(found.high))

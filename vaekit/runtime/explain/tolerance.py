@@ -29,7 +29,6 @@ from vaekit.bundle.heldout import Surprises
 from vaekit.bundle.tolerance import Tolerances
 from vaekit.errors import InputError
 from vaekit.runtime.explain.explanation import CANDIDATES, WHOLE_NUMBERS, passes, rank_cells
-from vaekit.runtime.explain.predict import predict
 from vaekit.runtime.operations import Operations
 from vaekit.runtime.results import RowArrays
 from vaekit.tolerance_rules import Rules
@@ -128,7 +127,7 @@ def _first_cells(model: Operations, x: NDArray[Any], held_out: Surprises) -> tup
 
     There is one, or several whose relief is equal up to rounding; none if the row has no score.
     """
-    elbo = model.elbo_checked(x, features=True)
+    elbo = model.cells_checked(x)
     ranked = rank_cells(model, x, elbo, held_out, min(model.spec.dim, CANDIDATES))
     rank, margin = ranked.rank[0], TOLERANCE * max(1.0, abs(float(elbo.elbo[0])))
     first = np.flatnonzero((rank > -np.inf) & (rank >= rank.max() - margin))
@@ -136,8 +135,7 @@ def _first_cells(model: Operations, x: NDArray[Any], held_out: Surprises) -> tup
     which = ranked.which[0, first]
     if not len(which):
         return which, np.empty(0)
-    expected = predict(model, ranked.without(first[None]), which[:, None], interval=False).expected
-    return which, expected[:, 0]
+    return which, ranked.predicted(model, first[None], interval=False).expected[0]
 
 
 def _valid(expected: float, model: Operations, d: int) -> float:

@@ -1,0 +1,234 @@
+"""p(z) as a mean of kernels around training rows: KL divergence from the posterior, conditionals of cells, samples.
+
+N rows, Z latent dimensions, K clusters, M exemplars in B blocks of S places; nats. With A_k A_k^T = (h^2 S_k + F)^-1:
+
+    p(z) = (1/M) sum_i t_nu(z; c_i, h^2 S_k + F),   delta_i^2(z) = |A_k^T (z - c_i)|^2,   k the cluster of exemplar i
+
+All exemplars of a block are of one cluster, so one batched matrix product computes the distances. Places without an
+exemplar have the weight 0. Distances are computed in float64, because they are differences of large squares.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vaekit_training.functional import log_mean_exp_of_many
+from vaekit_training.kernels.mixture import LOG_2PI, whitened, whitening
+from vaekit_training.kernels.search import Kernels, log_kernel
+
+NOWHERE = -1e30  # log weight of a place without an exemplar
+LARGEST = 1e37  # squared distances are clamped to it, so that float32 can hold them
+SIZES = (16, 32, 64, 128, 256)  # sizes of blocks that are tried
+PER_BLOCK = 8  # cost of another block, in places
+QUANTILES = 1025  # of the chi-squared distribution, for samples
+FEWEST_DEGREES = 0.5  # smallest nu + Z - 3 in the variance of a cell, which is infinite at 0
+
+
+class Cells(NamedTuple):
+    """p(z_d | the other cells) of each cell, (N, Z) each."""
+
+    log_density: Tensor
+    mean: Tensor
+    deviation: Tensor  # standard deviation
+
+
+class KernelPrior(nn.Module):
+    """The prior of a VAE whose z is a standardised row.
+
+    A Student-t kernel is a mixture of normal kernels of different widths. With the index i of the exemplar and the
+    width as further latent variables, and their optimal posterior given q(z|x), the joint KL is
+
+        KL = -log (1/M) sum_i t_nu( sqrt(E_q[delta_i^2]) ) - H(q(z|x)),   E_q[delta_i^2] = delta_i^2(mu) + sum_j P_jj s_j^2
+
+    with P = A A^T and the posterior's standard deviations s. It is at least KL(q(z|x) || p(z)), so that the ELBO remains
+    a lower bound, and needs no draws.
+    """
+
+    inputs = ("noise", "choice")  # arguments of sample that are random numbers
+    is_standard = False
+    row: Tensor  # (M,) index of each exemplar among the training rows
+    mean: Tensor  # (K, Z), m_k
+    inverse: Tensor  # (K, Z, Z), A_k^T, or its diagonal, (K, Z)
+    factor: Tensor  # (K, Z, Z), its inverse, or its diagonal
+    log_scale: Tensor  # (K,), log det A_k
+    cluster: Tensor  # (B,), k of each block
+    exemplars: Tensor  # (B, S, Z), A_k^T (c_i - m_k)
+    log_weight: Tensor  # (B, S), 0, or NOWHERE
+    place: Tensor  # (M,), place of each exemplar among the B S places
+    stretch: Tensor  # (QUANTILES,), sqrt(nu / chi^2) at even quantiles; (1,) for normal kernels
+    _one: Tensor
+
+    def __init__(self, kernels: Kernels, row: Tensor) -> None:
+        """row: (M,) indices of the exemplars among the training rows."""
+        super().__init__()
+        self.nu, self.h, self.dim = kernels.nu, kernels.h, kernels.mean.shape[1]
+        double = Kernels(
+            kernels.exemplars.double(),
+            kernels.cluster,
+            kernels.mean.double(),
+            kernels.covariance.double(),
+            kernels.h,
+            kernels.nu,
+        )
+        inverse, log_scale = whitening(double.covariance)
+        blocks, places = _blocks(kernels.cluster)
+        centres = double.centres
+        exemplars = torch.zeros(*blocks.shape, self.dim, dtype=torch.float64)
+        cluster = kernels.cluster[blocks.amax(1)]
+        for b, k in enumerate(cluster.tolist()):
+            there = blocks[b] >= 0
+            exemplars[b, there] = whitened(centres[blocks[b][there]] - double.mean[k], inverse[k])
+        self.register_buffer("row", row)
+        self.register_buffer("mean", double.mean)
+        self.register_buffer("inverse", inverse)
+        self.register_buffer("factor", inverse.reciprocal() if inverse.ndim == 2 else torch.linalg.inv(inverse))
+        self.register_buffer("log_scale", log_scale)
+        self.register_buffer("cluster", cluster)
+        self.register_buffer("exemplars", exemplars)
+        self.register_buffer("log_weight", torch.where(blocks >= 0, 0.0, NOWHERE).double())
+        self.register_buffer("place", places)
+        self.register_buffer("stretch", _stretches(self.nu))
+        self.register_buffer("_one", torch.ones(()), persistent=False)  # has the model's dtype
+
+    @property
+    def count(self) -> int:
+        """M, the number of exemplars."""
+        return self.row.numel()
+
+    def kl(self, mu: Tensor, sigma: Tensor, train_index: Tensor | None = None) -> Tensor:  # noqa: ARG002  as in Aggregate
+        """The joint KL of q(z|x) = N(mu, diag sigma^2), (N,), for mu and sigma (N, Z); see the class."""
+        entropy = (sigma.log() + 0.5 * (LOG_2PI + 1.0)).sum(-1).double()
+        return (-self._log_density(mu.double(), sigma.double()) - entropy).to(mu.dtype)
+
+    def log_ratio(self, sigma: Tensor, z: Tensor, eps: Tensor, train_index: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """log p(z_k) - log q(z_k|x), (N, K), for sigma (N, Z), z and eps (N, K, Z)."""
+        log_q = -0.5 * (eps * eps + LOG_2PI).sum(-1) - sigma.log().sum(-1)[..., None]  # (N, K)
+        log_p = self._log_density(z.double().flatten(0, 1)).unflatten(0, z.shape[:2])
+        return (log_p - log_q.double()).to(z.dtype)
+
+    def cells(self, mu: Tensor, sigma: Tensor) -> Cells:
+        """p(z_d | the other cells) at z = mu, for mu and sigma (N, Z).
+
+        Without column d, the kernel of exemplar i has the squared distance delta_i^2 - g_id^2 / P_dd, g = P (z - c_i),
+        and given the other cells it is a Student-t density of z_d with nu + Z - 1 degrees of freedom, centre
+        z_d - g_id / P_dd and squared scale (nu + delta_i,-d^2) / (nu + Z - 1) / P_dd.
+        """
+        z, s = mu.double(), sigma.double()
+        y = self._whitened(z)  # (K, N, Z)
+        squares = self._squares(y, s)[..., None]  # (B, N, S, 1)
+        back = self.inverse if self.inverse.ndim == 3 else None
+        of_rows = y * self.inverse[:, None] if back is None else y @ back  # (K, N, Z): P (z - m_k)
+        k = self.cluster
+        if back is None:
+            of_exemplars, precision = self.exemplars * self.inverse[k][:, None], self.inverse.square()
+        else:
+            of_exemplars, precision = self.exemplars @ back[k], back.square().sum(1)  # (B, S, Z), (K, Z)
+        p = precision[k][:, None, None, :]  # (B, 1, 1, Z)
+        g = of_rows.index_select(0, k)[:, :, None, :] - of_exemplars[:, None]  # (B, N, S, Z)
+        others = (squares - g * g / p).clamp(0.0, LARGEST)  # (B, N, S, Z)
+        log_w = log_kernel(others, self.dim - 1, self.nu) - 0.5 * p.log() + (self.log_scale[k][:, None] + self.log_weight)[:, None, :, None]
+        peak = log_w.amax(dim=(0, 2), keepdim=True)
+        w = torch.exp(log_w - peak)
+        total = w.sum(dim=(0, 2), keepdim=True)
+        log_others = (peak + total.log())[0, :, 0] - math.log(self.count)  # (N, Z)
+        w = w / total
+        step = -g / p  # from z_d to the kernel's centre given the other cells
+        mean = (w * step).sum(dim=(0, 2))  # (N, Z)
+        spread = (w * (self._variance(others) / p + step * step)).sum(dim=(0, 2)) - mean * mean
+        log_density = self._log_density(z, s)[:, None] - log_others
+        return Cells(log_density, z + mean, spread.clamp_min(1e-12).sqrt())
+
+    def sample(self, noise: Tensor, choice: Tensor | None = None, member: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """z = m_k + (A_k^T)^-1 (A_k^T (c_i - m_k) + r noise), (N, Z), with i = floor(M choice).
+
+        r = sqrt(nu / chi^2_nu), by the quantile of chi^2 at the fraction of M choice; 1 for normal kernels.
+
+        Args:
+            noise: standard normals (N, Z).
+            choice: uniforms in [0, 1), (N,).
+            member: not used.
+        """
+        assert choice is not None
+        scaled = choice.double() * self.count
+        i = scaled.floor().long().clamp(0, self.count - 1)  # (N,)
+        r = self._stretch(scaled - i)[:, None]  # (N, 1)
+        at = self.place.index_select(0, i)
+        k = self.cluster.index_select(0, at.div(self.exemplars.shape[1], rounding_mode="floor"))
+        y = self.exemplars.flatten(0, 1).index_select(0, at) + r * noise.double()  # (N, Z)
+        factor = self.factor.index_select(0, k)
+        z = factor * y if factor.ndim == 2 else (factor @ y[..., None]).squeeze(-1)
+        return (self.mean.index_select(0, k) + z).to(noise.dtype)
+
+    def _log_density(self, z: Tensor, sigma: Tensor | None = None) -> Tensor:
+        """log (1/M) sum_i t_nu(sqrt(E[delta_i^2])), (N,) float64, for z and its standard deviations (N, Z) float64."""
+        squares = self._squares(self._whitened(z), sigma).to(self._one.dtype)  # (B, N, S)
+        log_t = log_kernel(squares, self.dim, self.nu)
+        more = (self.log_scale.index_select(0, self.cluster)[:, None] + self.log_weight).to(self._one.dtype)  # (B, S)
+        by_row = (log_t + more[:, None]).transpose(0, 1).flatten(1)  # (N, B S)
+        return log_mean_exp_of_many(by_row).double() + math.log(by_row.shape[1] / self.count)
+
+    def _whitened(self, z: Tensor) -> Tensor:
+        """A_k^T (z - m_k), (K, N, Z), for z (N, Z)."""
+        centred = z - self.mean[:, None]  # (K, N, Z)
+        return centred * self.inverse[:, None] if self.inverse.ndim == 2 else centred @ self.inverse.transpose(1, 2)
+
+    def _squares(self, y: Tensor, sigma: Tensor | None) -> Tensor:
+        """E[delta_i^2], (B, N, S), for y (K, N, Z) and the standard deviations of z, (N, Z)."""
+        own = y.index_select(0, self.cluster)  # (B, N, Z)
+        at_rows = own.square().sum(-1, keepdim=True)  # (B, N, 1)
+        if sigma is not None:
+            precision = self.inverse.square() if self.inverse.ndim == 2 else self.inverse.square().sum(1)  # (K, Z)
+            more = precision @ sigma.square().transpose(0, 1)  # (K, N): sum_j P_jj s_j^2
+            at_rows = at_rows + more.index_select(0, self.cluster)[..., None]
+        at_exemplars = self.exemplars.square().sum(-1)[:, None]  # (B, 1, S)
+        cross = own @ (-2.0 * self.exemplars.transpose(1, 2))  # (B, N, S)
+        return (at_rows + at_exemplars + cross).clamp(0.0, LARGEST)
+
+    def _variance(self, others: Tensor) -> Tensor | float:
+        """Variance of a cell given the others, for precision 1 and squared distances of the others, as `others`."""
+        if math.isinf(self.nu):
+            return 1.0
+        return (self.nu + others) / max(self.nu + self.dim - 3.0, FEWEST_DEGREES)
+
+    def _stretch(self, quantile: Tensor) -> Tensor:
+        """sqrt(nu / chi^2_nu) at quantiles in [0, 1), (N,), linear between those that are stored."""
+        if self.stretch.numel() == 1:
+            return self.stretch.expand(quantile.shape)
+        at = quantile * (QUANTILES - 1)
+        low = at.floor().long().clamp(0, QUANTILES - 2)
+        first, second = self.stretch.index_select(0, low), self.stretch.index_select(0, low + 1)
+        return first + (at - low) * (second - first)
+
+
+def _blocks(cluster: Tensor) -> tuple[Tensor, Tensor]:
+    """Exemplars in blocks of one cluster, (B, S), -1 for empty places; and the place of each exemplar, (M,)."""
+    counts = torch.bincount(cluster)
+
+    def cost(size: int) -> int:
+        return int((counts / size).ceil().sum()) * (size + PER_BLOCK)
+
+    size = min((*SIZES, int(counts.max())), key=cost)
+    rows = [part for k in range(len(counts)) for part in (cluster == k).nonzero()[:, 0].split(size)]
+    blocks = torch.full((len(rows), size), -1)
+    for b, part in enumerate(rows):
+        blocks[b, : len(part)] = part
+    there = (blocks.flatten() >= 0).nonzero()[:, 0]
+    places = torch.empty(len(cluster), dtype=torch.long)
+    places[blocks.flatten()[there]] = there
+    return blocks, places
+
+
+def _stretches(nu: float) -> Tensor:
+    """sqrt(nu / chi^2_nu) at QUANTILES even quantiles, the ends moved inwards by half a step."""
+    if math.isinf(nu):
+        return torch.ones(1, dtype=torch.float64)
+    from scipy.stats import chi2
+
+    quantiles = torch.linspace(0.0, 1.0, QUANTILES, dtype=torch.float64)
+    inside = 0.5 / (QUANTILES - 1)
+    values = torch.from_numpy(chi2.ppf(quantiles.clamp(inside, 1.0 - inside).numpy(), nu))
+    return (nu / values).sqrt()

@@ -1,0 +1,161 @@
+"""Chooses the kernels of a density over training rows by the log density of rows that are left out.
+
+N rows, Z dimensions, K clusters, M exemplars; model units, nats. With m_k and S_k the mean and covariance of the
+cluster of exemplar x_i, and F = diag(least) the smallest variances:
+
+    p(z) = (1/M) sum_i t_nu(z; c_i, h^2 S_k + F),   c_i = m_k + sqrt(1 - h^2) (x_i - m_k)
+
+Shrinking the exemplars towards their mean keeps the covariance of a cluster at S_k for every h (West 1993,
+"Approximating posterior distributions by mixture"): h near 0 is a kernel density, h near 1 a Gaussian mixture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from vaekit_training.kernels.mixture import LOG_2PI, Clusters, Shape, as_covariance, mixture, whitened, whitening
+
+CLUSTERS = (1, 3, 8, 20, 50)
+LEAST_ROWS = 8  # rows per cluster
+WIDTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)  # h
+DEGREES = (1.0, 3.0, 10.0, math.inf)  # nu; inf: normal kernels
+MOST_FULL = 64  # columns; wider tables get diagonal covariances
+FOLDS, MANY, HELD_OUT = 5, 1_500, 1_000  # with MANY rows or more one split with at most HELD_OUT rows replaces folds
+FEWEST = 2 * FOLDS  # with fewer rows nothing is left out, and the kernels are one normal density
+EM_ROWS = 6_000
+ROWS = 1_024  # of log densities that are computed at once
+WORSE = 2  # the search ends after this many numbers of clusters that are worse
+LEAST_SCALE = 0.01  # smallest scale, in standard deviations of the column
+LEAST_REPEATED = 0.1  # smallest scale of a column of repeated values, if the covariances are diagonal
+MOST_REPEATS = 0.5  # a table, or a column, repeats its values if a larger share of its cells does
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """M exemplars with the means and covariances of their K clusters."""
+
+    exemplars: Tensor  # (M, Z), the rows x_i
+    cluster: Tensor  # (M,), k of each exemplar
+    mean: Tensor  # (K, Z), m_k
+    covariance: Tensor  # (K, Z, Z), h^2 S_k + F, or its diagonal, (K, Z)
+    h: float
+    nu: float
+
+    @property
+    def centres(self) -> Tensor:
+        """c_i, (M, Z)."""
+        mean = self.mean[self.cluster]
+        return mean + math.sqrt(1.0 - self.h**2) * (self.exemplars - mean)
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """log p of rows x (N, Z), (N,)."""
+        parts = [_log_densities(self, rows, [self.nu])[self.nu] for rows in x.split(ROWS)]
+        return torch.cat(parts)
+
+
+def chosen(x: Tensor, components: int, generator: torch.Generator) -> Kernels:
+    """The kernels with the highest log density of rows left out, among those with K, h and nu of the constants above.
+
+    Args:
+        x: training rows (N, Z), in random order. The first `components` of them become exemplars.
+        components: largest number of exemplars.
+        generator: draws the starts of clusters.
+    """
+    shape: Shape = "diagonal" if repeats(x) > MOST_REPEATS or x.shape[1] > MOST_FULL else "full"
+    least = smallest_scales(x, shape).square()
+    clusters, h, nu = _best(x, least, shape, components, generator)
+    return _kernels(x[:components], mixture(x[:EM_ROWS], clusters, least, shape, generator), least, h, nu)
+
+
+def smallest_scales(x: Tensor, shape: Shape) -> Tensor:
+    """The smallest scale of each column of rows x (N, Z), (Z,): half of the smallest gap between distinct values.
+
+    It is at least LEAST_SCALE, and for diagonal covariances at least LEAST_REPEATED in columns of repeated values.
+    """
+    values = [torch.unique(column) for column in x.T]
+    gaps = torch.stack([one.diff().min() / 2.0 if len(one) > 1 else torch.zeros(()) for one in values])
+    repeated = torch.tensor([1.0 - len(one) / len(x) > MOST_REPEATS for one in values])
+    return torch.where(repeated & (shape == "diagonal"), LEAST_REPEATED, LEAST_SCALE).to(x.dtype).maximum(gaps)
+
+
+def repeats(x: Tensor) -> float:
+    """The share of cells of x (N, Z) whose value occurs in an earlier row of the same column."""
+    return 1.0 - sum(len(torch.unique(column)) for column in x.T) / x.numel()
+
+
+def _best(
+    x: Tensor, least: Tensor, shape: Shape, components: int, generator: torch.Generator
+) -> tuple[int, float, float]:
+    """The number of clusters, h and nu with the highest mean log density of rows left out."""
+    best, choice, since = -math.inf, (1, WIDTHS[-1], math.inf), 0
+    splits = list(_splits(len(x)))
+    for clusters in CLUSTERS:
+        if clusters > 1 and clusters * LEAST_ROWS > len(x):
+            break
+        total: dict[tuple[float, float], float] = dict.fromkeys(product(WIDTHS, DEGREES), 0.0)
+        for kept, left_out in splits:
+            found = mixture(x[kept][:EM_ROWS], clusters, least, shape, generator)
+            exemplars, rows = x[kept][:components], x[left_out]
+            for h in WIDTHS:
+                for nu, log_p in _log_densities(_kernels(exemplars, found, least, h, math.inf), rows, DEGREES).items():
+                    total[h, nu] += float(log_p.sum())
+        (h, nu), value = max(total.items(), key=lambda one: one[1])
+        if value > best:
+            best, choice, since = value, (clusters, h, nu), 0
+        elif (since := since + 1) == WORSE:
+            break
+    return choice
+
+
+def _splits(n: int) -> Iterator[tuple[slice | Tensor, slice | Tensor]]:
+    """Indices of the rows that are kept and of those left out; the rows are in random order."""
+    if n >= MANY:
+        held = min(HELD_OUT, n // 6)
+        yield slice(held, None), slice(held)
+    elif n >= FEWEST:
+        fold = torch.arange(n) % FOLDS
+        for f in range(FOLDS):
+            yield fold != f, fold == f
+
+
+def _kernels(x: Tensor, clusters: Clusters, least: Tensor, h: float, nu: float) -> Kernels:
+    """Kernels around the exemplars x (M, Z); clusters without exemplars are left out."""
+    own = clusters.log_joint(x).argmax(1)  # (M,)
+    used, cluster = own.unique(return_inverse=True)
+    covariance = clusters.covariance[used]
+    floor = as_covariance(least, "full" if covariance.ndim == 3 else "diagonal")
+    return Kernels(x, cluster, clusters.mean[used], h * h * covariance + floor, h, nu)
+
+
+def _log_densities(kernels: Kernels, x: Tensor, degrees: Sequence[float]) -> dict[float, Tensor]:
+    """log p (N,) of rows x (N, Z) for each nu."""
+    parts: dict[float, list[Tensor]] = {nu: [] for nu in degrees}
+    inverse, log_scale = whitening(kernels.covariance)
+    centres = kernels.centres
+    for k, (a, mean) in enumerate(zip(inverse, kernels.mean, strict=True)):
+        own = whitened(centres[kernels.cluster == k] - mean, a)  # (M_k, Z)
+        squares = torch.cdist(whitened(x - mean, a), own).square()  # (N, M_k)
+        for nu, logs in parts.items():
+            logs.append(log_kernel(squares, x.shape[1], nu).logsumexp(1) + log_scale[k])
+    return {nu: torch.stack(logs, 1).logsumexp(1) - math.log(len(centres)) for nu, logs in parts.items()}
+
+
+def log_kernel(squares: Tensor, dim: int, nu: float) -> Tensor:
+    """log of a Student-t density with unit scale in `dim` dimensions at squared distances; nu = inf: normal."""
+    if math.isinf(nu):
+        return -0.5 * (squares + dim * LOG_2PI)
+    top = 0.5 * (nu + dim)
+    return log_constant(dim, nu) - top * torch.log(1.0 + squares / nu)
+
+
+def log_constant(dim: int, nu: float) -> float:
+    """log of the Student-t density with unit scale at its centre; nu = inf: normal."""
+    if math.isinf(nu):
+        return -0.5 * dim * LOG_2PI
+    return math.lgamma(0.5 * (nu + dim)) - math.lgamma(0.5 * nu) - 0.5 * dim * math.log(nu * math.pi)

@@ -1,0 +1,185 @@
+"""The VAE whose latent vector is the standardised row, with a kernel density over training rows as its prior.
+
+N rows, D data dimensions, Z latent dimensions (the columns that vary), K draws; nats.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vaekit_training.features import Standardize
+from vaekit_training.functional import log_mean_exp
+from vaekit_training.kernels.prior import KernelPrior
+from vaekit_training.likelihoods import Gaussian
+from vaekit_training.likelihoods.base import LARGEST_RESIDUAL
+from vaekit_training.likelihoods.location_scale import log_normal
+from vaekit_training.networks import Cost
+from vaekit_training.vae import VAE, BoundTerms, draw_latents
+
+SCALE = 1e-4  # scale of p(x|z) and of q(z|x), in standard deviations of the columns
+GRADIENTS = 16  # steps of conjugate gradients that fill in missing cells
+FARTHEST = 1e4  # |z| is clamped to it where cells are compared, so that differences of squares keep their digits
+Z_90 = 1.6448536269514722  # normal quantile of 0.95: half the width of a central interval of 90 %
+TINY = 1e-280  # divisors are at least this large
+
+
+class RawCells(NamedTuple):
+    """p(x_d | the other cells) of each cell, (N, D) each: log density in nats, mean and central 90 % in raw units."""
+
+    log_density: Tensor
+    expected: Tensor
+    low: Tensor
+    high: Tensor
+
+
+class Columns(nn.Module):
+    """The encoder: the columns that vary, (..., Z), of rows (..., D)."""
+
+    column: Tensor
+
+    def __init__(self, column: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("column", column)
+
+    def forward(self, t: Tensor) -> Tensor:
+        return t.index_select(-1, self.column)
+
+
+class Spread(nn.Module):
+    """The decoder: latent vectors (..., Z) as rows (..., D), 0 in constant columns."""
+
+    place: Tensor  # (D,) index of each column in z; Z for constant columns
+
+    def __init__(self, column: Tensor, dim: int) -> None:
+        super().__init__()
+        place = torch.full((dim,), len(column))
+        place[column] = torch.arange(len(column))
+        self.register_buffer("place", place)
+        self._all = len(column) == dim
+
+    def forward(self, z: Tensor) -> Tensor:
+        if self._all:
+            return z
+        return torch.cat([z, torch.zeros_like(z[..., :1])], dim=-1).index_select(-1, self.place)
+
+
+class KernelVAE(VAE):
+    """mu(x) = the standardised columns that vary, p(x|z) = N(z, SCALE^2) in standard deviations of the columns.
+
+    With sigma(x) = SCALE too, the expected log-likelihood of a row is the same for every row, and the ELBO is the log
+    density of the prior around the row, up to a share of about SCALE^2 / (2 smallest variance) of a nat per column:
+
+        E_q[log p(x|z)] + H(q(z|x)) = 0 for the columns that vary
+
+    A missing cell gets a wide q: its mean and standard deviation are those of a normal distribution with the covariance
+    of the training rows, given the other cells; that of the standard deviation given all others (mean field).
+
+    The terms by feature are log p(x_d | the other cells) of the prior; they do not add up to the log-likelihood.
+    """
+
+    precision: Tensor  # (Z, Z), inverse covariance of the training rows; or its diagonal, (Z,)
+    column: Tensor  # (Z,) the columns that vary
+    prior: KernelPrior
+
+    def __init__(self, features: Standardize, likelihood: Gaussian, prior: KernelPrior, precision: Tensor) -> None:
+        """precision: inverse covariance of the training rows in model units, (Z, Z), or its diagonal, (Z,)."""
+        column = features.active.nonzero()[:, 0]
+        super().__init__(
+            features, Columns(column), Spread(column, features.dim), likelihood, latent_dim=len(column), prior=prior
+        )
+        self.register_buffer("column", column)
+        self.register_buffer("precision", precision.double())
+
+    def costs(self) -> tuple[Cost, Cost]:
+        """Cost of the encoder with the prior, and of the decoder."""
+        values = self.prior.exemplars.numel()
+        wide = self.features.dim
+        return Cost(values, values + self.prior.inverse.numel(), wide), Cost(0, wide, wide)
+
+    def posterior(self, t: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """mu and sigma of q(z|x), (N, Z) each, for rows t (N, D) in model units; observed: (N, D) bool."""
+        mu = self.encoder(t)
+        sigma = torch.full_like(mu, SCALE)
+        if observed is None:
+            return mu, sigma
+        there = self.encoder(observed)  # (N, Z)
+        filled, wide = self._missing(mu.double(), there)
+        return torch.where(there, mu, filled.to(t.dtype)), torch.where(there, sigma, wide.to(t.dtype))
+
+    def bounds_by_member(
+        self, x: Tensor, eps: Tensor, observed: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, BoundTerms]:
+        """mu and sigma, (N, Z) each, and the bound, (N,); see VAE.bound."""
+        t = self.features(x, observed)  # (N, D), float64
+        mu, sigma = self.posterior(t, observed)  # (N, Z), float64
+        noise = eps.double()  # (N, K, Z)
+        jacobian = self.features.log_jacobian(t)  # (D,) or (N, D)
+        per_feature = self._log_likelihood(t, noise)  # (N, K, D)
+        of_cells = self._cells(t, mu, sigma, jacobian)
+        if observed is not None:
+            jacobian = torch.where(observed, jacobian, 0.0)
+            per_feature = torch.where(observed[:, None], per_feature, 0.0)
+            of_cells = of_cells._replace(log_density=torch.where(observed, of_cells.log_density, 0.0))
+        log_p_x = per_feature.sum(-1) + jacobian.sum(-1)[..., None]  # (N, K)
+        kl = self.prior.kl(mu, sigma)  # (N,)
+        log_ratio = self.prior.log_ratio(sigma, draw_latents(mu, sigma, noise), noise)  # (N, K)
+        log_likelihood = log_p_x.mean(-1)  # (N,)
+        bound = BoundTerms(
+            elbo=log_likelihood - kl,
+            log_likelihood=log_likelihood,
+            kl=kl,
+            log_evidence=log_mean_exp(log_p_x + log_ratio),
+            feature_log_likelihood=of_cells.log_density,
+            feature_expected=of_cells.expected,
+            feature_low=of_cells.low,
+            feature_high=of_cells.high,
+        )
+        return mu.to(self.dtype), sigma.to(self.dtype), bound
+
+    def _log_likelihood(self, t: Tensor, noise: Tensor) -> Tensor:
+        """log p(t_d|z_k), (N, K, D), of rows t (N, D) for z_k = mu + SCALE eps_k, whose residual is -eps_k.
+
+        Constant columns are N(0, 1) in model units, as in every LocationScale.
+        """
+        r = self.decoder(noise)  # (N, K, D), 0 for constant columns
+        if self.features.all_active:
+            return log_normal(r) - math.log(SCALE)
+        constant = t.clamp(-LARGEST_RESIDUAL, LARGEST_RESIDUAL)[:, None]  # (N, 1, D)
+        active = self.features.active
+        return log_normal(torch.where(active, r, constant)) - torch.where(active, math.log(SCALE), 0.0)
+
+    def _cells(self, t: Tensor, mu: Tensor, sigma: Tensor, jacobian: Tensor) -> RawCells:
+        """log p(x_d | the other cells), its mean and its central 90 % in raw units, for rows t (N, D)."""
+        found = self.prior.cells(mu.clamp(-FARTHEST, FARTHEST), sigma)
+        log_density, mean, deviation = (self.decoder(one) for one in found)  # (N, D) each
+        if not self.features.all_active:
+            active = self.features.active
+            constant = log_normal(t.clamp(-LARGEST_RESIDUAL, LARGEST_RESIDUAL))
+            log_density = torch.where(active, log_density, constant)
+            deviation = torch.where(active, deviation, 1.0)
+        to_raw, half = self.features.to_raw, Z_90 * deviation
+        return RawCells(log_density + jacobian, to_raw(mean), to_raw(mean - half), to_raw(mean + half))
+
+    def _missing(self, mu: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and standard deviations, (N, Z) float64 each, of q for cells that are missing in mu (N, Z).
+
+        With the precision Q, the means minimise z^T Q z over the missing cells, by conjugate gradients. The variances
+        are 1 / Q_jj.
+        """
+        missing, q = (~there).double(), self.precision
+        if q.ndim == 1:
+            return mu * 0.0, q.rsqrt() + mu * 0.0
+        filled = mu * there.double()
+        residual = -missing * (filled @ q)  # (N, Z)
+        step, size = residual, residual.square().sum(-1, keepdim=True)  # (N, Z), (N, 1)
+        for _ in range(min(GRADIENTS, mu.shape[1])):
+            change = missing * (step @ q)
+            rate = size / (step * change).sum(-1, keepdim=True).clamp_min(TINY)
+            filled, residual = filled + rate * step, residual - rate * change
+            after = residual.square().sum(-1, keepdim=True)
+            step, size = residual + after / size.clamp_min(TINY) * step, after
+        return filled, torch.diagonal(q).rsqrt() + mu * 0.0
