@@ -29,7 +29,6 @@ from vaekit import Detector, Model
 from vaekit.bundle import VectorSpec
 from vaekit.bundle.tolerance import Tolerances
 from vaekit.runtime.explain.explanation import rank_cells
-from vaekit.runtime.explain.predict import predict
 from vaekit.runtime.explain.tolerance import tolerated
 from vaekit.tolerance_rules import ToleranceRule
 
@@ -59,11 +58,10 @@ def at_once(model: Model, rows: Rows, rules: Tolerances) -> Flags:
     assert model.surprises is not None
     replaced = rows.copy()
     for x in replaced:
-        elbo = model.elbo_checked(x[None], features=True)
+        elbo = model.cells_checked(x[None])
         ranked = rank_cells(model, x[None], elbo, model.surprises, len(x))
         which = ranked.which[0]
-        without = ranked.without(np.arange(len(which))[None])
-        expected = predict(model, without, which[:, None], interval=False).expected[:, 0]
+        expected = ranked.predicted(model, np.arange(len(which))[None], interval=False).expected[0]
         given = dict(zip(which.tolist(), expected, strict=True))
         tolerates = {d: rules.permits(r, x[d] - given[d]) for r, d in enumerate(rules.columns)}
         for d in (d for d, permitted in tolerates.items() if permitted):

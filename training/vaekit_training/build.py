@@ -20,6 +20,8 @@ from vaekit_training.data.columns import Statistics
 from vaekit_training.data.rows import Rows
 from vaekit_training.features import AnyFeatures, Binarize, Pixels, Standardize
 from vaekit_training.folds import AnyVAE
+from vaekit_training.kernel_fit import kernel_vae
+from vaekit_training.kernel_vae import KernelVAE
 from vaekit_training.likelihoods import (
     Bernoulli,
     BinnedGaussian,
@@ -35,8 +37,6 @@ from vaekit_training.likelihoods import (
     ScaleKind,
     StudentT,
 )
-from vaekit_training.kernels.fit import kernel_vae
-from vaekit_training.kernels.vae import KernelVAE
 from vaekit_training.prior import Aggregate, Normal, Prior
 from vaekit_training.seeded import Seeded
 from vaekit_training.vae import VAE

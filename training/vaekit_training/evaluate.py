@@ -18,8 +18,8 @@ from vaekit.bundle.manifest import Metric, Operation, Tolerance
 from vaekit.errors import TrainingError
 from vaekit.runtime import Bound, Elbo, Model
 from vaekit_training.data.split import Splits
-from vaekit_training.export.reference import CELLS
 from vaekit_training.export import ExportedGraph, double, elbo_names, evaluate, graph_inputs
+from vaekit_training.export.reference import CELLS
 from vaekit_training.folds import AnyVAE
 
 LARGEST_PARITY = 1e-4  # largest error of graphs against torch in float64, nats per dimension; relative above 1 nat

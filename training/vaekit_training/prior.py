@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vaekit_training.functional import log_mean_exp_of_many
+from vaekit_training.kernels.prior import KernelPrior
 
 LOG_2PI = math.log(2.0 * math.pi)
 NARROWEST = 1e-3  # smallest sigma of a component; with a smaller one the squares in _log_mean_exp would cancel
@@ -165,4 +166,4 @@ class Aggregate(nn.Module):
         return (mu.index_select(0, i) + sigma.index_select(0, i) * noise.double()).to(noise.dtype)
 
 
-Prior = Normal | Aggregate
+Prior = Normal | Aggregate | KernelPrior

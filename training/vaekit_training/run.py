@@ -27,12 +27,12 @@ from vaekit_training.data.load import Rows, load
 from vaekit_training.data.looks import left_out
 from vaekit_training.data.split import Splits, split
 from vaekit_training.folds import FoldModels
-from vaekit_training.kernels.fit import validation
-from vaekit_training.kernels.vae import KernelVAE
+from vaekit_training.kernel_vae import KernelVAE
 from vaekit_training.loop.distributed import World, world
 from vaekit_training.loop.fit import fit
 from vaekit_training.loop.folder import Keep, finish
 from vaekit_training.loop.hooks import Hooks
+from vaekit_training.loop.kernel_validation import validation
 from vaekit_training.loop.run_folder import RunFolder
 from vaekit_training.loop.step import check_graphs
 from vaekit_training.loop.tracking import History, Validation, of_folds

@@ -83,8 +83,8 @@ class PriorSpec(ManifestPart):
     )
     components: PositiveInt | None = Field(
         None,
-        description="aggregate, kernel: number of training rows in the prior of each member; the largest if fold models "
-        "differ",
+        description="aggregate, kernel: number of training rows in the prior of each member; the largest if fold "
+        "models differ",
     )
 
 

@@ -15,7 +15,7 @@ from vaekit.bundle.manifest import Operation
 from vaekit.errors import NotFinite
 from vaekit_training.features import observed_rows
 from vaekit_training.folds import AnyVAE, FoldModels
-from vaekit_training.kernels.vae import KernelVAE
+from vaekit_training.kernel_vae import KernelVAE
 from vaekit_training.networks.float16 import LARGEST, Float16Network
 from vaekit_training.vae import VAE, log_member_weights
 

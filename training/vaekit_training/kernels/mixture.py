@@ -62,7 +62,7 @@ def as_covariance(variance: Tensor, shape: Shape) -> Tensor:
 def mixture(x: Tensor, clusters: int, least: Tensor, shape: Shape, generator: torch.Generator) -> Clusters:
     """A Gaussian mixture of rows x (N, Z) by EM, with smallest variances `least` (Z,).
 
-        S_k = (N_k S_k + a W) / (N_k + a) + diag(least),   W the mean covariance of the clusters, a = PULL (Z + 2)
+    S_k = (N_k S_k + a W) / (N_k + a) + diag(least),   W the mean covariance of the clusters, a = PULL (Z + 2)
     """
     n, dim = x.shape
     pull, floor = PULL[shape] * (dim + 2), as_covariance(least, shape)

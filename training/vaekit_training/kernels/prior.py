@@ -42,10 +42,10 @@ class KernelPrior(nn.Module):
     A Student-t kernel is a mixture of normal kernels of different widths. With the index i of the exemplar and the
     width as further latent variables, and their optimal posterior given q(z|x), the joint KL is
 
-        KL = -log (1/M) sum_i t_nu( sqrt(E_q[delta_i^2]) ) - H(q(z|x)),   E_q[delta_i^2] = delta_i^2(mu) + sum_j P_jj s_j^2
+        KL = -log (1/M) sum_i t_nu( sqrt(E_q[delta_i^2]) ) - H(q(z|x)),
+        E_q[delta_i^2] = delta_i^2(mu) + sum_j P_jj sigma_j^2,   P = A A^T
 
-    with P = A A^T and the posterior's standard deviations s. It is at least KL(q(z|x) || p(z)), so that the ELBO remains
-    a lower bound, and needs no draws.
+    It is at least KL(q(z|x) || p(z)), so that the ELBO remains a lower bound, and needs no draws.
     """
 
     inputs = ("noise", "choice")  # arguments of sample that are random numbers
@@ -130,7 +130,11 @@ class KernelPrior(nn.Module):
         p = precision[k][:, None, None, :]  # (B, 1, 1, Z)
         g = of_rows.index_select(0, k)[:, :, None, :] - of_exemplars[:, None]  # (B, N, S, Z)
         others = (squares - g * g / p).clamp(0.0, LARGEST)  # (B, N, S, Z)
-        log_w = log_kernel(others, self.dim - 1, self.nu) - 0.5 * p.log() + (self.log_scale[k][:, None] + self.log_weight)[:, None, :, None]
+        log_w = (
+            log_kernel(others, self.dim - 1, self.nu)
+            - 0.5 * p.log()
+            + (self.log_scale[k][:, None] + self.log_weight)[:, None, :, None]
+        )
         peak = log_w.amax(dim=(0, 2), keepdim=True)
         w = torch.exp(log_w - peak)
         total = w.sum(dim=(0, 2), keepdim=True)

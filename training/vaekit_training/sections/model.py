@@ -115,6 +115,6 @@ class PrivacyConfig(ConfigSection):
 
     allow_low_temperature: bool = Field(
         False,
-        description="aggregate and kernel priors: whether /sample accepts temperatures below 1, where samples are near copies of "
-        "training rows; true if everyone who may sample may see these rows",
+        description="aggregate and kernel priors: whether /sample accepts temperatures below 1, where samples are near "
+        "copies of training rows; true if everyone who may sample may see these rows",
     )

@@ -133,7 +133,7 @@ class RankedCells:
     relief: Array  # (n, C), nats
     rank: Array  # (n, C), relief; inf for a cell that makes its row novel, -inf for a missing cell
     outside: NDArray[np.bool_] | None  # (n, D), cells outside their column's support; None: no cell is
-    removed: NDArray[Any] | None  # (n C, ...), copies of the rows, each with one candidate removed; None: `cells` is given
+    removed: NDArray[Any] | None  # (n C, ...), copies of the rows, each with one candidate removed; None: see cells
     cells: Predicted | None = None  # (n, D), all cells as the model predicts them from the others
 
     def predicted(self, model: Operations, first: NDArray[np.intp], *, interval: bool = True) -> Predicted:
