@@ -161,6 +161,7 @@ def _run(
         listener.found(text)
     config = config.fitted(splits.trained_on, kernels=build.fits_kernels(rows, splits.train))
     if config.prior.name == "kernel":
+        splits = splits.with_few_validation_rows()
         listener.say("choosing the kernels")
     if splits.folds and ranks.size > 1:
         raise ConfigError(

@@ -12,6 +12,7 @@ from vaekit_training.data.rows import Rows
 from vaekit_training.sections import DataConfig
 
 FEWEST = 20  # smallest number of normal rows that can be split
+MOST_VALIDATED = 200  # validation rows of a model that they do not stop
 SPLITS = ("train", "validation", "calibration", "test")
 
 BY_FOLDS = (
@@ -61,6 +62,14 @@ class Splits:
     def trained_on(self) -> int:
         """Number of rows that a model trains on; for fold models, the smallest of these numbers."""
         return self.sizes()["train"] - max(map(len, self.folds), default=0)
+
+    def with_few_validation_rows(self) -> Splits:
+        """The splits for a model that validation rows do not stop: most of these rows go to the training split."""
+        if self.counts or self.folds:
+            return self
+        every = -(-len(self.validation) // min(MOST_VALIDATED, max(2, len(self.validation) // 4)))
+        kept = self.validation[::every]
+        return replace(self, train=np.union1d(self.train, np.setdiff1d(self.validation, kept)), validation=kept)
 
     def without(self, fold: int) -> Splits:
         """The splits for the model that is trained without this fold and calibrated on it."""
