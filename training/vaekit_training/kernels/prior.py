@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from vaekit_training.functional import log_mean_exp_of_many
 from vaekit_training.kernels.mixture import LOG_2PI, whitened, whitening
-from vaekit_training.kernels.search import Kernels, log_kernel
+from vaekit_training.kernels.search import Kernels, log_constant, log_kernel
 
 NOWHERE = -1e30  # log weight of a place without an exemplar
 LARGEST = 1e37  # squared distances are clamped to it, so that float32 can hold them
@@ -102,12 +102,12 @@ class KernelPrior(nn.Module):
     def kl(self, mu: Tensor, sigma: Tensor, train_index: Tensor | None = None) -> Tensor:  # noqa: ARG002  as in Aggregate
         """The joint KL of q(z|x) = N(mu, diag sigma^2), (N,), for mu and sigma (N, Z); see the class."""
         entropy = (sigma.log() + 0.5 * (LOG_2PI + 1.0)).sum(-1).double()
-        return (-self._log_density(mu.double(), sigma.double()) - entropy).to(mu.dtype)
+        return (-self.log_density(mu.double(), sigma.double()) - entropy).to(mu.dtype)
 
     def log_ratio(self, sigma: Tensor, z: Tensor, eps: Tensor, train_index: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """log p(z_k) - log q(z_k|x), (N, K), for sigma (N, Z), z and eps (N, K, Z)."""
         log_q = -0.5 * (eps * eps + LOG_2PI).sum(-1) - sigma.log().sum(-1)[..., None]  # (N, K)
-        log_p = self._log_density(z.double().flatten(0, 1)).unflatten(0, z.shape[:2])
+        log_p = self.log_density(z.double().flatten(0, 1)).unflatten(0, z.shape[:2])
         return (log_p - log_q.double()).to(z.dtype)
 
     def cells(self, mu: Tensor, sigma: Tensor) -> Cells:
@@ -143,7 +143,7 @@ class KernelPrior(nn.Module):
         step = -g / p  # from z_d to the kernel's centre given the other cells
         mean = (w * step).sum(dim=(0, 2))  # (N, Z)
         spread = (w * (self._variance(others) / p + step * step)).sum(dim=(0, 2)) - mean * mean
-        log_density = self._log_density(z, s)[:, None] - log_others
+        log_density = self.log_density(z, s)[:, None] - log_others
         return Cells(log_density, z + mean, spread.clamp_min(1e-12).sqrt())
 
     def sample(self, noise: Tensor, choice: Tensor | None = None, member: Tensor | None = None) -> Tensor:  # noqa: ARG002
@@ -167,13 +167,23 @@ class KernelPrior(nn.Module):
         z = factor * y if factor.ndim == 2 else (factor @ y[..., None]).squeeze(-1)
         return (self.mean.index_select(0, k) + z).to(noise.dtype)
 
-    def _log_density(self, z: Tensor, sigma: Tensor | None = None) -> Tensor:
-        """log (1/M) sum_i t_nu(sqrt(E[delta_i^2])), (N,) float64, for z and its standard deviations (N, Z) float64."""
-        squares = self._squares(self._whitened(z), sigma).to(self._one.dtype)  # (B, N, S)
-        log_t = log_kernel(squares, self.dim, self.nu)
-        more = (self.log_scale.index_select(0, self.cluster)[:, None] + self.log_weight).to(self._one.dtype)  # (B, S)
-        by_row = (log_t + more[:, None]).transpose(0, 1).flatten(1)  # (N, B S)
-        return log_mean_exp_of_many(by_row).double() + math.log(by_row.shape[1] / self.count)
+    def log_density(self, z: Tensor, sigma: Tensor | None = None) -> Tensor:
+        """log (1/M) sum_i t_nu(sqrt(E[delta_i^2])), (N,) float64, for z and its standard deviations (N, Z) float64.
+
+        One matrix product gives 1 + E[delta_i^2] / nu, or E[delta_i^2] / 2 for normal kernels.
+        """
+        normal = math.isinf(self.nu)
+        unit, start = (0.5, 0.0) if normal else (1.0 / self.nu, 1.0)
+        c = self.exemplars  # (B, S, Z)
+        at_exemplars = unit * c.square().sum(-1, keepdim=True) + start
+        weights = torch.cat([-2.0 * unit * c, torch.full_like(at_exemplars, unit), at_exemplars], -1).transpose(1, 2)
+        own, at_rows = self._of_rows(self._whitened(z), sigma)  # (B, N, Z), (B, N, 1)
+        u = torch.cat([own, at_rows, torch.ones_like(at_rows)], -1) @ weights  # (B, N, S)
+        u = u.clamp(start, LARGEST).to(self._one.dtype)
+        more = self.log_scale.index_select(0, self.cluster)[:, None] + self.log_weight + log_constant(self.dim, self.nu)
+        log_t = more.to(u.dtype)[:, None] - (u if normal else 0.5 * (self.nu + self.dim) * torch.log(u))
+        by_block = log_mean_exp_of_many(log_t).double().transpose(0, 1)  # (N, B)
+        return torch.logsumexp(by_block, dim=-1) + math.log(c.shape[1] / self.count)
 
     def _whitened(self, z: Tensor) -> Tensor:
         """A_k^T (z - m_k), (K, N, Z), for z (N, Z)."""
@@ -182,15 +192,18 @@ class KernelPrior(nn.Module):
 
     def _squares(self, y: Tensor, sigma: Tensor | None) -> Tensor:
         """E[delta_i^2], (B, N, S), for y (K, N, Z) and the standard deviations of z, (N, Z)."""
-        own = y.index_select(0, self.cluster)  # (B, N, Z)
-        at_rows = own.square().sum(-1, keepdim=True)  # (B, N, 1)
-        if sigma is not None:
-            precision = self.inverse.square() if self.inverse.ndim == 2 else self.inverse.square().sum(1)  # (K, Z)
-            more = precision @ sigma.square().transpose(0, 1)  # (K, N): sum_j P_jj s_j^2
-            at_rows = at_rows + more.index_select(0, self.cluster)[..., None]
+        own, at_rows = self._of_rows(y, sigma)
         at_exemplars = self.exemplars.square().sum(-1)[:, None]  # (B, 1, S)
         cross = own @ (-2.0 * self.exemplars.transpose(1, 2))  # (B, N, S)
         return (at_rows + at_exemplars + cross).clamp(0.0, LARGEST)
+
+    def _of_rows(self, y: Tensor, sigma: Tensor | None) -> tuple[Tensor, Tensor]:
+        """y of each block's cluster, (B, N, Z), and |y|^2 + sum_j P_jj s_j^2, (B, N, 1); arguments as in _squares."""
+        at_rows = y.square().sum(-1)  # (K, N)
+        if sigma is not None:
+            precision = self.inverse.square() if self.inverse.ndim == 2 else self.inverse.square().sum(1)  # (K, Z)
+            at_rows = at_rows + precision @ sigma.square().transpose(0, 1)
+        return y.index_select(0, self.cluster), at_rows.index_select(0, self.cluster)[..., None]
 
     def _variance(self, others: Tensor) -> Tensor | float:
         """Variance of a cell given the others, for precision 1 and squared distances of the others, as `others`."""
