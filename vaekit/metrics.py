@@ -33,7 +33,7 @@ def roc_auc(estimator: Any, X: Any, y: ArrayLike) -> float:  # noqa: N803  sciki
     Raises:
         InputError: invalid rows or labels, or rows that are all normal or all anomalies.
     """
-    from vaekit.scoring.evaluation.ranking import auroc
+    from vaekit.bundle.ranking import auroc
 
     return auroc(*_groups(estimator, X, y))[0]
 
@@ -43,7 +43,7 @@ def average_precision(estimator: Any, X: Any, y: ArrayLike) -> float:  # noqa: N
 
     Args and Raises: as for roc_auc.
     """
-    from vaekit.scoring.evaluation import ranking
+    from vaekit.bundle import ranking
 
     return ranking.average_precision(*_groups(estimator, X, y))
 

@@ -1,4 +1,4 @@
-"""The kernel prior is a normalised density, its ELBO is a bound of it, and its conditionals are those of the density."""
+"""The kernel prior is a normalised density, its KL bounds it, and its conditionals are those of the density."""
 
 from __future__ import annotations
 
@@ -139,7 +139,9 @@ def test_samples_at_temperature_0_are_the_centres() -> None:
 
 
 def test_each_exemplar_has_a_place_in_a_block_of_its_cluster() -> None:
-    cluster = torch.tensor([2] * 70 + [0] * 3 + [1] * 17)[torch.randperm(90, generator=torch.Generator().manual_seed(0))]
+    cluster = torch.tensor([2] * 70 + [0] * 3 + [1] * 17)[
+        torch.randperm(90, generator=torch.Generator().manual_seed(0))
+    ]
     blocks, places = _blocks(cluster)
     assert torch.equal(blocks.flatten()[places], torch.arange(90))
     for block in blocks:

@@ -10,12 +10,12 @@ import pytest
 from scipy.stats import multivariate_normal
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from vaekit.bundle.ranking import auroc, average_precision
 from vaekit.runtime.operations import MAX_ELEMENTS
 from vaekit.runtime.results import Elbo
 from vaekit.scoring.evaluation import evidence
 from vaekit.scoring.evaluation.evaluate import _LatentVariance
 from vaekit.scoring.evaluation.evidence import estimate
-from vaekit.scoring.evaluation.ranking import auroc, average_precision
 
 
 class Linear:

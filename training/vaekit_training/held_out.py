@@ -26,6 +26,9 @@ from vaekit_training.folds import AnyVAE, FoldModels
 from vaekit_training.sections import CalibrationConfig
 from vaekit_training.vae import VAE
 
+CELLS = 2**26  # largest number of cells of rows, each compared with all exemplars, for the surprises: a second or two
+FEWEST_ROWS = 500  # rows whose surprises are computed in any case, if there are so many
+
 Index = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
@@ -151,12 +154,20 @@ def surprises(model: Model, vae: AnyVAE, x: NDArray[Any], splits: Splits) -> Hel
     """
     if not isinstance(vae, FoldModels):
         cells = HeldOutRows(model)
-        cells.add(x[splits.calibration])
+        cells.add(x[_some(model, splits.calibration)])
         return cells
     cells = HeldOutRows(model, len(vae.each))
     for f, (own, fold) in enumerate(zip(vae.each, splits.folds, strict=True)):
         cells.add_scored(x[fold], CellElbo(**by_torch(double(own), "surprise", model, x[fold])), f)
     return cells
+
+
+def _some(model: Model, index: Index) -> Index:
+    """Rows whose surprises are computed: all, or if each cell is predicted from the others as many as CELLS allows."""
+    if not model.predicts_cells:
+        return index
+    most = max(FEWEST_ROWS, CELLS // (model.manifest.components * model.spec.dim))
+    return index[:: -(-len(index) // most)]
 
 
 def by_torch(vae: VAE, operation: Operation, model: Model, x: NDArray[Any]) -> dict[str, NDArray[Any]]:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.manifest import Metric
 from vaekit.bundle.privacy import Privacy
+from vaekit.bundle.ranking import auroc
 from vaekit.runtime import Model
 from vaekit_training.build import costs
 from vaekit_training.config import Config
@@ -75,9 +75,11 @@ def _some(index: NDArray[np.intp], most: int, rng: np.random.Generator) -> NDArr
 
 def _membership(train: Floats, held_out: Floats) -> Metric:
     """P(kl of a held-out row > kl of a training row), ties counted half."""
-    labels = np.r_[np.zeros(len(train)), np.ones(len(held_out))]
-    area = float(roc_auc_score(labels, np.r_[train, held_out]))
-    return Metric(value=area, n=len(labels), unit="kl of held-out rows against training rows; 0.5: no difference")
+    return Metric(
+        value=auroc(train, held_out)[0],
+        n=len(train) + len(held_out),
+        unit="kl of held-out rows against training rows; 0.5: no difference",
+    )
 
 
 def _copies(

@@ -44,7 +44,7 @@ from vaekit_training.trained import Trained
 from vaekit_training.vae import VAE
 
 SHARED_WORK = 1e9  # floating-point operations per step above which several threads are faster than one
-NEEDED = ("onnx", "PIL", "jinja2", "sklearn")  # modules imported only after training
+NEEDED = ("onnx", "PIL", "jinja2")  # modules imported only after training
 
 
 def _ignore(*_: object) -> None:

@@ -45,7 +45,7 @@ def thresholds(calibration: Calibration) -> tuple[Threshold, ...]:
     it is smaller. Its mean k / (n + 1) is at most alpha (Vovk 2012, "Conditional validity of inductive conformal
     predictors").
     """
-    from scipy.stats import beta  # imported here: only the writer of a bundle needs scipy
+    from scipy.special import betaincinv  # imported here: only the writer of a bundle needs scipy
 
     found = []
     for alpha in ALPHAS:
@@ -54,6 +54,7 @@ def thresholds(calibration: Calibration) -> tuple[Threshold, ...]:
         if not math.isfinite(score):
             found.append(Threshold(alpha=alpha, rank=k, score=None, rate_low=None, rate_high=None))
             continue
-        low, high = (float(rate) for rate in beta(k, calibration.n + 1 - k).interval(COVERAGE))
+        tail = (1.0 - COVERAGE) / 2.0
+        low, high = (float(betaincinv(k, calibration.n + 1 - k, share)) for share in (tail, 1.0 - tail))
         found.append(Threshold(alpha=alpha, rank=k, score=score, rate_low=low, rate_high=high))
     return tuple(found)

@@ -14,11 +14,12 @@ import math
 from typing import NamedTuple
 
 import torch
+from scipy.special import gammaincinv
 from torch import Tensor, nn
 
 from vaekit_training.functional import log_mean_exp_of_many
 from vaekit_training.kernels.mixture import LOG_2PI, whitened, whitening
-from vaekit_training.kernels.search import Kernels, log_constant, log_kernel
+from vaekit_training.kernels.search import Kernels, log_constant
 
 NOWHERE = -1e30  # log weight of a place without an exemplar
 LARGEST = 1e37  # squared distances are clamped to it, so that float32 can hold them
@@ -118,33 +119,39 @@ class KernelPrior(nn.Module):
         z_d - g_id / P_dd and squared scale (nu + delta_i,-d^2) / (nu + Z - 1) / P_dd.
         """
         z, s = mu.double(), sigma.double()
+        normal, k = math.isinf(self.nu), self.cluster  # (B,)
         y = self._whitened(z)  # (K, N, Z)
-        squares = self._squares(y, s)[..., None]  # (B, N, S, 1)
-        back = self.inverse if self.inverse.ndim == 3 else None
-        of_rows = y * self.inverse[:, None] if back is None else y @ back  # (K, N, Z): P (z - m_k)
-        k = self.cluster
-        if back is None:
-            of_exemplars, precision = self.exemplars * self.inverse[k][:, None], self.inverse.square()
-        else:
-            of_exemplars, precision = self.exemplars @ back[k], back.square().sum(1)  # (B, S, Z), (K, Z)
-        p = precision[k][:, None, None, :]  # (B, 1, 1, Z)
-        g = of_rows.index_select(0, k)[:, :, None, :] - of_exemplars[:, None]  # (B, N, S, Z)
-        others = (squares - g * g / p).clamp(0.0, LARGEST)  # (B, N, S, Z)
-        log_w = (
-            log_kernel(others, self.dim - 1, self.nu)
-            - 0.5 * p.log()
-            + (self.log_scale[k][:, None] + self.log_weight)[:, None, :, None]
-        )
-        peak = log_w.amax(dim=(0, 2), keepdim=True)
+        root = self._precision().sqrt()  # (K, Z), the square root of P_dd
+        back = self.inverse[:, None] if self.inverse.ndim == 2 else None
+        of_rows = (y * back if back is not None else y @ self.inverse) / root[:, None]  # P (z - m_k) / root
+        of_exemplars = self.exemplars * back[k] if back is not None else self.exemplars @ self.inverse[k]
+        more = self.log_scale[k][:, None] + self.log_weight  # (B, S)
+        more = (more - more.max()).to(self._one.dtype)
+        u = self._squares(y, s) * (0.5 if normal else 1.0 / self.nu) + (0.0 if normal else 1.0)  # (B, N, S)
+        least = u.amin(dim=(0, 2))[:, None]  # (N, 1): relative to it, float32 is exact enough
+        unit = torch.full_like(least, 0.5) if normal else 1.0 / (self.nu * least)
+        start = -least if normal else 1.0 / least  # of u, relative
+        u = u - least if normal else u / least
+        g = of_rows.index_select(0, k)[:, :, None] - (of_exemplars / root[k][:, None])[:, None]  # (B, N, S, Z)
+        others = (u[..., None] - unit[:, None] * g * g).maximum(start[:, None])  # (B, N, S, Z): without column d
+        u, others, g = u.to(more.dtype), others.to(more.dtype), g.to(more.dtype)
+        log_t = more[:, None] - (u if normal else 0.5 * (self.nu + self.dim) * torch.log(u))  # (B, N, S)
+        by_place = more[..., None] - root[k].log().to(more.dtype)[:, None]  # (B, S, Z)
+        log_w = by_place[:, None] - (others if normal else 0.5 * (self.nu + self.dim - 1) * torch.log(others))
+        peak = log_w.amax(dim=(0, 2), keepdim=True)  # (1, N, 1, Z)
         w = torch.exp(log_w - peak)
-        total = w.sum(dim=(0, 2), keepdim=True)
-        log_others = (peak + total.log())[0, :, 0] - math.log(self.count)  # (N, Z)
-        w = w / total
-        step = -g / p  # from z_d to the kernel's centre given the other cells
+        total = w.sum(dim=(0, 2))  # (N, Z)
+        log_density = log_t.transpose(0, 1).flatten(1).logsumexp(-1)[:, None] - (peak[0, :, 0] + total.log())
+        log_density = log_density.double() + log_constant(self.dim, self.nu) - log_constant(self.dim - 1, self.nu)
+        log_density = log_density if normal else log_density - 0.5 * least.log()
+        w = w / total[:, None]
+        scale = root[k][:, None, None].to(u.dtype)  # (B, 1, 1, Z)
+        step = -g / scale  # from z_d to the kernel's centre given the other cells
+        variance = torch.ones_like(others) if normal else others * (self._widening() * least[:, None]).to(u.dtype)
         mean = (w * step).sum(dim=(0, 2))  # (N, Z)
-        spread = (w * (self._variance(others) / p + step * step)).sum(dim=(0, 2)) - mean * mean
-        log_density = self.log_density(z, s)[:, None] - log_others
-        return Cells(log_density, z + mean, spread.clamp_min(1e-12).sqrt())
+        off = step - mean[:, None]
+        spread = (w * (variance / (scale * scale) + off * off)).sum(dim=(0, 2))
+        return Cells(log_density, z + mean.double(), spread.double().clamp_min(1e-12).sqrt())
 
     def sample(self, noise: Tensor, choice: Tensor | None = None, member: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """z = m_k + (A_k^T)^-1 (A_k^T (c_i - m_k) + r noise), (N, Z), with i = floor(M choice).
@@ -201,15 +208,16 @@ class KernelPrior(nn.Module):
         """y of each block's cluster, (B, N, Z), and |y|^2 + sum_j P_jj s_j^2, (B, N, 1); arguments as in _squares."""
         at_rows = y.square().sum(-1)  # (K, N)
         if sigma is not None:
-            precision = self.inverse.square() if self.inverse.ndim == 2 else self.inverse.square().sum(1)  # (K, Z)
-            at_rows = at_rows + precision @ sigma.square().transpose(0, 1)
+            at_rows = at_rows + self._precision() @ sigma.square().transpose(0, 1)
         return y.index_select(0, self.cluster), at_rows.index_select(0, self.cluster)[..., None]
 
-    def _variance(self, others: Tensor) -> Tensor | float:
-        """Variance of a cell given the others, for precision 1 and squared distances of the others, as `others`."""
-        if math.isinf(self.nu):
-            return 1.0
-        return (self.nu + others) / max(self.nu + self.dim - 3.0, FEWEST_DEGREES)
+    def _precision(self) -> Tensor:
+        """P_jj, (K, Z)."""
+        return self.inverse.square() if self.inverse.ndim == 2 else self.inverse.square().sum(1)
+
+    def _widening(self) -> float:
+        """The variance of a cell given the others, for precision 1, divided by 1 + delta_-d^2 / nu."""
+        return self.nu / max(self.nu + self.dim - 3.0, FEWEST_DEGREES)
 
     def _stretch(self, quantile: Tensor) -> Tensor:
         """sqrt(nu / chi^2_nu) at quantiles in [0, 1), (N,), linear between those that are stored."""
@@ -243,9 +251,7 @@ def _stretches(nu: float) -> Tensor:
     """sqrt(nu / chi^2_nu) at QUANTILES even quantiles, the ends moved inwards by half a step."""
     if math.isinf(nu):
         return torch.ones(1, dtype=torch.float64)
-    from scipy.stats import chi2
-
     quantiles = torch.linspace(0.0, 1.0, QUANTILES, dtype=torch.float64)
     inside = 0.5 / (QUANTILES - 1)
-    values = torch.from_numpy(chi2.ppf(quantiles.clamp(inside, 1.0 - inside).numpy(), nu))
+    values = torch.from_numpy(2.0 * gammaincinv(0.5 * nu, quantiles.clamp(inside, 1.0 - inside).numpy()))
     return (nu / values).sqrt()

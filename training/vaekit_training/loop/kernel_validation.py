@@ -16,8 +16,8 @@ from vaekit_training.kernel_vae import SCALE, KernelVAE
 from vaekit_training.loop.tracking import Validation
 from vaekit_training.prior import kl_by_latent
 
-ROWS = 512  # largest number of validation rows
-PART = 64  # rows whose bounds are computed at once
+ROWS = 256  # largest number of validation rows
+PART = 8  # rows whose bounds are computed at once
 DRAWS = 8  # per row
 
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from vaekit.bundle.comparison import rank_score
 from vaekit.bundle.manifest import Metric
+from vaekit.bundle.ranking import auroc, average_precision
 from vaekit.errors import InputError
 from vaekit.runtime import Model
 from vaekit.scoring.evaluation.evidence import Array, Bounds, check_counts, estimate
-from vaekit.scoring.evaluation.ranking import auroc, average_precision
 from vaekit.scoring.files.fragments import RowSource
 from vaekit.scoring.files.labels import Labels, open_labels
 from vaekit.scoring.files.sources import open_source
