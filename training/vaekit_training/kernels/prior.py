@@ -66,7 +66,7 @@ class KernelPrior(nn.Module):
     def __init__(self, kernels: Kernels, row: Tensor) -> None:
         """row: (M,) indices of the exemplars among the training rows."""
         super().__init__()
-        self.nu, self.h, self.dim = kernels.nu, kernels.h, kernels.mean.shape[1]
+        self.nu, self.h, self.dim, self.trials = kernels.nu, kernels.h, kernels.mean.shape[1], kernels.trials
         double = Kernels(
             kernels.exemplars.double(),
             kernels.cluster,

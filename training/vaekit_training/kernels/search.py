@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,6 +37,15 @@ LEAST_REPEATED = 0.1  # smallest scale of a column of repeated values, if the co
 MOST_REPEATS = 0.5  # a table, or a column, repeats its values if a larger share of its cells does
 
 
+class Trial(NamedTuple):
+    """Kernels that the search tried."""
+
+    clusters: int  # K
+    h: float
+    nu: float
+    log_density: float  # mean over the rows left out, nats, model units
+
+
 @dataclass(frozen=True)
 class Kernels:
     """M exemplars with the means and covariances of their K clusters."""
@@ -46,6 +56,7 @@ class Kernels:
     covariance: Tensor  # (K, Z, Z), h^2 S_k + F, or its diagonal, (K, Z)
     h: float
     nu: float
+    trials: tuple[Trial, ...] = ()  # those of the search; none if there are too few rows to leave some out
 
     @property
     def centres(self) -> Tensor:
@@ -59,6 +70,9 @@ class Kernels:
         return torch.cat(parts)
 
 
+ONE_NORMAL = Trial(1, WIDTHS[-1], math.inf, -math.inf)  # without rows to leave out
+
+
 def chosen(x: Tensor, components: int, generator: torch.Generator) -> Kernels:
     """The kernels with the highest log density of rows left out, among those with K, h and nu of the constants above.
 
@@ -69,8 +83,10 @@ def chosen(x: Tensor, components: int, generator: torch.Generator) -> Kernels:
     """
     shape: Shape = "diagonal" if repeats(x) > MOST_REPEATS or x.shape[1] > MOST_FULL else "full"
     least = smallest_scales(x, shape).square()
-    clusters, h, nu = _best(x, least, shape, components, generator)
-    return _kernels(x[:components], mixture(x[:EM_ROWS], clusters, least, shape, generator), least, h, nu)
+    trials = _trials(x, least, shape, components, generator)
+    clusters, h, nu, _ = max(trials, key=lambda one: one.log_density, default=ONE_NORMAL)
+    found = mixture(x[:EM_ROWS], clusters, least, shape, generator)
+    return replace(_kernels(x[:components], found, least, h, nu), trials=tuple(trials))
 
 
 def smallest_scales(x: Tensor, shape: Shape) -> Tensor:
@@ -89,13 +105,11 @@ def repeats(x: Tensor) -> float:
     return 1.0 - sum(len(torch.unique(column)) for column in x.T) / x.numel()
 
 
-def _best(
-    x: Tensor, least: Tensor, shape: Shape, components: int, generator: torch.Generator
-) -> tuple[int, float, float]:
-    """The number of clusters, h and nu with the highest mean log density of rows left out."""
-    best, choice, since = -math.inf, (1, WIDTHS[-1], math.inf), 0
-    splits = list(_splits(len(x)))
-    for clusters in CLUSTERS:
+def _trials(x: Tensor, least: Tensor, shape: Shape, components: int, generator: torch.Generator) -> list[Trial]:
+    """Kernels with all h and nu, and with numbers of clusters that grow until WORSE of them are worse than the best."""
+    tried: list[Trial] = []
+    best, since, splits = -math.inf, 0, list(_splits(len(x)))
+    for clusters in CLUSTERS if splits else ():
         if clusters > 1 and clusters * LEAST_ROWS > len(x):
             break
         total: dict[tuple[float, float], float] = dict.fromkeys(product(WIDTHS, DEGREES), 0.0)
@@ -105,12 +119,13 @@ def _best(
             for h in WIDTHS:
                 for nu, log_p in _log_densities(_kernels(exemplars, found, least, h, math.inf), rows, DEGREES).items():
                     total[h, nu] += float(log_p.sum())
-        (h, nu), value = max(total.items(), key=lambda one: one[1])
-        if value > best:
-            best, choice, since = value, (clusters, h, nu), 0
-        elif (since := since + 1) == WORSE:
+        count = sum(len(x[left_out]) for _, left_out in splits)
+        tried += [Trial(clusters, h, nu, value / count) for (h, nu), value in total.items()]
+        value = max(total.values())
+        best, since = (value, 0) if value > best else (best, since + 1)
+        if since == WORSE:
             break
-    return choice
+    return tried
 
 
 def _splits(n: int) -> Iterator[tuple[slice | Tensor, slice | Tensor]]:
