@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -55,11 +57,15 @@ def test_a_missing_cell_has_no_p_value():
 
 def test_stored_arrays_are_read_back_unchanged_and_other_arrays_are_refused():
     table = np.random.default_rng(0).standard_normal((30, 4))
-    found = Surprises(HeldOut.of(table), HeldOut.of(table[:, :1]), table[3], 1.5)
+    found = Surprises(HeldOut.of(table), HeldOut.of(table[:, :1]), table[3], np.array(1.5))
     again = Surprises.read(found.arrays(), 4)
     for name, want in found.arrays().items():
         np.testing.assert_array_equal(again.arrays()[name], want)
     assert again.factor == 1.5
+    by_column = replace(found, factor=np.arange(4.0))
+    np.testing.assert_array_equal(Surprises.read(by_column.arrays(), 4).factor, np.arange(4.0))
+    with pytest.raises(FormatError, match=r"factor: shape \(3,\), expected \(\) or \(4,\)"):
+        Surprises.read({**found.arrays(), "factor": np.ones(3)}, 4)
     with pytest.raises(FormatError, match=r"usual: shape \(4,\), expected \(5,\)"):
         Surprises.read(found.arrays(), 5)
     with pytest.raises(FormatError, match=r"features.largest: shape \(30, 4\), expected \(4, 96\)"):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import distributions
 
-from tests.training.models import KINDS, as_array, case, far, raw_rows, standard_eps
+from tests.training.models import KINDS, OF_NETWORKS, as_array, case, far, raw_rows, standard_eps
 from vaekit.bundle import default_eps
 from vaekit.bundle.draws import NEWEST_RULE, DrawsRule
 from vaekit_training.build import build
@@ -87,6 +87,7 @@ def _flat(x: torch.Tensor) -> torch.Tensor:
     return x.double().flatten(1)[:, None]
 
 
+@pytest.mark.parametrize("kind", OF_NETWORKS)
 def test_every_term_equals_that_of_torch_distributions(kind: str) -> None:
     one = case(kind)
     vae = double(one.vae)
@@ -116,6 +117,7 @@ def _mixture(each: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     }
 
 
+@pytest.mark.parametrize("kind", OF_NETWORKS)
 def test_features_sum_to_the_log_likelihood(kind: str) -> None:
     one = case(kind)
     raw, observed = raw_rows(one.vae, one.x)

@@ -30,7 +30,7 @@ def test_widened_intervals_cover_new_rows(feature):
     found, which, x = predictions_and_values(2000, feature, 0.5, 0.1)
     factor = factor_of(found, which, x, SPEC)
     assert factor == pytest.approx(2.0, abs=0.1)
-    wide = widened(found, which, SPEC, factor)
+    wide = widened(found, which, SPEC, np.array(factor))
     other = predictions_and_values(2000, feature, 0.5, 0.1, seed=1)[2]
     assert np.mean((wide.low <= other) & (other <= wide.high)) == pytest.approx(COVERAGE, abs=0.02)
 
@@ -50,12 +50,12 @@ def test_discrete_columns_keep_their_intervals_and_fractions_stay_in_0_to_1():
     for feature in (3, 4):
         found, which, x = predictions_and_values(50, feature, 3.0, 1.0)
         assert factor_of(found, which, x, SPEC) == 1.0
-        np.testing.assert_array_equal(widened(found, which, SPEC, 5.0).low, found.low)
+        np.testing.assert_array_equal(widened(found, which, SPEC, np.array(5.0)).low, found.low)
     found, which, _ = predictions_and_values(5, 2, 0.9, 0.2)
-    wide = widened(found, which, SPEC, 9.0)
+    wide = widened(found, which, SPEC, np.array(9.0))
     assert (wide.low.min(), wide.high.max()) == (0.0, 1.0)
     found, which, _ = predictions_and_values(5, 1, 0.9, 0.2)
-    assert (widened(found, which, SPEC, 1e6).low >= 0).all()
+    assert (widened(found, which, SPEC, np.array(1e6)).low >= 0).all()
 
 
 def test_missing_cells_and_pixels_do_not_affect_the_factor():

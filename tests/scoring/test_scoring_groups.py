@@ -19,6 +19,7 @@ from tests.kinds import GROUPED_NAMES, Published, grouped_rows
 from tests.live import serving
 from vaekit import Client, Model
 from vaekit.bundle import Calibration, GroupedCalibration
+from vaekit.bundle.manifest import FORMAT
 from vaekit.cli import app
 from vaekit.errors import InputError
 from vaekit.runtime import Bound
@@ -166,7 +167,7 @@ def test_vae_calibrate_by_columns_publishes_groups_and_lists_them(copied: Path, 
     assert "groups by on, site" in done.output
     assert "(pooled)" in done.output
     with Model.load(copied / "grouped", device="cpu") as new:
-        assert new.manifest.format == "1.4"
+        assert new.manifest.format == FORMAT
         first, second = new.manifest.calibration.entries
         assert first.groups.keys == second.groups.keys
         assert (first.groups.by, first.groups.least_rows) == (("on", "site"), 30)  # as before

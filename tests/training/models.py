@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -169,15 +169,28 @@ KINDS: dict[str, tuple[Any, list[str]]] = {
         ],
     ),
     "aggregate prior": (table, ['prior.name="aggregate"', "prior.components=12"]),
+    "kernel prior": (table, ['prior.name="kernel"']),
+    "kernel prior, a constant column, a positive one": (
+        lambda: replace(table(constant=True), kinds=("real", "positive") + ("real",) * 4),
+        ['prior.name="kernel"', "prior.components=20"],
+    ),
+    "kernel prior, whole numbers": (
+        lambda: replace(counts(), kinds=("real",) * 3),
+        ['prior.name="kernel"'],
+    ),
     "aggregate prior, members": (table, ['prior.name="aggregate"', "prior.components=7", "network.members=2"]),
 }
+
+OF_NETWORKS = [kind for kind in KINDS if not kind.startswith("kernel")]  # kinds with networks, which are trained
 
 
 def case(kind: str, *more: str) -> Case:
     """An untrained model of a kind, with random changes of all weights, so that no head is as initialised."""
     make, overrides = KINDS[kind]
     rows = make()
-    tree = {"name": "case", "data": {"source": TABLE}, "network": {"latent_dim": 3, "hidden": [8]}}
+    tree: dict[str, Any] = {"name": "case", "data": {"source": TABLE}}
+    if not kind.startswith("kernel"):
+        tree["network"] = {"latent_dim": 3, "hidden": [8]}
     config = make_config(tree, [*overrides, *more])
     vae = build.build(config, rows, np.arange(len(rows.x)))
     generator = torch.Generator().manual_seed(1)

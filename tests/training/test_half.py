@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from tests.kinds import Published
-from tests.training.models import KINDS, case, far, raw_rows, standard_eps
+from tests.training.models import OF_NETWORKS, case, far, raw_rows, standard_eps
 from vaekit.bundle import Calibration, find
 from vaekit.errors import NotFinite
 from vaekit.runtime import Model
@@ -127,7 +127,7 @@ def test_a_float16_graph_gives_the_outputs_of_the_rounded_networks_in_torch(kind
         assert (np.abs(got[name] - exact) <= 0.02 * size).all(), name
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", OF_NETWORKS)
 def test_every_finite_row_has_a_finite_score_whatever_the_weights(kind: str) -> None:
     """Weights are 50 times as large, and rows at the limits of float64: plain float16 networks overflow."""
     one = case(kind)

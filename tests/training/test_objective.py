@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.training.models import KINDS, Case, case, raw_rows, standard_eps
+from tests.training.models import OF_NETWORKS, Case, case, raw_rows, standard_eps
 from vaekit_training.data.batch import NetworkRows
 from vaekit_training.functional import log_mean_exp
 from vaekit_training.loop.elbo_loss import elbo_loss
@@ -38,7 +38,7 @@ def gradient(vae: VAE, loss: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("draws", [1, 3])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", OF_NETWORKS)
 def test_at_beta_1_the_objective_is_the_negative_elbo(kind: str, draws: int) -> None:
     one = case(kind)
     x, observed = raw_rows(one.vae, one.x)
@@ -57,7 +57,7 @@ def test_at_beta_1_the_objective_is_the_negative_elbo(kind: str, draws: int) -> 
     assert float(got) == pytest.approx(float(expected.detach()), rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", OF_NETWORKS)
 def test_the_gradient_equals_that_of_the_terms_by_autograd(kind: str) -> None:
     one = case(kind)
     batch = network_rows(one.vae, one.rows.x)
@@ -228,7 +228,7 @@ def test_the_mean_gradient_equals_the_analytic_one_for_a_linear_model() -> None:
     assert [float(g) for g in got] == pytest.approx(expected, abs=0.005)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", OF_NETWORKS)
 def test_densities_are_in_float32_if_the_networks_are_not(kind: str) -> None:
     one = case(kind)
     batch = network_rows(one.vae, one.rows.x[:6])

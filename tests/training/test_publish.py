@@ -13,7 +13,7 @@ from tests.training.models import table as table_rows
 from vaekit.bundle import find, versions
 from vaekit.bundle.heldout import HeldOut
 from vaekit.bundle.input_spec import VectorSpec
-from vaekit.bundle.manifest import Manifest
+from vaekit.bundle.manifest import FORMAT, Manifest
 from vaekit.errors import InputError, TrainingError
 from vaekit.runtime import Model
 from vaekit.runtime.cpu_count import cpu_count
@@ -140,7 +140,7 @@ def test_new_bundles_have_whitened_draws_and_their_measured_error(table: tuple[P
     root, manifest, config = table
     rows = load(config.data)
     x = rows.x[split(rows, config.data, config.training.seed).test]
-    assert (manifest.format, manifest.draws.rule) == ("1.4", "first-k-whitened")
+    assert (manifest.format, manifest.draws.rule) == (FORMAT, "first-k-whitened")
     with Model.load(find(root, "table"), device="cpu") as model:
         eps = model.draws()  # (4, 3)
         np.testing.assert_allclose(eps.T @ eps / 4, np.eye(3), atol=1e-6)

@@ -27,7 +27,34 @@ def test_a_config_from_auto_survives_its_own_toml() -> None:
     assert len(config.objective.betas) == config.network.members > 1
     again = make_config(config.model_dump(mode="json", exclude_none=True))
     assert again.model_dump() == config.model_dump()
-    assert again.sized(10) == again  # settings from a file do not depend on the number of rows
+    assert again.fitted(10, kernels=False) == again  # settings from a file do not depend on the number of rows
+
+
+def test_auto_asks_for_kernels_where_they_can_model_the_table_and_nothing_else_is_asked_for() -> None:
+    config = auto("training.seed=3", "prior.components=50", "draws.default=8")
+    kernels = config.fitted(1000, kernels=True)
+    assert (kernels.prior.name, kernels.prior.components, kernels.draws.default) == ("kernel", 50, 8)
+    assert (kernels.likelihood.name, kernels.likelihood.scale, kernels.training.seed) == ("gaussian", 1e-4, 3)
+    assert kernels.network.members == 1
+    assert config.fitted(1000, kernels=False).prior.name == "aggregate"
+    again = make_config(kernels.model_dump(mode="json", exclude_none=True))
+    assert again == kernels
+    assert again.fitted(1000, kernels=True) == again
+    for asked in ("network.hidden=[8]", "training.steps=9", "prior.name=aggregate", "likelihood.scale=network",
+                  "objective.beta=1", "data.kinds.a=category", "export.half=true"):  # fmt: skip
+        assert auto(asked).fitted(1000, kernels=True).prior.name != "kernel"
+    assert auto("data.kinds.a=positive").fitted(1000, kernels=True).prior.name == "kernel"
+
+
+def test_a_kernel_prior_can_be_asked_for_and_has_no_networks() -> None:
+    config = make_config({"name": "x", "data": {"source": "rows.csv"}, "prior": {"name": "kernel"}})
+    assert (config.likelihood.name, config.likelihood.scale, config.prior.components) == ("gaussian", 1e-4, 3000)
+    assert auto("prior.name=kernel").prior.name == "kernel"
+    for wrong in ("likelihood.name=student_t", "network.members=2", "export.half=true"):
+        with pytest.raises(ConfigError, match=r"prior\.name = 'kernel'"):
+            auto("prior.name=kernel", wrong)
+    with pytest.raises(ConfigError, match=r"a number as likelihood\.scale"):
+        auto("prior.name=kernel", "likelihood.scale=network")
 
 
 def test_making_a_config_does_not_change_the_given_tables() -> None:
@@ -47,15 +74,17 @@ def test_auto_does_not_override_given_settings() -> None:
 
 
 def test_auto_has_other_settings_for_few_rows() -> None:
-    config = auto().sized(FEW - 1)
+    config = auto().fitted(FEW - 1, kernels=False)
     assert (config.likelihood.scale, config.likelihood.scale_floor) == ("feature", 0.01)
     assert config.objective.betas == pytest.approx([1.0, 0.1**0.5, 0.1], abs=1e-4)
     assert config.training.learning_rate < auto().training.learning_rate
-    kept = auto("training.learning_rate=1e-4", "likelihood.scale=network", "network.members=2").sized(10)
+    kept = auto("training.learning_rate=1e-4", "likelihood.scale=network", "network.members=2").fitted(
+        10, kernels=False
+    )
     assert kept.training.learning_rate == 1e-4
     assert (kept.likelihood.scale, kept.likelihood.scale_floor) == ("network", 0.1)
     assert kept.objective.betas == (1.0, 0.1)
-    assert auto('objective.name="iwae"', "objective.num_samples=4").sized(10).objective.betas == (1.0,)
+    assert auto('objective.name="iwae"', "objective.num_samples=4").fitted(10, kernels=False).objective.betas == (1.0,)
 
 
 def test_auto_is_mixed_if_a_column_is_not_real() -> None:
@@ -69,7 +98,7 @@ def test_with_many_rows_members_differ_in_beta_and_in_the_source_of_their_scale(
     assert config.objective.beta == (0.3162, 0.1, 0.1, 0.3162)
     assert config.likelihood.scale == ("network", "feature", "network", "network")
     assert config.likelihood.scale_floor == (0.1, 0.01, 0.1, 0.1)
-    assert config.sized(FEW) == config
+    assert config.fitted(FEW, kernels=False) == config
     with pytest.raises(ConfigError, match=r"likelihood.scale has 1 values, but network.members is 3"):
         auto('likelihood.scale=["feature"]')
     with pytest.raises(ConfigError, match=r"objective.beta has 2 values, but network.members is 3"):
@@ -120,6 +149,29 @@ def test_auto_trains_on_difficult_tables_without_further_settings(rows: object) 
     assert trained.vae.latent_dim == build.dimension(config, trained.rows) == min(32, x.shape[1])
     assert np.isfinite(trained.history.best.elbo)
     assert not [text for text in trained.history.warnings if "training continues from step" in text]
+
+
+@pytest.mark.parametrize("rows", [few, wide, constant_and_twice, heavy, whole])
+def test_kernels_model_difficult_tables(rows: object) -> None:
+    x = rows()  # type: ignore[operator]  # one of the above
+    config = config_of(x)
+    trained = run(config, device="cpu", rows=of_array(x, config=config.data, likelihood=config.likelihood))
+    assert trained.config.prior.name == "kernel"
+    assert trained.vae.latent_dim == int((np.ptp(x, axis=0) > 0).sum())
+    assert np.isfinite(trained.history.best.elbo)
+
+
+def test_a_table_that_never_changes_or_has_missing_cells_gets_networks() -> None:
+    gaps = few()
+    gaps[3, 1] = np.nan
+    for x in (np.full((40, 2), 3.0), gaps):
+        settings = ["training.threads=1"]
+        config = config_of(x, settings=settings)
+        loaded = of_array(x, config=config.data, likelihood=config.likelihood)
+        assert not build.fits_kernels(loaded, np.arange(40))
+        asked = config_of(x, settings=["prior.name=kernel"])
+        with pytest.raises(ConfigError, match=r"prior\.name: 'kernel' is for columns of numbers"):
+            run(asked, device="cpu", rows=of_array(x, config=asked.data, likelihood=asked.likelihood))
 
 
 def test_each_member_has_the_configured_source_and_floor_of_its_scale() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.models import KINDS, Case, case, raw_rows
+from tests.training.models import OF_NETWORKS, Case, case, raw_rows
 from vaekit.errors import ConfigError
 from vaekit_training.config import Config
 from vaekit_training.data.batch import generator
@@ -30,7 +30,7 @@ def validated(one: Case, most: int = 1000, beta: float = 1.0) -> Validation:
     return validator.some(one.vae, 10, 0.5, 3.0)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", OF_NETWORKS)
 def test_a_validation_has_the_terms_of_the_bound(kind: str) -> None:
     one = case(kind)
     validation = validated(one)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vaekit_training.features import Standardize
-from vaekit_training.functional import log_mean_exp
+from vaekit_training.functional import HALF_LOG_2PI, log_mean_exp
 from vaekit_training.kernels.prior import KernelPrior
 from vaekit_training.likelihoods import Gaussian
 from vaekit_training.likelihoods.base import LARGEST_RESIDUAL
@@ -70,8 +70,8 @@ class Spread(nn.Module):
 class KernelVAE(VAE):
     """mu(x) = the standardised columns that vary, p(x|z) = N(z, SCALE^2) in standard deviations of the columns.
 
-    With sigma(x) = SCALE too, the expected log-likelihood of a row is the same for every row, and the ELBO is the log
-    density of the prior around the row, up to a share of about SCALE^2 / (2 smallest variance) of a nat per column:
+    With sigma(x) = SCALE too, the expected log-likelihood is the same for every row and needs no draws. The ELBO is the
+    log density of the prior at the row, up to about SCALE^2 / (2 smallest variance) nats per column:
 
         E_q[log p(x|z)] + H(q(z|x)) = 0 for the columns that vary
 
@@ -118,16 +118,18 @@ class KernelVAE(VAE):
         mu, sigma = self.posterior(t, observed)  # (N, Z), float64
         noise = eps.double()  # (N, K, Z)
         jacobian = self.features.log_jacobian(t)  # (D,) or (N, D)
-        per_feature = self._log_likelihood(t, noise)  # (N, K, D)
+        per_feature = self._log_likelihood(t, noise.square())  # (N, K, D)
+        expected = self._log_likelihood(t, torch.ones_like(mu)[:, None])[:, 0]  # (N, D): E_q[eps^2] = 1
         of_cells = self._cells(t, mu, sigma, jacobian)
         if observed is not None:
             jacobian = torch.where(observed, jacobian, 0.0)
             per_feature = torch.where(observed[:, None], per_feature, 0.0)
+            expected = torch.where(observed, expected, 0.0)
             of_cells = of_cells._replace(log_density=torch.where(observed, of_cells.log_density, 0.0))
         log_p_x = per_feature.sum(-1) + jacobian.sum(-1)[..., None]  # (N, K)
         kl = self.prior.kl(mu, sigma)  # (N,)
         log_ratio = self.prior.log_ratio(sigma, draw_latents(mu, sigma, noise), noise)  # (N, K)
-        log_likelihood = log_p_x.mean(-1)  # (N,)
+        log_likelihood = (expected + jacobian).sum(-1)  # (N,)
         bound = BoundTerms(
             elbo=log_likelihood - kl,
             log_likelihood=log_likelihood,
@@ -140,17 +142,17 @@ class KernelVAE(VAE):
         )
         return mu.to(self.dtype), sigma.to(self.dtype), bound
 
-    def _log_likelihood(self, t: Tensor, noise: Tensor) -> Tensor:
-        """log p(t_d|z_k), (N, K, D), of rows t (N, D) for z_k = mu + SCALE eps_k, whose residual is -eps_k.
+    def _log_likelihood(self, t: Tensor, squares: Tensor) -> Tensor:
+        """log p(t_d|z_k), (N, K, D), of rows t (N, D) for z_k = mu + SCALE eps_k, from eps_k^2, (N, K, Z).
 
-        Constant columns are N(0, 1) in model units, as in every LocationScale.
+        The residual of z_k is -eps_k. Constant columns are N(0, 1) in model units, as in every LocationScale.
         """
-        r = self.decoder(noise)  # (N, K, D), 0 for constant columns
+        r = self.decoder(squares)  # (N, K, D), 0 for constant columns
         if self.features.all_active:
-            return log_normal(r) - math.log(SCALE)
-        constant = t.clamp(-LARGEST_RESIDUAL, LARGEST_RESIDUAL)[:, None]  # (N, 1, D)
+            return -0.5 * r - HALF_LOG_2PI - math.log(SCALE)
+        constant = t.clamp(-LARGEST_RESIDUAL, LARGEST_RESIDUAL).square()[:, None]  # (N, 1, D)
         active = self.features.active
-        return log_normal(torch.where(active, r, constant)) - torch.where(active, math.log(SCALE), 0.0)
+        return -0.5 * torch.where(active, r, constant) - HALF_LOG_2PI - torch.where(active, math.log(SCALE), 0.0)
 
     def _cells(self, t: Tensor, mu: Tensor, sigma: Tensor, jacobian: Tensor) -> RawCells:
         """log p(x_d | the other cells), its mean and its central 90 % in raw units, for rows t (N, D)."""

@@ -33,6 +33,7 @@ KERNELS: dict[str, dict[str, Any]] = {
 }  # the settings for tables of numbers without missing cells
 OF_NETWORKS = ("network", "objective", "likelihood", "training", "prior", "export")  # sections that ask for networks,
 UNLESS = {"likelihood": {"name"}, "training": {"seed", "threads"}, "prior": {"components"}}  # but not by these keys
+KERNEL = "kernel"
 
 Filled = frozenset[tuple[str, str]]  # (section, key) of settings that fill sets
 
@@ -45,6 +46,11 @@ def fill(tree: dict[str, Any]) -> Filled:
         Config.sized adapts them.
     """
     likelihood = tree.get("likelihood")
+    if _table(tree, "prior").get("name") == KERNEL and _table(tree, "likelihood").get("name", AUTO) == AUTO:
+        tree["likelihood"] = {**KERNELS["likelihood"], **_table(tree, "likelihood"), "name": "gaussian"}
+        for name in ("prior", "draws"):
+            tree[name] = {**KERNELS[name], **_table(tree, name)}
+        return frozenset()
     if not isinstance(likelihood, dict) or likelihood.get("name") != AUTO:
         return frozenset()
     kinds = set(_table(tree, "data").get("kinds", {}).values())
