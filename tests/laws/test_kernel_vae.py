@@ -54,6 +54,9 @@ def test_the_terms_are_those_of_the_densities_at_the_draws(kind: str) -> None:
     expected = (each + torch.where(vae.features.active, 0.5 * vae.decoder(eps.square() - 1.0), 0.0)).sum(-1)
     torch.testing.assert_close(got.log_likelihood[:, None].expand_as(expected), expected, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(got.elbo, got.log_likelihood - got.kl)
+    torch.testing.assert_close(got.feature_log_likelihood.sum(1), got.log_likelihood)
+    for with_cells, without in zip(vae.bounds_by_member(one.x, eps)[2][:4], got[:4], strict=True):
+        assert torch.equal(with_cells, without)
     torch.testing.assert_close(got.log_evidence, log_w.logsumexp(1) - math.log(K), rtol=1e-6, atol=1e-6)
 
 
@@ -77,7 +80,7 @@ def test_a_missing_cell_leaves_a_bound_of_the_density_of_the_others(kind: str) -
     observed = torch.ones_like(x, dtype=torch.bool)
     observed[:, d] = False
     eps = standard_eps(K, one.latent_dim, len(x)).double()
-    found = vae.bound(torch.where(observed, x, 0.0), eps, observed)
+    found = vae.bounds_by_member(torch.where(observed, x, 0.0), eps, observed)[2]
     assert torch.equal(found.feature_log_likelihood[:, d], torch.zeros(6, dtype=torch.float64))
     t = vae.features(x)
     points = torch.linspace(-60.0, 60.0, 24_001, dtype=torch.float64)
@@ -109,7 +112,7 @@ def test_the_cells_that_fill_a_row_are_the_means_of_a_normal_distribution_given_
 
 def test_cells_of_a_positive_column_are_predicted_in_its_own_unit() -> None:
     one, vae = model("kernel prior, a constant column, a positive one")
-    found = vae.bound(one.x, standard_eps(K, one.latent_dim, len(one.x)).double())
+    found = vae.bounds_by_member(one.x, standard_eps(K, one.latent_dim, len(one.x)).double())[2]
     low, middle, high = found.feature_low, found.feature_expected, found.feature_high
     assert low is not None
     assert middle is not None

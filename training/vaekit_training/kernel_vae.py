@@ -31,9 +31,9 @@ class RawCells(NamedTuple):
     """p(x_d | the other cells) of each cell, (N, D) each: log density in nats, mean and central 90 % in raw units."""
 
     log_density: Tensor
-    expected: Tensor
-    low: Tensor
-    high: Tensor
+    expected: Tensor | None = None
+    low: Tensor | None = None
+    high: Tensor | None = None
 
 
 class Columns(nn.Module):
@@ -78,7 +78,7 @@ class KernelVAE(VAE):
     A missing cell gets a wide q: its mean and standard deviation are those of a normal distribution with the covariance
     of the training rows, given the other cells; that of the standard deviation given all others (mean field).
 
-    The terms by feature are log p(x_d | the other cells) of the prior; they do not add up to the log-likelihood.
+    The graphs have log p(x_d | the other cells) as terms by feature; they do not add up to the log-likelihood.
     """
 
     precision: Tensor  # (Z, Z), inverse covariance of the training rows; or its diagonal, (Z,)
@@ -110,17 +110,29 @@ class KernelVAE(VAE):
         filled, wide = self._missing(mu.double(), there)
         return torch.where(there, mu, filled.to(t.dtype)), torch.where(there, sigma, wide.to(t.dtype))
 
+    def bound(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> BoundTerms:
+        """The bound of raw rows as in VAE.bound, with E_q[log p(x_d|z)] by feature, which add up to the log-likelihood.
+
+        It compares no cell with the exemplars, and is about Z times as fast as bounds_by_member.
+        """
+        return self._bound(x, eps, observed, cells=False)[2]
+
     def bounds_by_member(
         self, x: Tensor, eps: Tensor, observed: Tensor | None = None
     ) -> tuple[Tensor, Tensor, BoundTerms]:
-        """mu and sigma, (N, Z) each, and the bound, (N,); see VAE.bound."""
+        """mu and sigma, (N, Z) each, and the bound, (N,), with log p(x_d | the other cells) by feature."""
+        return self._bound(x, eps, observed, cells=True)
+
+    def _bound(
+        self, x: Tensor, eps: Tensor, observed: Tensor | None, *, cells: bool
+    ) -> tuple[Tensor, Tensor, BoundTerms]:
         t = self.features(x, observed)  # (N, D), float64
         mu, sigma = self.posterior(t, observed)  # (N, Z), float64
         noise = eps.double()  # (N, K, Z)
         jacobian = self.features.log_jacobian(t)  # (D,) or (N, D)
         per_feature = self._log_likelihood(t, noise.square())  # (N, K, D)
         expected = self._log_likelihood(t, torch.ones_like(mu)[:, None])[:, 0]  # (N, D): E_q[eps^2] = 1
-        of_cells = self._cells(t, mu, sigma, jacobian)
+        of_cells = self._cells(t, mu, sigma, jacobian) if cells else RawCells(expected + jacobian)
         if observed is not None:
             jacobian = torch.where(observed, jacobian, 0.0)
             per_feature = torch.where(observed[:, None], per_feature, 0.0)
