@@ -49,10 +49,11 @@ class Detector(Estimator):
 
     Args:
         alpha: false-alarm rate of predict and decision_function.
-        likelihood: "auto" chooses as `vae train` does for data alone: the default recipe (docs/decisions, "The default
-            recipe") for columns of numbers, "bernoulli" for columns of 0 and 1, "mixed" if there are booleans or text,
-            which is read as categories; and "gaussian" for images. Or any likelihood of a training config: "gaussian",
-            "student_t", "bernoulli" for columns of 0 and 1, "mixed" for several kinds.
+        likelihood: "auto" chooses as `vae train` does for data alone: for columns of numbers the default recipe
+            (docs/reference/training.md), which is a kernel prior without training steps if no cell is missing;
+            "bernoulli" for columns of 0 and 1; "mixed" if there are booleans or text, which is read as categories; and
+            "gaussian" for images. Or any likelihood of a training config: "gaussian", "student_t", "bernoulli" for
+            columns of 0 and 1, "mixed" for several kinds.
         settings: any other settings of a training config, as a dictionary, {"network.latent_dim": 4} or
             {"network": {"latent_dim": 4}}, or as texts like those of `vae train --set`, ["network.latent_dim=4"].
         random_state: seed of splits, training and draws.
@@ -117,7 +118,8 @@ class Detector(Estimator):
         """Train on rows X (N, D), raw units; needs the `training` extra.
 
         A fifth of the rows is held out for p-values (calibration), a tenth to choose when to stop (validation), and a
-        fiftieth, at least two rows, for the metrics in the manifest (test). With folds, all rows but those of
+        fiftieth, at least two rows, for the metrics in the manifest (test). A kernel prior has no steps and takes most
+        of the validation rows too. With folds, all rows but those of
         validation and test are used for both training and calibration, fold by fold.
 
         Args:

@@ -54,7 +54,7 @@ def test_inference_ignores_label_split_and_excluded_columns(tmp_path: Path) -> N
     data = {"label": "odd", "split": "group:who", "exclude": ["note"]}
     tree, said = inferred(tmp_path, text, {"data": data})
     assert tree == {"data": {"exclude": ["note"]}, "likelihood": {"name": "auto"}}
-    assert said == "the likelihood is student_t, with the settings of likelihood.name = 'auto'"
+    assert said == "columns of numbers: the default recipe, likelihood.name = 'auto'"
     assert "all rows are treated as normal" in inferred(tmp_path, text)[1]
 
 

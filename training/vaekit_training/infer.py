@@ -151,7 +151,7 @@ def default_recipe(contents: Mapping[str, Content]) -> tuple[str, str]:
         return "bernoulli", "all columns hold 0 and 1: the likelihood is bernoulli"
     if kept & {"category", "name", "boolean"}:
         return "mixed", f"the likelihood is mixed: {_listed(contents)}"
-    return AUTO, "the likelihood is student_t, with the settings of likelihood.name = 'auto'"
+    return AUTO, "columns of numbers: the default recipe, likelihood.name = 'auto'"
 
 
 def is_chosen(asked: Mapping[str, Any] | None) -> bool:

@@ -1,7 +1,8 @@
 """The default recipe: the settings that likelihood.name = 'auto' stands for.
 
-docs/decisions/2026-11-24-the-default-recipe.md compares it with alternatives; `python -m benchmarks.detection` measures
-it.
+Tables of numbers without missing cells get a kernel prior, see of_kernels and
+docs/decisions/2026-11-29-exemplar-kernels.md. Other tables get networks, see fill and
+docs/decisions/2026-11-24-the-default-recipe.md. `python -m benchmarks.detection` measures the recipe.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Order statistics of the surprises of held-out rows, and the p-values of cells that are computed from them.
 
-The surprise of a cell is -E_q[log p(x_d|z)], nats. n rows, F features (the D of a model, or 1 for the KL), Q stored
-values of each feature.
+The surprise of a cell is -E_q[log p(x_d|z)], with a kernel prior -log p(x_d | the other cells), nats. n rows, F
+features (the D of a model, or 1 for the KL), Q stored values of each feature.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ class Privacy(ManifestPart):
     """The training rows that the bundle contains; the figures are in metrics."""
 
     training_rows: Annotated[int, Field(ge=0)] = Field(
-        description="number of training rows whose latents the graphs contain: the components of an aggregate prior"
+        description="number of training rows in the graphs: their latents (aggregate prior), or the rows themselves, "
+        "shrunk towards the mean of their cluster (kernel prior)"
     )
     allow_low_temperature: bool = Field(
         False, description="whether samples may be drawn at temperatures below 1 from a prior made of training rows"

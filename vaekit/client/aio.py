@@ -98,7 +98,7 @@ class AsyncClient:
     ) -> ElboResult:
         """ELBO of each row in nats, p-value, verdict at alpha, discoveries at fdr, and `explain` most anomalous cells.
 
-        log_evidence=False makes a model with an aggregate prior much faster. `ignore` has tolerance rules by column.
+        log_evidence=False makes a model with a prior of training rows faster. `ignore` has tolerance rules by column.
         """
         call = requests.elbo(
             inputs,

@@ -101,7 +101,7 @@ class ElboResult(_OfRows):
     p_value_reason: str | None
     num_samples: int
     bits_per_dim: Array | None
-    feature_log_likelihood: Array | None  # (N, D) or (N, H, W, C); 0 where a cell is missing
+    feature_log_likelihood: Array | None  # (N, D) or (N, H, W, C), see ElboReply; 0 where a cell is missing
     observed_count: NDArray[np.int64] | None  # number of observed columns; None if no column may be missing
     explanation: NDArray[Any] | None  # (N, k) records, most anomalous first; feature -1: no cell; None without explain
     kl_p_value: Array | None  # p-value of kl; lower is more anomalous; None without explain

@@ -120,8 +120,8 @@ class Client:
     ) -> ElboResult:
         """ELBO of each row in nats, p-value, verdict at alpha, discoveries at fdr, and `explain` most anomalous cells.
 
-        `cells` has the names of the columns and levels of an explanation. log_evidence=False makes a model with an
-        aggregate prior much faster. `ignore` has tolerance rules by column, {"pressure": {"above": 0.2}}, in place of
+        `cells` has the names of the columns and levels of an explanation. log_evidence=False makes a model with a prior
+        of training rows faster. `ignore` has tolerance rules by column, {"pressure": {"above": 0.2}}, in place of
         the model's; `tolerated` says which of them removed an alarm.
         """
         call = requests.elbo(

@@ -124,7 +124,7 @@ class Model(Operations):
             x: rows.
             num_samples: K; None: the manifest's default.
             seed: seed of the draws, which are the same for all rows; None: the default draws.
-            features: also return the log-likelihood of each feature.
+            features: also return the log-likelihood of each feature; with a kernel prior, log p(x_d | the other cells).
             eps: the draws themselves, (K, Z) or (N, K, Z), in place of num_samples and seed.
             strict: whether to refuse novel rows, and columns that the model does not have.
 
@@ -147,7 +147,7 @@ class Model(Operations):
         eps: NDArray[np.floating] | None = None,
         strict: bool = False,
     ) -> Bound:
-        """The ELBO, its two terms and the p-value, without log_evidence; much faster with an aggregate prior.
+        """The ELBO, its two terms and the p-value, without log_evidence; faster with a prior of training rows.
 
         Args:
             x, num_samples, seed, eps, strict: as in elbo.

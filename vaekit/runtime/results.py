@@ -98,7 +98,9 @@ class Elbo(Bound):
     """elbo <= log_evidence <= log p(x), (N,) each; the second inequality holds up to the error of the draws."""
 
     log_evidence: Array
-    feature_log_likelihood: Array | None = None  # (N, D) or (N, H, W, C); 0 where a cell is missing
+    # E_q[log p(x_d|z)], which adds up to log_likelihood; with a kernel prior log p(x_d | the other cells), which does
+    # not. (N, D) or (N, H, W, C); 0 where a cell is missing
+    feature_log_likelihood: Array | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,8 +74,8 @@ class SampleDraws:
 def check_temperature(manifest: Manifest, temperature: float) -> None:
     """Refuse a temperature at which the model cannot sample, or would give training rows back.
 
-    An aggregate prior is made of training rows. At temperature 0 a sample is the reconstruction of one of them, and
-    between 0 and 1 it stays close.
+    Aggregate and kernel priors are made of training rows. At temperature 0 a sample is the reconstruction of one of
+    them, or with a kernel prior a training row shrunk towards the mean of its cluster. Between 0 and 1 it stays close.
 
     Raises:
         InputError: the temperature is below 0 or not finite, or below the manifest's least_temperature.

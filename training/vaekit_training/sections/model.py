@@ -22,7 +22,7 @@ class NetworkConfig(ConfigSection):
     latent_dim: Annotated[int, Field(gt=0, le=MOST_LATENT)] | None = Field(
         None,
         description="number of latent dimensions Z; none: half the number of columns, between 2 and 16, or 16 for "
-        "images; with an aggregate prior the number of columns, between 2 and 32",
+        "images; with an aggregate prior the number of columns, between 2 and 32; not used by a kernel prior",
     )
     hidden: tuple[PositiveInt, ...] = Field(
         (128, 128), description="mlp: widths of the encoder's hidden layers; the decoder has the same in reverse order"
@@ -56,11 +56,12 @@ class LikelihoodConfig(ConfigSection):
 
     name: LikelihoodName = Field(
         "gaussian",
-        description="'auto': student_t for real columns, mixed for others, and the settings of the default recipe "
-        "(docs/decisions) where the config does not set them; 'gaussian', 'student_t' or 'laplace' for real columns; "
-        "'bernoulli' for 0 and 1 (pixels: 0 and 255); 'continuous_bernoulli' for values between 0 and 1; "
-        "'discretized_logistic' for pixels and counts; 'categorical' for categories; 'mixed' for columns of several "
-        "kinds. 'gaussian' on pixels and counts is the probability of the bin around each integer",
+        description="'auto': the default recipe (docs/reference/training.md), which is a kernel prior for columns of "
+        "numbers without missing cells; otherwise, or if a setting of networks is given, student_t for real columns, "
+        "mixed for others, and the recipe's settings where the config does not set them; 'gaussian', 'student_t' or "
+        "'laplace' for real columns; 'bernoulli' for 0 and 1 (pixels: 0 and 255); 'continuous_bernoulli' for values "
+        "between 0 and 1; 'discretized_logistic' for pixels and counts; 'categorical' for categories; 'mixed' for "
+        "columns of several kinds. 'gaussian' on pixels and counts is the probability of the bin around each integer",
     )
     scale: (
         Literal["network", "feature", "shared"]

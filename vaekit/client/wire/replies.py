@@ -62,12 +62,15 @@ class AnomalousCell(BaseModel):
 
     feature: str = Field(description="the column's name; for images 'pixel (h, w, c)'")
     value: float | str | None = Field(description="null for a level unseen in training")
-    surprise: float = Field(description="-E_q[log p(x_d|z)]; comparable only within the same feature")
+    surprise: float = Field(
+        description="-E_q[log p(x_d|z)], with a kernel prior -log p(x_d | the other cells); comparable only within the "
+        "same feature"
+    )
     excess: float = Field(description="the surprise minus the feature's held-out median")
     p_value: float = Field(description="among the feature's held-out surprises; lower is more anomalous")
     relief: float = Field(
         description="fall of the row's score if the posterior ignores this cell and the cell has its usual surprise; "
-        "cells are sorted by relief, highest first"
+        "with a kernel prior the excess; cells are sorted by relief, highest first"
     )
     expected: float | str = Field(description="given the rest of the row; for a category its most probable level")
     low: float | None = Field(
@@ -134,7 +137,9 @@ class ElboReply(RowsReply):
     num_samples: int = Field(description="K")
     bits_per_dim: list[float] | None = Field(None, description="-elbo / (D ln 2), for likelihoods over pixels")
     feature_log_likelihood: list[Any] | None = Field(
-        None, description="with features: (N, D) or (N, H, W, C); 0 where a cell is missing"
+        None,
+        description="with features: E_q[log p(x_d|z)], which adds up to log_likelihood; with a kernel prior "
+        "log p(x_d | the other cells), which does not; (N, D) or (N, H, W, C); 0 where a cell is missing",
     )
     observed_count: list[int] | None = Field(
         None, description="number of observed columns of each row; only if any column may be missing"

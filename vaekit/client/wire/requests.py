@@ -96,9 +96,12 @@ class ElboOptions(RowOptions):
     )
     log_evidence: bool = Field(
         True,
-        description="also return the importance-weighted bound; false is much faster with an aggregate prior",
+        description="also return the importance-weighted bound; false is faster with a prior of training rows",
     )
-    features: bool = Field(False, description="also return the log-likelihood of each feature")
+    features: bool = Field(
+        False,
+        description="also return the log-likelihood of each feature; with a kernel prior, log p(x_d | the other cells)",
+    )
     explain: Annotated[int, Field(ge=1, le=MAX_EXPLAINED)] | None = Field(
         None, description="number of most anomalous cells to explain per row; default draws only"
     )

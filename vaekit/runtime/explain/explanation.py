@@ -15,6 +15,9 @@ because the posterior is then near other training rows. With such a prior, both 
 normal prior, for members m:
 
     E_q[log p(x|z)] - sum_m q(m|x) KL(q_m(z|x) || N(0, I))
+
+With a kernel prior, the graph computes p(x_d | the other cells) of every cell. No cell is removed then: the surprise is
+-log p(x_d | the other cells), and the relief is the excess.
 """
 
 from __future__ import annotations

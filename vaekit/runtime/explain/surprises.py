@@ -16,6 +16,8 @@ from vaekit.runtime.results import Array, Elbo
 def surprise(elbo: Elbo, rows: NDArray[Any]) -> Array:
     """-E_q[log p(x_d|z)] of each feature, (N, D), nats; NaN where a cell is missing.
 
+    With a kernel prior it is -log p(x_d | the other cells).
+
     Args:
         elbo: the result of Model.elbo for the rows, with features=True.
         rows: (N, ...), checked.
