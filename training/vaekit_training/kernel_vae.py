@@ -22,7 +22,7 @@ from vaekit_training.vae import VAE, BoundTerms, draw_latents
 
 SCALE = 1e-4  # scale of p(x|z) and of q(z|x), in standard deviations of the columns
 GRADIENTS = 16  # steps of conjugate gradients that fill in missing cells
-FARTHEST = 1e4  # |z| is clamped to it where cells are compared, so that differences of squares keep their digits
+FARTHEST = 100.0  # |z| is clamped to it where cells are compared, so that differences of squares keep their digits
 Z_90 = 1.6448536269514722  # normal quantile of 0.95: half the width of a central interval of 90 %
 TINY = 1e-280  # divisors are at least this large
 

@@ -134,7 +134,9 @@ class KernelPrior(nn.Module):
         u = u - least if normal else u / least
         g = of_rows.index_select(0, k)[:, :, None] - (of_exemplars / root[k][:, None])[:, None]  # (B, N, S, Z)
         others = (u[..., None] - unit[:, None] * g * g).maximum(start[:, None])  # (B, N, S, Z): without column d
-        u, others, g = u.to(more.dtype), others.to(more.dtype), g.to(more.dtype)
+        scale = root[k][:, None, None]  # (B, 1, 1, Z)
+        centre = (z[:, None] - g / scale).to(more.dtype)  # (B, N, S, Z), of z_d given the other cells
+        u, others = u.to(more.dtype), others.to(more.dtype)
         log_t = more[:, None] - (u if normal else 0.5 * (self.nu + self.dim) * torch.log(u))  # (B, N, S)
         by_place = more[..., None] - root[k].log().to(more.dtype)[:, None]  # (B, S, Z)
         log_w = by_place[:, None] - (others if normal else 0.5 * (self.nu + self.dim - 1) * torch.log(others))
@@ -145,13 +147,11 @@ class KernelPrior(nn.Module):
         log_density = log_density.double() + log_constant(self.dim, self.nu) - log_constant(self.dim - 1, self.nu)
         log_density = log_density if normal else log_density - 0.5 * least.log()
         w = w / total[:, None]
-        scale = root[k][:, None, None].to(u.dtype)  # (B, 1, 1, Z)
-        step = -g / scale  # from z_d to the kernel's centre given the other cells
         variance = torch.ones_like(others) if normal else others * (self._widening() * least[:, None]).to(u.dtype)
-        mean = (w * step).sum(dim=(0, 2))  # (N, Z)
-        off = step - mean[:, None]
-        spread = (w * (variance / (scale * scale) + off * off)).sum(dim=(0, 2))
-        return Cells(log_density, z + mean.double(), spread.double().clamp_min(1e-12).sqrt())
+        mean = (w * centre).sum(dim=(0, 2))  # (N, Z)
+        off = centre - mean[:, None]
+        spread = (w * (variance / (scale * scale).to(u.dtype) + off * off)).sum(dim=(0, 2))
+        return Cells(log_density, mean.double(), spread.double().clamp_min(1e-12).sqrt())
 
     def sample(self, noise: Tensor, choice: Tensor | None = None, member: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """z = m_k + (A_k^T)^-1 (A_k^T (c_i - m_k) + r noise), (N, Z), with i = floor(M choice).
