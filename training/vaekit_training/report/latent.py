@@ -56,14 +56,14 @@ def _of_rows(facts: Facts) -> Section:
     assert isinstance(spec, VectorSpec)
     first, second = (f"{spec.columns[columns[j]].name}, standardised" for j in (a, b))
     caption = (
-        "The columns with the largest weights in the first two principal components of the test rows. Points outside "
+        "The columns with the largest loadings of the first two principal components of the test rows. Points outside "
         "the range are drawn on the frame."
     )
     return Section("latent", "Latent space", (text,), (_map(facts, 0, (a, b), (first, second), "", caption),))
 
 
 def leading(z: NDArray[np.float64]) -> tuple[int, int]:
-    """Two columns of z (N, Z): those with the largest weight in the first and in the second principal component."""
+    """Two columns of z (N, Z): those with the largest loading of the first and of the second principal component."""
     weights = np.abs(np.linalg.svd(z - z.mean(axis=0), full_matrices=False)[2])  # (at most Z, Z)
     a = int(weights[0].argmax())
     second = weights[min(1, len(weights) - 1)].copy()

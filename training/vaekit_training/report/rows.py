@@ -127,7 +127,7 @@ def predictions(facts: Facts) -> Section | None:
     )
     what = Prediction(
         mean, (high - low) / (2 * Z_90), "log p(x_d | the other cells)", "prediction", "E[x_d | the other cells]",
-        "standard deviation of the prediction",
+        "scale of the prediction, half of its central 90 % / 1.645",
     )  # fmt: skip
     return Section(
         "cells", "Each column given the others", (text,), (_log_likelihoods(facts, what), _errors(facts, what))
@@ -187,11 +187,13 @@ def _errors(facts: Facts, of: Prediction) -> Figure:
     levels = np.array([column.levels is not None for column in spec.columns])
     std = np.nanstd(test, axis=0)
     unit = np.where(levels | ~(std > 0), 1.0, std)
-    off = np.where(levels, test != of.mean, (test - of.mean) / unit)
-    error = np.sqrt(np.nanmean(np.where(np.isnan(test), np.nan, off**2), axis=0))
+    with np.errstate(over="ignore"):  # predictions of positive columns may be very large
+        off = np.where(levels, test != of.mean, (test - of.mean) / unit)
+        error = np.sqrt(np.nanmean(np.where(np.isnan(test), np.nan, off**2), axis=0))
+        scale = None if of.scale is None else np.sqrt(np.mean((of.scale / unit) ** 2, axis=0))
     varying = [int(d) for d in np.argsort(-error) if spec.columns[d].constant is None]
     shown = varying[:MOST_COLUMNS]
-    scales = None if of.scale is None else np.sqrt(np.mean((of.scale / unit) ** 2, axis=0))[shown]
+    scales = None if scale is None else scale[shown]
     keys = [("f1", f"error of the {of.name}")]
     if scales is not None:
         keys.append(("dot s2", of.of_scale))
