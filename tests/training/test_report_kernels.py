@@ -21,7 +21,9 @@ from vaekit_training.kernels.search import WIDTHS, Trial
 from vaekit_training.publish import publish_run
 from vaekit_training.report import CARD, PAGE, kernels
 from vaekit_training.report.facts import Facts
+from vaekit_training.report.latent import _range as axis_of
 from vaekit_training.report.latent import leading
+from vaekit_training.report.latent import section as latent_section
 from vaekit_training.report.page import card, html, sections
 from vaekit_training.report.rows import predictions
 from vaekit_training.report.words import data
@@ -34,7 +36,7 @@ OF_NETWORKS = (
     "KL spectrum",
     "decision when to stop",
     "weights",
-    "etworks get",
+    "etworks do not get",
     "step 0",
     "at step",
 )
@@ -147,11 +149,31 @@ def test_a_search_with_very_bad_trials_shows_the_best_ones() -> None:
 
 def test_the_map_names_the_columns_and_leaves_out_constant_ones() -> None:
     facts = facts_of(CONSTANT)
+    assert facts.traversals == []
     (figure,) = next(section for section in sections(facts) if section.anchor == "latent").figures
     names = {column.name for column in facts.manifest.input.columns if column.constant is None}
     labels = re.findall(r">([^<]+), standardised<", figure.body)
     assert len(set(labels)) == 2
     assert set(labels) <= names
+
+
+def test_rows_and_draws_far_out_do_not_widen_a_map() -> None:
+    facts = facts_of(KERNELS)
+    z = facts.draws.latents[:, 0]
+    far = np.where(np.arange(len(z)) == 0, 1e6, z)
+    draws = replace(facts.draws, latents=np.stack([far, *facts.draws.latents.T[1:]], axis=1))
+    scale = axis_of(replace(facts, draws=draws), 0, 0, draws.latents)
+    assert scale.low < z.min()
+    assert np.ptp(z) < scale.high - scale.low < 4 * np.ptp(z)
+
+
+def test_long_names_on_the_axes_of_a_map_are_shortened() -> None:
+    facts = facts_of(KERNELS)
+    columns = tuple(c.model_copy(update={"name": 40 * f"{d}"}) for d, c in enumerate(facts.manifest.input.columns))
+    spec = facts.manifest.input.model_copy(update={"columns": columns})
+    named = replace(facts, manifest=facts.manifest.model_copy(update={"input": spec}))
+    labels = re.findall(r">([^<]+), standardised<", latent_section(named).figures[0].body)
+    assert [len(label) for label in labels] == [28, 28]
 
 
 def test_the_columns_of_a_map_lead_the_first_two_components() -> None:

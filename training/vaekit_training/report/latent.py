@@ -21,6 +21,7 @@ MOST_POINTS = 600  # largest number of points of each kind in a map
 MOST_MEMBERS = 4  # largest number of members that get a map
 MOST_BARS = 64  # latent dimensions in the KL spectrum
 FAR = 1.0  # of a map with a kernel prior: see _range
+LONGEST, ELLIPSIS = 28, "\u2026"  # characters of a column's name on an axis
 NAMED, OTHERS = 5, 15  # largest number of columns in a traversal that are highlighted, and shown in grey
 STYLES = ("s1", "s2", "s3", "s4 dash", "s1 dash")
 
@@ -54,7 +55,10 @@ def _of_rows(facts: Facts) -> Section:
     a, b = leading(mu)
     spec = facts.manifest.input
     assert isinstance(spec, VectorSpec)
-    first, second = (f"{spec.columns[columns[j]].name}, standardised" for j in (a, b))
+    names = (spec.columns[columns[j]].name for j in (a, b))
+    first, second = (
+        f"{name if len(name) <= LONGEST else name[: LONGEST - 1] + ELLIPSIS}, standardised" for name in names
+    )
     caption = (
         "The columns with the largest loadings of the first two principal components of the test rows. Points outside "
         "the range are drawn on the frame."
