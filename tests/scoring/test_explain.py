@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 from tests.kinds import NAMES, mixed_rows
 from vaekit.cli import app
 from vaekit.errors import InputError
-from vaekit.runtime import heatmap
+from vaekit.runtime import Model, heatmap
+from vaekit.scoring import explain_row
+from vaekit.scoring.evaluation.explain_plots import cells_figure
 
 
 def vae(*words: str | Path) -> Any:
@@ -53,6 +55,26 @@ def test_the_figure_of_a_table_row_is_drawn(wrong_csv, models_dir, tmp_path):
         seen = np.asarray(drawn.convert("RGB")).reshape(-1, 3)
     for colour in ((0, 114, 178), (213, 94, 0)):  # bars, and dots
         assert (np.abs(seen.astype(int) - colour).max(axis=1) < 8).sum() > 50
+
+
+def test_the_kl_of_a_kernel_prior_is_not_shown_because_it_is_the_score_plus_a_constant(tmp_path):
+    x = np.random.default_rng(0).standard_normal((60, 3))
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["a,b,c", *(",".join(map(str, row)) for row in x)]) + "\n")
+    trained = CliRunner().invoke(app, ["train", str(path), "--models", str(tmp_path), "--run", str(tmp_path / "run")])
+    assert trained.exit_code == 0, trained.output
+    assert "choosing the kernels" in trained.output
+    assert "kept the weights" not in trained.output
+    shown = vae(tmp_path / "rows" / "1", path, "--row", "5").stdout
+    assert "relief" in shown
+    assert "kl" not in shown
+    with Model.load(tmp_path / "rows" / "1", device="cpu") as model:
+        for row in (4, 5):
+            found = explain_row(model, path, row, top=3)
+            assert "kl" not in cells_figure(found).get_suptitle()
+            assert "kl_is_score" not in found.tree()
+        first, second = (explain_row(model, path, row, top=3) for row in (4, 5))
+    assert first.kl - first.score == pytest.approx(second.kl - second.score)
 
 
 def test_a_row_with_a_category_and_a_missing_cell_is_listed_and_drawn(mixed, tmp_path):

@@ -180,18 +180,23 @@ def _measured(run: Trained, model: Model, manifest: Manifest, calibration: AnyCa
     """The manifest with its metrics."""
     off = evaluate.parity(model, run.vae, run.rows.x[run.splits.validation])
     of_folds = f", mean over {len(run.splits.folds)} fold models" if run.splits.folds else ""
+    has_kernels = manifest.prior.name == "kernel"
+    which = "nats, validation rows, which choose nothing" if has_kernels else "nats, draws that did not choose the step"
+    of_steps = {
+        "best_step": Metric(value=run.history.best.step, unit="step whose weights were kept" + of_folds),
+        "validation_objective": Metric(value=run.history.best.objective, unit=_unit_of(run.config)),
+    }
     figures = {
         **evaluate.metrics(model, run.rows.x, run.splits, calibration, run.config.training.seed),
         **evaluate.quadrature(model, run.rows.x[run.splits.test], _other_draws(manifest, run.config.training.seed)),
         **privacy.metrics(model, run.vae, run.rows.x, run.splits, run.config.training.seed),
         "parity": Metric(value=off, unit="nats per dimension, graphs against torch in float64"),
-        "best_step": Metric(value=run.history.best.step, unit="step whose weights were kept" + of_folds),
-        "validation_objective": Metric(value=run.history.best.objective, unit=_unit_of(run.config)),
+        **({} if has_kernels else of_steps),
         "validation_elbo": Metric(
             value=run.history.best.elbo,
             standard_error=run.history.best.elbo_standard_error or None,
             n=len(run.splits.validation),
-            unit="nats, draws that did not choose the step" + of_folds,
+            unit=which + of_folds,
         ),
     }
     return manifest.model_copy(update={"metrics": figures})

@@ -91,7 +91,8 @@ def _show(console: Console, found: RowExplained) -> None:
     for cell in found.cells:
         table.add_row(*(escape(text) for text in _cells(cell)))
     console.print(table)
-    console.print(f"kl {found.kl:.3g} nats, p-value {found.kl_p_value:.3g} among held-out rows")
+    if not found.kl_is_score:
+        console.print(f"kl {found.kl:.3g} nats, p-value {found.kl_p_value:.3g} among held-out rows")
 
 
 def _cells(cell: dict[str, Any]) -> list[str]:

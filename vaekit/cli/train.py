@@ -176,6 +176,8 @@ def _listener(console: Console, config: Config) -> Iterator[Listener]:
             progress.update(task, elbo=f"validation ELBO {validation.elbo:.2f} nats")
 
         def on_trained(history: History) -> None:
+            if not history.validations[-1].step:  # a kernel prior has no steps
+                return
             progress.update(task, total=history.validations[-1].step)
             why = "stopped early" if history.stopped_early else "ran to the last step"
             console.print(f"[dim]{why}; kept the weights of step {history.best.step}[/]")

@@ -59,6 +59,11 @@ def sentence(
 def sentence_of(manifest: Manifest) -> str:
     """The sentence for the run that made a bundle, from the config in its manifest."""
     config = manifest.provenance.config
+    if manifest.prior.name == "kernel":
+        return (
+            "Nothing was minimised by steps: z is the standardised row, p(x|z) is fixed, and the kernels of the prior "
+            "were chosen by the log density of training rows that were left out."
+        )
     if not {"likelihood", "objective"} <= set(config):
         return "What was minimised is not recorded in the bundle."
     objective = config["objective"]

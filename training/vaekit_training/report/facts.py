@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from vaekit.bundle import AnyCalibration, Calibration
 from vaekit.bundle.grouped import every_row
 from vaekit.bundle.manifest import Manifest
-from vaekit.runtime import Decoded, Elbo, Model, Posterior, Samples
+from vaekit.runtime import Decoded, Model, Posterior, Samples
+from vaekit.runtime.results import CellElbo
 from vaekit_training.build import costs
 from vaekit_training.data.split import SPLITS
 from vaekit_training.evaluate import ACTIVE, ALPHA
@@ -49,13 +50,13 @@ class Facts:
     scores: dict[str, Floats]  # by split, (n,) each
     threshold: float | None  # score threshold at ALPHA; None with folds or too few calibration rows
     test: NDArray[np.generic]  # (N, ...) test rows, NaN for missing cells
-    bound: Elbo  # of the test rows, with terms by feature
+    bound: CellElbo  # of the test rows, with terms by feature, and with a kernel prior with predictions of cells
     posterior: Posterior  # of the test rows
     anomaly_posterior: Posterior | None  # of labelled anomalies, if there are any
     reconstruction: Decoded  # p(x|z = mu) of the test rows, with members from each row's most probable one
     draws: Samples  # x ~ p(x|z) with z ~ p(z)
     samples: Samples  # E[x|z] for some draws z ~ p(z)
-    traversals: list[Traversal]  # of active dimensions, in descending order of Var_x[mu_j]
+    traversals: list[Traversal]  # of active dimensions, in descending order of Var_x[mu_j]; none with a kernel prior
     missing: Floats  # (D,) share of training rows with a missing cell
     missing_of: int  # number of training rows counted in `missing`
     encoder: Cost
@@ -64,6 +65,11 @@ class Facts:
     @property
     def is_image(self) -> bool:
         return self.manifest.input.kind == "image"
+
+    @property
+    def has_kernels(self) -> bool:
+        """Whether the prior is a kernel density, so that z is the standardised row."""
+        return self.manifest.prior.name == "kernel"
 
     @property
     def modelled(self) -> Floats:
@@ -84,7 +90,7 @@ def gather(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibrat
     most = _affordable(encoder.multiply_adds + manifest.draws.default * decoder.multiply_adds)
     seed = run.config.training.seed
     rows = {name: run.rows.x[_some(getattr(run.splits, name), most, seed)] for name in (*SPLITS, "anomalies")}
-    bound = model.surprise(rows["test"])
+    bound = model.cells_checked(rows["test"])
     posterior = model.encode(rows["test"])
     scores = {name: model.elbo(x).score for name, x in rows.items() if len(x) and name not in ("calibration", "test")}
     scores |= {"calibration": _held_out_scores(held_out), "test": bound.score}
@@ -101,7 +107,7 @@ def gather(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibrat
         reconstruction=_reconstruction(model, posterior),
         draws=draws,
         samples=model.sample(min(SHOWN_SAMPLES, len(draws)), seed=seed),
-        traversals=_traversals(model, posterior, draws),
+        traversals=[] if manifest.prior.name == "kernel" else _traversals(model, posterior, draws),
         missing=np.isnan(rows["train"].astype(np.float64)).mean(axis=0),
         missing_of=len(rows["train"]),
         encoder=encoder,

@@ -13,18 +13,23 @@ from vaekit.bundle.input_spec import VectorSpec
 from vaekit_training.evaluate import ACTIVE
 from vaekit_training.report import image_sheets
 from vaekit_training.report.facts import Facts, Traversal, by_member, kl_by_latent, spread
+from vaekit_training.report.kernels import models
 from vaekit_training.report.parts import Figure, Section, plural
 from vaekit_training.report.svg import Axis, Chart
 
 MOST_POINTS = 600  # largest number of points of each kind in a map
 MOST_MEMBERS = 4  # largest number of members that get a map
 MOST_BARS = 64  # latent dimensions in the KL spectrum
+FAR = 1.0  # of a map with a kernel prior: see _range
+LONGEST, ELLIPSIS = 28, "\u2026"  # characters of a column's name on an axis
 NAMED, OTHERS = 5, 15  # largest number of columns in a traversal that are highlighted, and shown in grey
 STYLES = ("s1", "s2", "s3", "s4 dash", "s1 dash")
 
 
 def section(facts: Facts) -> Section:
     """The section on the latent space: which dimensions are active, and their effect on x."""
+    if facts.has_kernels:
+        return _of_rows(facts)
     of_all = "" if facts.active.size == facts.manifest.latent_dim else " of all members together"
     text = [
         f"{int(facts.active.sum())} of {facts.active.size} latent dimensions{of_all} are active: their posterior mean "
@@ -38,38 +43,85 @@ def section(facts: Facts) -> Section:
     return Section("latent", "Latent space", tuple(text), tuple(figures))
 
 
+def _of_rows(facts: Facts) -> Section:
+    """The section for a kernel prior, where z is the standardised row: a map of the rows."""
+    mu, columns = by_member(facts.posterior.mu)[0], models(facts.run.vae)[0].column.tolist()  # (N, Z)
+    text = (
+        f"z is the standardised row: {plural(len(columns), 'dimension')}, one for each column that varies. Therefore "
+        "there is no encoder to inspect, and E[x|z] is the row itself."
+    )
+    if len(columns) < 2:
+        return Section("latent", "Latent space", (f"{text} With one column there is no map.",))
+    a, b = leading(mu)
+    spec = facts.manifest.input
+    assert isinstance(spec, VectorSpec)
+    names = (spec.columns[columns[j]].name for j in (a, b))
+    first, second = (
+        f"{name if len(name) <= LONGEST else name[: LONGEST - 1] + ELLIPSIS}, standardised" for name in names
+    )
+    caption = (
+        "The columns with the largest loadings of the first two principal components of the test rows. Points outside "
+        "the range are drawn on the frame."
+    )
+    return Section("latent", "Latent space", (text,), (_map(facts, 0, (a, b), (first, second), "", caption),))
+
+
+def leading(z: NDArray[np.float64]) -> tuple[int, int]:
+    """Two columns of z (N, Z): those with the largest loading of the first and of the second principal component."""
+    weights = np.abs(np.linalg.svd(z - z.mean(axis=0), full_matrices=False)[2])  # (at most Z, Z)
+    a = int(weights[0].argmax())
+    second = weights[min(1, len(weights) - 1)].copy()
+    second[a] = -1.0
+    return a, int(second.argmax())
+
+
 def maps(facts: Facts) -> list[Figure]:
     """Map of each of the first members: posterior means in the two dimensions with the largest variance."""
-    mu, variance = by_member(facts.posterior.mu), spread(facts.posterior)
-    anomalies = None if facts.anomaly_posterior is None else by_member(facts.anomaly_posterior.mu)
+    variance = spread(facts.posterior)  # (M, Z)
     figures = []
-    for m in range(min(len(mu), MOST_MEMBERS)):
-        of = f", member {m}" if len(mu) > 1 else ""
+    for m in range(min(len(variance), MOST_MEMBERS)):
+        of = f", member {m}" if len(variance) > 1 else ""
         order = np.argsort(-variance[m])
         a, b = int(order[0]), int(order[min(1, len(order) - 1)])
-        drawn = facts.draws.latents
-        if facts.draws.members is not None:
-            drawn = drawn[facts.draws.members == m]
-        x, y = (_range(facts, m, j, drawn) for j in (a, b))
-        chart = Chart(x, y, f"mu, dimension {a}", f"mu, dimension {b}", height=300)
-        chart.points(drawn[:MOST_POINTS, a], drawn[:MOST_POINTS, b], "s5 faint")
-        keys = [("dot s5", "latents drawn from the prior"), ("dot s1", "normal test rows")]
-        chart.points(mu[m, :MOST_POINTS, a], mu[m, :MOST_POINTS, b], "s1")
-        if anomalies is not None:
-            chart.points(anomalies[m, :MOST_POINTS, a], anomalies[m, :MOST_POINTS, b], "s2 small")
-            keys.append(("dot s2", "anomalies"))
-        alt = f"posterior means of test rows in dimensions {a} and {b}{of}"
-        figures.append(
-            Figure(f"Latent map{of}", chart.svg(alt), tuple(keys), "Points outside the range are drawn on the frame.")
+        labels, caption = (
+            (f"mu, dimension {a}", f"mu, dimension {b}"),
+            "Points outside the range are drawn on the frame.",
         )
+        figures.append(_map(facts, m, (a, b), labels, of, caption))
     return figures
 
 
+def _map(facts: Facts, m: int, at: tuple[int, int], labels: tuple[str, str], of: str, caption: str) -> Figure:
+    """Draws of the prior, test rows and anomalies of member m in two latent dimensions, with these axis labels."""
+    a, b = at
+    mu, drawn = by_member(facts.posterior.mu)[m], facts.draws.latents
+    if facts.draws.members is not None:
+        drawn = drawn[facts.draws.members == m]
+    x, y = (_range(facts, m, j, drawn) for j in at)
+    chart = Chart(x, y, labels[0], labels[1], height=300)
+    chart.points(drawn[:MOST_POINTS, a], drawn[:MOST_POINTS, b], "s5 faint")
+    keys = [("dot s5", "latents drawn from the prior"), ("dot s1", "normal test rows")]
+    chart.points(mu[:MOST_POINTS, a], mu[:MOST_POINTS, b], "s1")
+    if facts.anomaly_posterior is not None:
+        anomalies = by_member(facts.anomaly_posterior.mu)[m]
+        chart.points(anomalies[:MOST_POINTS, a], anomalies[:MOST_POINTS, b], "s2 small")
+        keys.append(("dot s2", "anomalies"))
+    alt = f"posterior means of test rows: {labels[0]} and {labels[1]}{of}"
+    return Figure(f"Latent map{of}", chart.svg(alt), tuple(keys), caption)
+
+
 def _range(facts: Facts, m: int, j: int, drawn: NDArray[np.floating]) -> Axis:
-    """The range of latent dimension j over all test rows, all draws, and 90 % of the anomalies."""
+    """The range of latent dimension j over all test rows, all draws, and 90 % of the anomalies.
+
+    With a kernel prior, whose draws have heavy tails, it ends FAR times the width of 98 % of the draws beyond them.
+    """
     values = [by_member(facts.posterior.mu)[m, :, j], drawn[:, j]]
     if facts.anomaly_posterior is not None:
         values.append(np.quantile(by_member(facts.anomaly_posterior.mu)[m, :, j], [0.05, 0.95]))
+    if facts.has_kernels:
+        low, high = np.quantile(drawn[:, j], [0.01, 0.99])
+        room = FAR * (high - low)
+        values = [np.clip(one, low - room, high + room) for one in values]
     return Axis.over(*values)
 
 

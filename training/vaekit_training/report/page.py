@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from vaekit.bundle.manifest import Manifest
 from vaekit.losses import sentence_of
-from vaekit_training.report import curves, fit, guarantees, latent, rows, words
+from vaekit_training.report import curves, fit, guarantees, kernels, latent, rows, words
 from vaekit_training.report.facts import Facts
 from vaekit_training.report.parts import Section
 
@@ -19,20 +19,17 @@ from vaekit_training.report.parts import Section
 def sections(facts: Facts) -> list[Section]:
     """All sections of the page, in order. They do not depend on the version, which is not known yet."""
     run, manifest = facts.run, facts.manifest
-    spec = manifest.input
-    varying = {d: c.name for d, c in enumerate(spec.columns) if not c.constant} if spec.kind == "vector" else {}
-    training = curves.section(run.history, run.config, varying)
-    return [
+    found = [
         Section("figures", "Figures", (words.scores(manifest),), tables=(words.figures(manifest),)),
-        rows.scores(facts.scores, facts.threshold, aggregate=manifest.prior.name == "aggregate"),
-        Section(training.anchor, training.title, (sentence_of(manifest), *training.text), training.figures),
+        rows.scores(facts.scores, facts.threshold, prior=manifest.prior.name),
+        kernels.section(facts) if facts.has_kernels else _training(facts),
         latent.section(facts),
         fit.section(facts),
-        rows.reconstructions(facts),
+        rows.predictions(facts) if facts.has_kernels else rows.reconstructions(facts),
         rows.samples(facts),
         Section("inspection", words.INSPECTION, words.inspection(facts)),
         _data(facts),
-        Section("networks", "Networks", tables=(words.networks(facts),)),
+        None if facts.has_kernels else Section("networks", "Networks", tables=(words.networks(facts),)),
         Section(
             "again",
             "How to repeat the run",
@@ -44,6 +41,15 @@ def sections(facts: Facts) -> list[Section]:
             folded=(("config.toml", run.config.to_toml()),),
         ),
     ]
+    return [section for section in found if section is not None]
+
+
+def _training(facts: Facts) -> Section:
+    """The section on the training of networks."""
+    run, spec = facts.run, facts.manifest.input
+    varying = {d: c.name for d, c in enumerate(spec.columns) if not c.constant} if spec.kind == "vector" else {}
+    training = curves.section(run.history, run.config, varying)
+    return Section(training.anchor, training.title, (sentence_of(facts.manifest), *training.text), training.figures)
 
 
 def _data(facts: Facts) -> Section:
@@ -95,7 +101,7 @@ def document(
 def card(facts: Facts, manifest: Manifest) -> str:
     """The model card of a published version, as Markdown."""
     template = _environment(escape=False).get_template("model-card.md.j2")  # the template escapes Markdown itself
-    modules = {"words": words, "guarantees": guarantees, "summary": curves.summary}
+    modules = {"words": words, "guarantees": guarantees, "kernels": kernels, "summary": curves.summary}
     entry, loss = guarantees.entry_of(manifest), sentence_of(manifest)
     return template.render(facts=facts, manifest=manifest, entry=entry, loss=loss, **modules)
 

@@ -1,6 +1,8 @@
-"""Charts of scores, reconstructions and samples."""
+"""Charts of scores, reconstructions or predictions of cells, and samples."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
@@ -8,6 +10,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import VectorSpec
 from vaekit_training.evaluate import ALPHA
+from vaekit_training.kernel_vae import Z_90
 from vaekit_training.report import image_sheets
 from vaekit_training.report.facts import Facts
 from vaekit_training.report.parts import Figure, Section, number, plural
@@ -21,20 +24,34 @@ MOST_COLUMNS = 40  # largest number of columns in a chart
 ACROSS = 8  # images per line, so that a line fits on the screen of a phone
 HISTOGRAM_HEIGHT = 62  # of one split
 COLOURS = {"train": "f5", "validation": "f3", "calibration": "f4", "test": "f1", "anomalies": "f2"}
-OF_TRAINING_ROWS = {
-    False: "Training rows with lower scores than the other normal rows are a sign of overfitting.",
-    True: "The prior consists of posteriors of training rows. Therefore training rows have a lower KL and a lower "
-    "score than other rows, also without overfitting.",
+OF_TRAINING_ROWS: dict[str, str] = {  # by name of the prior
+    "normal": "Training rows with lower scores than the other normal rows are a sign of overfitting.",
+    "aggregate": "The prior consists of posteriors of training rows. Therefore training rows have a lower KL and a "
+    "lower score than other rows, also without overfitting.",
+    "kernel": "The prior has a kernel around each of its training rows. Therefore training rows have lower scores than "
+    "other rows, the more so the narrower the kernels are. Only the other splits show how well the model fits.",
 }
 
 
-def scores(parts: dict[str, Floats], threshold: float | None, *, aggregate: bool = False) -> Section:
+@dataclass(frozen=True)
+class Prediction:
+    """What the cells of test rows (N, D) are compared with, and the words for it."""
+
+    mean: Floats  # (N, D), raw units
+    scale: Floats | None  # (N, D)
+    log_density: str  # formula of the terms by feature
+    name: str
+    expected: str  # formula of the mean
+    of_scale: str
+
+
+def scores(parts: dict[str, Floats], threshold: float | None, *, prior: str = "normal") -> Section:
     """The section on scores: a histogram of each split on a common axis, with the threshold if there is one.
 
     Args:
         parts: scores of each split, (n,) each, in nats; higher is more anomalous.
         threshold: a score.
-        aggregate: whether the prior consists of posteriors of training rows.
+        prior: the name of the prior, which decides how training rows compare with others.
     """
     keys: list[tuple[str, str]] = []
     if threshold is not None:
@@ -48,7 +65,7 @@ def scores(parts: dict[str, Floats], threshold: float | None, *, aggregate: bool
     )
     text = ["Calibration and test rows should have similar scores."] if {"calibration", "test"} <= parts.keys() else []
     if "train" in parts:
-        text.insert(0, OF_TRAINING_ROWS[aggregate])
+        text.insert(0, OF_TRAINING_ROWS[prior])
     return Section("scores", "Scores", (" ".join(text),) if text else (), (figure,))
 
 
@@ -87,7 +104,34 @@ def reconstructions(facts: Facts) -> Section:
     """The section on reconstructions: x compared with E[x|z = mu]."""
     if facts.is_image:
         return Section("reconstructions", "Reconstructions", (), tuple(_image_reconstructions(facts)))
-    return Section("reconstructions", "Reconstructions", (), (_log_likelihoods(facts), _errors(facts)))
+    means, scales = facts.reconstruction.mean, facts.reconstruction.scale
+    what = Prediction(means, scales, "E[log p(x_d|z)]", "reconstruction", "E[x_d|z = mu]", "scale of the likelihood")
+    return Section("reconstructions", "Reconstructions", (), (_log_likelihoods(facts, what), _errors(facts, what)))
+
+
+def predictions(facts: Facts) -> Section | None:
+    """The section on each column given the others, for a kernel prior; None if fewer than two columns vary."""
+    spec, bound = facts.manifest.input, facts.bound
+    assert isinstance(spec, VectorSpec)
+    varying = [d for d, column in enumerate(spec.columns) if column.constant is None]
+    mean, low, high = bound.feature_expected, bound.feature_low, bound.feature_high
+    if len(varying) < 2 or mean is None or low is None or high is None:
+        return None
+    test = np.asarray(facts.test, dtype=np.float64)
+    inside = ((test >= low) & (test <= high))[:, varying]
+    text = (
+        "Each cell of a test row is predicted from the other cells of the row, by p(x_d | the other cells). "
+        "Explanations of rows use this prediction. A column with an error near 1 cannot be predicted from the others. "
+        f"The central 90 % of p(x_d | the other cells) holds {inside.mean():.1%} of the test cells; explanations "
+        "widen it if held-out cells are outside more often."
+    )
+    what = Prediction(
+        mean, (high - low) / (2 * Z_90), "log p(x_d | the other cells)", "prediction", "E[x_d | the other cells]",
+        "scale of the prediction, half of its central 90 % / 1.645",
+    )  # fmt: skip
+    return Section(
+        "cells", "Each column given the others", (text,), (_log_likelihoods(facts, what), _errors(facts, what))
+    )
 
 
 def _image_reconstructions(facts: Facts) -> list[Figure]:
@@ -119,7 +163,7 @@ def _image_reconstructions(facts: Facts) -> list[Figure]:
     ]
 
 
-def _log_likelihoods(facts: Facts) -> Figure:
+def _log_likelihoods(facts: Facts, of: Prediction) -> Figure:
     assert facts.bound.feature_log_likelihood is not None
     spec = facts.manifest.input
     assert isinstance(spec, VectorSpec)
@@ -129,35 +173,36 @@ def _log_likelihoods(facts: Facts) -> Figure:
     shown = varying[:MOST_COLUMNS]
     body = horizontal_bars([spec.columns[d].name for d in shown], mean[shown], None, "nats")
     return Figure(
-        "Log-likelihood by column",
+        "Log density by column" if facts.has_kernels else "Log-likelihood by column",
         body,
-        caption=f"E[log p(x_d|z)], mean over observed test cells, raw units{_left_out(varying)}.",
+        caption=f"{of.log_density}, mean over observed test cells, raw units{_left_out(varying)}.",
     )
 
 
-def _errors(facts: Facts) -> Figure:
-    """Chart of the root mean square error of E[x|z = mu] by column, and of the model's scale."""
+def _errors(facts: Facts, of: Prediction) -> Figure:
+    """Chart of the root mean square error of the expected values by column, and of the model's scale."""
     spec = facts.manifest.input
     assert isinstance(spec, VectorSpec)
     test = np.asarray(facts.test, dtype=np.float64)  # (N, D)
     levels = np.array([column.levels is not None for column in spec.columns])
     std = np.nanstd(test, axis=0)
     unit = np.where(levels | ~(std > 0), 1.0, std)
-    off = np.where(levels, test != facts.reconstruction.mean, (test - facts.reconstruction.mean) / unit)
-    error = np.sqrt(np.nanmean(np.where(np.isnan(test), np.nan, off**2), axis=0))
+    with np.errstate(over="ignore"):  # predictions of positive columns may be very large
+        off = np.where(levels, test != of.mean, (test - of.mean) / unit)
+        error = np.sqrt(np.nanmean(np.where(np.isnan(test), np.nan, off**2), axis=0))
+        scale = None if of.scale is None else np.sqrt(np.mean((of.scale / unit) ** 2, axis=0))
     varying = [int(d) for d in np.argsort(-error) if spec.columns[d].constant is None]
     shown = varying[:MOST_COLUMNS]
-    scale = facts.reconstruction.scale  # (N, D)
-    scales = None if scale is None else np.sqrt(np.mean((scale / unit) ** 2, axis=0))[shown]
-    keys = [("f1", "error of the reconstruction")]
+    scales = None if scale is None else scale[shown]
+    keys = [("f1", f"error of the {of.name}")]
     if scales is not None:
-        keys.append(("dot s2", "scale of the likelihood"))
+        keys.append(("dot s2", of.of_scale))
     categories = " For categories it is the square root of the share of wrong levels." if levels.any() else ""
     return Figure(
         "Error by column",
         horizontal_bars([spec.columns[d].name for d in shown], error[shown], scales, "standard deviations"),
         tuple(keys),
-        f"Root mean square of x_d \u2212 E[x_d|z = mu] over test rows{_left_out(varying)}.{categories}",
+        f"Root mean square of x_d \u2212 {of.expected} over test rows{_left_out(varying)}.{categories}",
     )
 
 

@@ -17,26 +17,40 @@ USES = {
     "test": "metrics; never used for training",
     "anomalies": "metrics; never used for training",
 }
-TRAIN_WITH_FOLDS = (
-    "training of weights and standardisation; each fold also for p-values, of the model trained without it"
-)
+OF_KERNELS = {
+    "train": "kernels and standardisation",
+    "validation": "metrics; other rows of this split are training rows, because they do not decide when to stop",
+}
+BY_FOLDS = "; each fold also for p-values, of the model trained without it"
 INSPECTION = "What was seen in the data"
 MOST_LEVELS = 8  # largest number of listed levels of a category
 
 
 def model(manifest: Manifest) -> str:
     """What the model is, in one or two sentences."""
+    if manifest.prior.name == "kernel":
+        said = (
+            "A variational autoencoder without networks: its latent vector z is the standardised row "
+            f"({plural(manifest.latent_dim, 'dimension')}), p(x|z) is a narrow normal density around z, "
+            f"{prior(manifest)}."
+        )
+        return said + _mixture(manifest, "fold models")
     likelihood = manifest.likelihood
     details = [f"scale: {likelihood.scale}"] if likelihood.scale else []
     details += [f"{likelihood.components} logistics per value"] if likelihood.components else []
     name = likelihood.name.replace("_", " ") + " likelihood" + (f" ({', '.join(details)})" if details else "")
     said = f"A variational autoencoder: {name}, {plural(manifest.latent_dim, 'latent dimension')}, {prior(manifest)}."
-    if manifest.members > 1:
-        said += (
-            f" It is an ensemble of {manifest.members} VAEs: its density is the mean of their densities. Each latent "
-            "vector belongs to one member."
-        )
-    return said
+    return said + _mixture(manifest, "VAEs")
+
+
+def _mixture(manifest: Manifest, of: str) -> str:
+    """A sentence on the members of an ensemble; empty if there is one VAE."""
+    if manifest.members == 1:
+        return ""
+    return (
+        f" It is an ensemble of {manifest.members} {of}: its density is the mean of their densities. Each latent "
+        "vector belongs to one member."
+    )
 
 
 def prior(manifest: Manifest) -> str:
@@ -44,7 +58,10 @@ def prior(manifest: Manifest) -> str:
     if manifest.prior.name == "normal":
         return "prior N(0, I)"
     each = " per member" if manifest.members > 1 else ""
-    return f"prior: mean of the posteriors of {plural(manifest.prior.components or 0, 'training row')}{each}"
+    rows = plural(manifest.prior.components or 0, "training row")
+    if manifest.prior.name == "kernel":
+        return f"and its prior is a kernel density around {'up to ' if each else ''}{rows}{each}"
+    return f"prior: mean of the posteriors of {rows}{each}"
 
 
 def scores(manifest: Manifest) -> str:
@@ -56,6 +73,8 @@ def scores(manifest: Manifest) -> str:
         f"A score is the negative ELBO in nats, summed over dimensions; higher is more anomalous. The ELBO uses "
         f"normalised {of} in the raw units of the data."
     )
+    if manifest.prior.name == "kernel":
+        said += " With a kernel prior it is very close to log p(x), because the posterior is narrow."
     if manifest.input.may_be_missing:
         said += " If cells are missing, the ELBO is over the observed columns of the row."
     return said
@@ -63,9 +82,15 @@ def scores(manifest: Manifest) -> str:
 
 def training_rows_in_bundle(manifest: Manifest) -> str | None:
     """A warning if the bundle contains latents of training rows, otherwise None."""
-    if manifest.prior.name != "aggregate":
+    if manifest.prior.name == "normal":
         return None
     count = manifest.privacy.training_rows if manifest.privacy else manifest.prior.components or 0
+    if manifest.prior.name == "kernel":
+        return (
+            f"This bundle contains {plural(count, 'training row')}: its prior has a kernel around each of them. "
+            "Everyone who has the bundle can compute these rows, and everyone who may call /sample or /elbo can learn "
+            "about them: see Privacy."
+        )
     return (
         f"This bundle contains latents of training rows: its prior consists of mu and sigma of "
         f"{plural(count, 'training row')}. Everyone who has the bundle can approximately reconstruct these rows, and "
@@ -75,7 +100,7 @@ def training_rows_in_bundle(manifest: Manifest) -> str | None:
 
 def privacy(manifest: Manifest) -> str:
     """What the bundle reveals about training rows, with the measured figures."""
-    if manifest.prior.name == "aggregate":
+    if manifest.prior.name != "normal":
         low = "accepts" if manifest.least_temperature == 0 else "refuses"
         said = f"The prior is made of training rows. /sample {low} temperatures below 1. "
     else:
@@ -164,8 +189,9 @@ def constants(manifest: Manifest) -> str | None:
     names = [column.name for column in spec.columns if column.constant] if isinstance(spec, VectorSpec) else []
     if not names:
         return None
+    unused = "z does not contain" if manifest.prior.name == "kernel" else "The networks do not get"
     return (
-        f"Constant in the training rows: {', '.join(names)}. The networks do not get these columns. Each is modelled "
+        f"Constant in the training rows: {', '.join(names)}. {unused} these columns. Each is modelled "
         "as a Gaussian at its value with a scale of one millionth of the value, so a row with another value gets a "
         "very high score."
     )
@@ -174,7 +200,11 @@ def constants(manifest: Manifest) -> str | None:
 def data(facts: Facts) -> ReportTable:
     """Table of the number of rows in each split, and what they are used for."""
     sizes = facts.manifest.provenance.rows
-    uses = {**USES, "train": TRAIN_WITH_FOLDS} if facts.run.splits.folds else USES
+    uses, splits = USES | (OF_KERNELS if facts.has_kernels else {}), facts.run.splits
+    if splits.folds:
+        uses["train"] += BY_FOLDS
+    if facts.has_kernels and (splits.folds or splits.counts):
+        uses["validation"] = USES["test"]
     lines = tuple((name, f"{sizes[name]:,}", use) for name, use in uses.items() if sizes.get(name))
     return ReportTable(("split", "rows", "used for"), lines, words=(0, 2))
 

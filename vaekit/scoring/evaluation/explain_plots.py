@@ -96,10 +96,8 @@ def _offset(cell: dict[str, Any]) -> float:
 
 def _title(found: RowExplained) -> str:
     p_value = "no p-value" if found.p_value is None else f"p = {found.p_value:.2g}"
-    return (
-        f"{found.model}: row {found.row} of {found.data}: score {found.score:.4g} nats, {p_value}; "
-        f"kl {found.kl:.3g} nats, p = {found.kl_p_value:.2g}"
-    )
+    kl = "" if found.kl_is_score else f"; kl {found.kl:.3g} nats, p = {found.kl_p_value:.2g}"
+    return f"{found.model}: row {found.row} of {found.data}: score {found.score:.4g} nats, {p_value}{kl}"
 
 
 def _short(value: float | str) -> str:

@@ -35,10 +35,11 @@ class RowExplained:
     cells: list[dict[str, Any]]  # the most anomalous first, with the fields of AnomalousCell in the wire format
     image: ImageExplanation | None  # only for images
     group: str | None = None  # the calibration group that the row was compared with; None without groups
+    kl_is_score: bool = False  # with a kernel prior the KL is the score plus a constant, and tells nothing more
 
     def tree(self) -> dict[str, Any]:
         """The explanation as JSON, without the arrays of an image."""
-        return {name: value for name, value in vars(self).items() if name != "image"}
+        return {name: value for name, value in vars(self).items() if name not in ("image", "kl_is_score")}
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def explain_row(
         cells=cells,
         image=_image(model, x, found) if isinstance(model.spec, ImageSpec) else None,
         group=group,
+        kl_is_score=model.manifest.prior.name == "kernel",
     )
 
 
