@@ -161,6 +161,17 @@ def test_kernels_model_difficult_tables(rows: object) -> None:
     assert np.isfinite(trained.history.best.elbo)
 
 
+def test_fold_models_have_the_columns_that_vary_in_every_fold() -> None:
+    x = np.column_stack([few(), np.full(50, 5.0)])
+    x[7, 4] = 6.0  # in one fold
+    config = config_of(x, folds=3)
+    trained = run(config, device="cpu", rows=of_array(x, config=config.data, likelihood=config.likelihood))
+    assert trained.config.prior.name == "kernel"
+    assert trained.vae.latent_dim == 4
+    bound = trained.vae.bound(torch.from_numpy(x), torch.zeros(50, 2, 4))
+    assert torch.isfinite(bound.elbo).all()
+
+
 def test_a_table_that_never_changes_or_has_missing_cells_gets_networks() -> None:
     gaps = few()
     gaps[3, 1] = np.nan
@@ -168,7 +179,7 @@ def test_a_table_that_never_changes_or_has_missing_cells_gets_networks() -> None
         settings = ["training.threads=1"]
         config = config_of(x, settings=settings)
         loaded = of_array(x, config=config.data, likelihood=config.likelihood)
-        assert not build.fits_kernels(loaded, np.arange(40))
+        assert not (build.fits_kernels(loaded) and build.varying(loaded, [np.arange(40)]).any())
         asked = config_of(x, settings=["prior.name=kernel"])
         with pytest.raises(ConfigError, match=r"prior\.name: 'kernel' is for columns of numbers"):
             run(asked, device="cpu", rows=of_array(x, config=asked.data, likelihood=asked.likelihood))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -73,11 +74,14 @@ def check(rows: Rows, config: Config) -> None:
     return None
 
 
-def fits_kernels(rows: Rows, train: NDArray[np.intp]) -> bool:
-    """Whether a kernel prior can model these rows, with those at the indices train (n,) as training rows."""
-    if rows.is_image or any(rows.may_be_missing) or not rows.columns or not set(rows.kinds) <= {"real", "positive"}:
-        return False
-    return not bool(rows.statistics(train).constant.all())
+def fits_kernels(rows: Rows) -> bool:
+    """Whether a kernel prior can model these rows, if a column varies."""
+    return bool(rows.columns) and not any(rows.may_be_missing) and set(rows.kinds) <= {"real", "positive"}
+
+
+def varying(rows: Rows, train: Sequence[NDArray[np.intp]]) -> NDArray[np.bool_]:
+    """The columns that vary in the training rows of every fold model, (D,); their models then have the same z."""
+    return ~np.any([rows.statistics(index).constant for index in train], axis=0)
 
 
 def _check_range(rows: Rows, binarize: str) -> None:
@@ -125,21 +129,25 @@ def dimension(config: Config, rows: Rows) -> int:
     return min(32, max(2, count)) if config.prior.name == "aggregate" else min(16, max(2, count // 2))
 
 
-def build(config: Config, rows: Rows, train: NDArray[np.intp]) -> VAE:
+def build(config: Config, rows: Rows, train: NDArray[np.intp], varies: NDArray[np.bool_] | None = None) -> VAE:
     """An untrained VAE, standardised by the rows at the indices train (n,); its weights depend only on the seed.
+
+    A VAE with a kernel prior is complete. varies (D,): the columns of its z; None: those that vary in these rows.
 
     Raises:
         InputError, ConfigError: a column cannot be standardised, or a network or likelihood does not accept the rows.
     """
     found = None if rows.is_image else rows.statistics(train)
     if config.prior.name == "kernel":
-        if not fits_kernels(rows, train):
+        varies = varying(rows, [train]) if varies is None else varies
+        if not fits_kernels(rows) or not varies.any():
             raise ConfigError(
                 "prior.name: 'kernel' is for columns of numbers without missing cells, of which at least one varies: "
                 "set 'aggregate' or 'normal'"
             )
         features = _features(config, rows, train, found)
         assert isinstance(features, Standardize)
+        features.leave_out(~torch.from_numpy(varies))
         return kernel_vae(features, rows.x, train, config.prior.components, config.training.seed)
     z, members = dimension(config, rows), config.network.members
     with Seeded(config.training.seed) as draws:

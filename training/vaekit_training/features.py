@@ -134,6 +134,11 @@ class Standardize(Features):
             may_be_missing=may_be_missing,
         )
 
+    def leave_out(self, columns: Tensor) -> None:
+        """Treat more columns (D,) as constant. If they are not, each is a normal density with its mean and scale."""
+        self.active &= ~columns
+        self.all_active = bool(self.active.all())
+
     def forward(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         """t (N, D) float64 for raw x (N, D) float64; 0 for missing cells."""
         value = x

@@ -159,7 +159,9 @@ def _run(
     splits = split(rows, config.data, config.training.seed)
     for text in (wrong := findings(rows, splits, config.data.kinds)):
         listener.found(text)
-    config = config.fitted(splits.trained_on, kernels=build.fits_kernels(rows, splits.train))
+    trains = [splits.without(f).train for f in range(len(splits.folds))] or [splits.train]
+    varies = build.varying(rows, trains) if build.fits_kernels(rows) else None
+    config = config.fitted(splits.trained_on, kernels=varies is not None and bool(varies.any()))
     if config.prior.name == "kernel":
         splits = splits.with_few_validation_rows()
         listener.say("choosing the kernels")
@@ -168,7 +170,7 @@ def _run(
             f"data.folds: fold models cannot be trained on {ranks.size} ranks: start the run without torchrun"
         )
     runs = _runs(config, splits)
-    vaes = [build.build(one.config, rows, one.splits.train) for one in runs]
+    vaes = [build.build(one.config, rows, one.splits.train, varies) for one in runs]
     if not rows.is_image:
         for own in vaes:
             own.features.reserve(rows.kinds, splits.trained_on)
