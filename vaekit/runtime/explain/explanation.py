@@ -16,8 +16,9 @@ normal prior, for members m:
 
     E_q[log p(x|z)] - sum_m q(m|x) KL(q_m(z|x) || N(0, I))
 
-With a kernel prior, the graph computes p(x_d | the other cells) of every cell. No cell is removed then: the surprise is
--log p(x_d | the other cells), and the relief is the excess.
+With a kernel prior, the graph computes p(x_d | the other cells) of every cell: the surprise is -log p(x_d | the other
+cells), and the relief is the excess. A wrong cell makes the others appear wrong too, and spoils their expected values.
+So if the first cell has a p-value of at most WRONG, it is removed, and the next one is found in the row without it.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from vaekit.runtime.operations import Operations
 from vaekit.runtime.results import CELL, NO_CELL, Array, CellElbo, Elbo, Explained
 from vaekit.tabular.novelty import cells_outside
 
+WRONG = 0.05  # largest p-value of a cell that is removed before the next one is found
 CANDIDATES = 8  # cells of a row, by excess, that are removed in turn; results with 5 or 16 are about as good
 WHOLE_NUMBERS = ("count", "binary", "category")  # kinds whose values are whole numbers
 
@@ -47,7 +49,8 @@ def explain(model: Operations, rows: NDArray[Any], *, top: int) -> Explained:
     held_out = check_explained(model, top)
     elbo = model.cells_checked(rows)
     parts = _parts(model, len(rows), top)
-    cells = np.concatenate([_explain_rows(model, rows[part], elbo[part], held_out, top) for part in parts])
+    one = _explain_in_turn if model.predicts_cells else _explain_rows
+    cells = np.concatenate([one(model, rows[part], elbo[part], held_out, top) for part in parts])
     kl_p_value = held_out.kl.p_value(elbo.kl, np.zeros(len(rows), np.intp))
     return Explained(**elbo.without_cells(), explanation=cells, kl_p_value=kl_p_value)
 
@@ -74,7 +77,7 @@ def passes(model: Operations, top: int) -> int:
     """The cost of explaining a row: the number of latent draws that are decoded. Scoring a row decodes K."""
     k, cells = model.manifest.draws.default, _candidates(model, top)
     if model.predicts_cells:
-        return k + model.spec.dim
+        return (k + model.spec.dim) * top
     encoded = k * (1 + cells) if _is_aggregate(model) else 0
     return k + 2 * k * cells + encoded + (k + points(model)) * top
 
@@ -102,6 +105,21 @@ def heatmap(model: Operations, explained: Explained) -> Array:
 
 def _candidates(model: Operations, top: int) -> int:
     return min(model.spec.dim, max(top, CANDIDATES))
+
+
+def _explain_in_turn(
+    model: Operations, rows: NDArray[Any], elbo: CellElbo, held_out: Surprises, top: int
+) -> NDArray[Any]:
+    """The k most anomalous cells of each row, (n, k) of CELL, each from the row without the wrong ones before it."""
+    cells, left = _explain_rows(model, rows, elbo, held_out, top), rows.copy()
+    for j in range(1, top):
+        before = cells[:, j - 1]
+        several = (~np.isnan(left)).sum(axis=1) > 1
+        at = np.flatnonzero((before["p_value"] <= WRONG) & several)
+        if len(at):
+            left[at, before["feature"][at]] = np.nan
+            cells[at, j:] = _explain_rows(model, left[at], model.cells_checked(left[at]), held_out, top - j)
+    return cells
 
 
 def _explain_rows(model: Operations, rows: NDArray[Any], elbo: CellElbo, held_out: Surprises, top: int) -> NDArray[Any]:
