@@ -76,7 +76,7 @@ def check(rows: Rows, config: Config) -> None:
 
 def fits_kernels(rows: Rows) -> bool:
     """Whether a kernel prior can model these rows, if a column varies."""
-    return bool(rows.columns) and not any(rows.may_be_missing) and set(rows.kinds) <= {"real", "positive"}
+    return bool(rows.columns) and set(rows.kinds) <= {"real", "positive"}
 
 
 def varying(rows: Rows, train: Sequence[NDArray[np.intp]]) -> NDArray[np.bool_]:

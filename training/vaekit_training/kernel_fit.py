@@ -8,13 +8,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from vaekit_training.features import Standardize
+from vaekit_training.features import Standardize, observed_rows
 from vaekit_training.kernel_vae import SCALE, KernelVAE
-from vaekit_training.kernels.mixture import SHRINK
+from vaekit_training.kernels.missing import completed
 from vaekit_training.kernels.prior import KernelPrior
-from vaekit_training.kernels.search import EM_ROWS, HELD_OUT, MOST_FULL, chosen
+from vaekit_training.kernels.search import EM_ROWS, HELD_OUT, chosen
 from vaekit_training.likelihoods import Gaussian
 
 ROWS = EM_ROWS + HELD_OUT  # largest number of training rows that the search uses
@@ -28,7 +27,7 @@ def kernel_vae(
 
     Args:
         features: the standardisation.
-        x: rows, all cells observed.
+        x: rows, NaN where a cell is missing.
         train: indices of the training rows.
         components: largest number of exemplars.
         seed: decides which rows are exemplars or left out, and where clusters start.
@@ -36,19 +35,9 @@ def kernel_vae(
     generator = torch.Generator().manual_seed(seed)
     components = max(2, min(components, MOST_CELLS // features.dim))
     row = torch.randperm(len(train), generator=generator)[: max(ROWS, components)]
-    t = features(torch.from_numpy(x[train[row.numpy()]]))[:, features.active]  # (n, Z), float64
-    kernels = chosen(t.float(), components, generator)
+    raw, observed = observed_rows(torch.from_numpy(x[train[row.numpy()]]))
+    there = observed[:, features.active]
+    t, precision = completed(features(raw, observed)[:, features.active], there, generator)  # (n, Z), float64
+    kernels = chosen(t.float(), there, components, generator)
     likelihood = Gaussian(SCALE, torch.full((features.dim,), SCALE), features.active)
-    return KernelVAE(features, likelihood, KernelPrior(kernels, row[: len(kernels.exemplars)]), precision(t))
-
-
-def precision(t: Tensor) -> Tensor:
-    """The inverse covariance of rows t (n, Z), shrunk to its diagonal; for many columns its diagonal, (Z,)."""
-    n, dim = t.shape
-    centred = t - t.mean(0)
-    variance = centred.square().mean(0) + 1e-4
-    if dim > MOST_FULL:
-        return variance.reciprocal()
-    more = max(1.0, SHRINK * n) if n > dim else float(dim)
-    covariance = centred.T @ centred / n
-    return torch.linalg.inv((n * covariance + more * torch.diag(variance)) / (n + more))
+    return KernelVAE(features, likelihood, KernelPrior(kernels, row[: len(kernels.exemplars)]), precision)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vaekit_training.features import Standardize
 from vaekit_training.functional import HALF_LOG_2PI, log_mean_exp
+from vaekit_training.kernels.missing import Conditional
 from vaekit_training.kernels.prior import KernelPrior
 from vaekit_training.likelihoods import Gaussian
 from vaekit_training.likelihoods.base import LARGEST_RESIDUAL
@@ -21,10 +22,8 @@ from vaekit_training.networks import Cost
 from vaekit_training.vae import VAE, BoundTerms, draw_latents
 
 SCALE = 1e-4  # scale of p(x|z) and of q(z|x), in standard deviations of the columns
-GRADIENTS = 16  # steps of conjugate gradients that fill in missing cells
 FARTHEST = 100.0  # |z| is clamped to it where cells are compared, so that differences of squares keep their digits
 Z_90 = 1.6448536269514722  # normal quantile of 0.95: half the width of a central interval of 90 %
-TINY = 1e-280  # divisors are at least this large
 
 
 class RawCells(NamedTuple):
@@ -81,7 +80,6 @@ class KernelVAE(VAE):
     The graphs have log p(x_d | the other cells) as terms by feature; they do not add up to the log-likelihood.
     """
 
-    precision: Tensor  # (Z, Z), inverse covariance of the training rows; or its diagonal, (Z,)
     column: Tensor  # (Z,) the columns that vary
     prior: KernelPrior
 
@@ -92,7 +90,7 @@ class KernelVAE(VAE):
             features, Columns(column), Spread(column, features.dim), likelihood, latent_dim=len(column), prior=prior
         )
         self.register_buffer("column", column)
-        self.register_buffer("precision", precision.double())
+        self.conditional = Conditional(precision)
 
     def costs(self) -> tuple[Cost, Cost]:
         """Cost of the encoder with the prior, and of the decoder."""
@@ -107,8 +105,13 @@ class KernelVAE(VAE):
         if observed is None:
             return mu, sigma
         there = self.encoder(observed)  # (N, Z)
-        filled, wide = self._missing(mu.double(), there)
+        filled, wide = self.conditional(mu.double(), there)
         return torch.where(there, mu, filled.to(t.dtype)), torch.where(there, sigma, wide.to(t.dtype))
+
+    def encode(self, x: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """mu and sigma of q(z|x), (N, Z) each, for raw rows x (N, D); computed in float64."""
+        mu, sigma = self.posterior(self.features(x, observed), observed)
+        return mu.to(self.dtype), sigma.to(self.dtype)
 
     def bound(self, x: Tensor, eps: Tensor, observed: Tensor | None = None) -> BoundTerms:
         """The bound of raw rows as in VAE.bound, with E_q[log p(x_d|z)] by feature, which add up to the log-likelihood.
@@ -177,23 +180,3 @@ class KernelVAE(VAE):
             deviation = torch.where(active, deviation, 1.0)
         to_raw, half = self.features.to_raw, Z_90 * deviation
         return RawCells(log_density + jacobian, to_raw(mean), to_raw(mean - half), to_raw(mean + half))
-
-    def _missing(self, mu: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and standard deviations, (N, Z) float64 each, of q for cells that are missing in mu (N, Z).
-
-        With the precision Q, the means minimise z^T Q z over the missing cells, by conjugate gradients. The variances
-        are 1 / Q_jj.
-        """
-        missing, q = (~there).double(), self.precision
-        if q.ndim == 1:
-            return mu * 0.0, q.rsqrt() + mu * 0.0
-        filled = mu * there.double()
-        residual = -missing * (filled @ q)  # (N, Z)
-        step, size = residual, residual.square().sum(-1, keepdim=True)  # (N, Z), (N, 1)
-        for _ in range(min(GRADIENTS, mu.shape[1])):
-            change = missing * (step @ q)
-            rate = size / (step * change).sum(-1, keepdim=True).clamp_min(TINY)
-            filled, residual = filled + rate * step, residual - rate * change
-            after = residual.square().sum(-1, keepdim=True)
-            step, size = residual + after / size.clamp_min(TINY) * step, after
-        return filled, torch.diagonal(q).rsqrt() + mu * 0.0

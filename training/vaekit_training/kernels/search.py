@@ -73,36 +73,38 @@ class Kernels:
 ONE_NORMAL = Trial(1, WIDTHS[-1], math.inf, -math.inf)  # without rows to leave out
 
 
-def chosen(x: Tensor, components: int, generator: torch.Generator) -> Kernels:
+def chosen(x: Tensor, there: Tensor, components: int, generator: torch.Generator) -> Kernels:
     """The kernels with the highest log density of rows left out, among those with K, h and nu of the constants above.
 
     Args:
         x: training rows (N, Z), in random order. The first `components` of them become exemplars.
+        there: which cells of x are observed, (N, Z); the others are filled in.
         components: largest number of exemplars.
         generator: draws the starts of clusters.
     """
-    shape: Shape = "diagonal" if repeats(x) > MOST_REPEATS or x.shape[1] > MOST_FULL else "full"
-    least = smallest_scales(x, shape).square()
+    values = [column[own] for column, own in zip(x.T, there.T, strict=True)]
+    shape: Shape = "diagonal" if repeats(values) > MOST_REPEATS or x.shape[1] > MOST_FULL else "full"
+    least = smallest_scales(values, shape).square()
     trials = _trials(x, least, shape, components, generator)
     clusters, h, nu, _ = max(trials, key=lambda one: one.log_density, default=ONE_NORMAL)
     found = mixture(x[:EM_ROWS], clusters, least, shape, generator)
     return replace(_kernels(x[:components], found, least, h, nu), trials=tuple(trials))
 
 
-def smallest_scales(x: Tensor, shape: Shape) -> Tensor:
-    """The smallest scale of each column of rows x (N, Z), (Z,): half of the smallest gap between distinct values.
+def smallest_scales(columns: Sequence[Tensor], shape: Shape) -> Tensor:
+    """The smallest scale of each of Z columns of observed values, (Z,): half of the smallest gap between distinct ones.
 
     It is at least LEAST_SCALE, and for diagonal covariances at least LEAST_REPEATED in columns of repeated values.
     """
-    values = [torch.unique(column) for column in x.T]
-    gaps = torch.stack([one.diff().min() / 2.0 if len(one) > 1 else torch.zeros(()) for one in values])
-    repeated = torch.tensor([1.0 - len(one) / len(x) > MOST_REPEATS for one in values])
-    return torch.where(repeated & (shape == "diagonal"), LEAST_REPEATED, LEAST_SCALE).to(x.dtype).maximum(gaps)
+    distinct = [torch.unique(column) for column in columns]
+    gaps = torch.stack([one.diff().min() / 2.0 if len(one) > 1 else torch.zeros(()) for one in distinct])
+    repeated = torch.tensor([repeats([column]) > MOST_REPEATS for column in columns])
+    return torch.where(repeated & (shape == "diagonal"), LEAST_REPEATED, LEAST_SCALE).to(gaps.dtype).maximum(gaps)
 
 
-def repeats(x: Tensor) -> float:
-    """The share of cells of x (N, Z) whose value occurs in an earlier row of the same column."""
-    return 1.0 - sum(len(torch.unique(column)) for column in x.T) / x.numel()
+def repeats(columns: Sequence[Tensor]) -> float:
+    """The share of observed values that occur in an earlier row of the same column."""
+    return 1.0 - sum(len(torch.unique(column)) for column in columns) / sum(map(len, columns))
 
 
 def _trials(x: Tensor, least: Tensor, shape: Shape, components: int, generator: torch.Generator) -> list[Trial]:
