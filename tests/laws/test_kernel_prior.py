@@ -10,7 +10,8 @@ import torch
 from scipy.stats import kstest, multivariate_normal, multivariate_t
 from torch import Tensor
 
-from vaekit_training.kernels.prior import KernelPrior, _blocks
+from vaekit_training.kernels.blocks import blocks_of
+from vaekit_training.kernels.prior import KernelPrior
 from vaekit_training.kernels.search import DEGREES, Kernels
 
 TINY = 1e-6  # sigma at which the KL is minus the log density, up to the entropy
@@ -62,6 +63,24 @@ def test_the_density_is_the_mean_of_the_kernels(dim: int, nu: float, shape: str)
     of = kernels(dim, nu, shape)
     z = torch.from_numpy(np.random.default_rng(1).standard_normal((25, dim)) * 3)
     np.testing.assert_allclose(log_density(prior(of), z), reference(of, z.numpy()), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("nu", DEGREES)
+def test_diagonal_kernels_leave_cells_out_exactly(nu: float) -> None:
+    of = kernels(5, nu, "diagonal")
+    z = torch.from_numpy(np.random.default_rng(1).standard_normal((40, 5)) * 2)
+    there = torch.from_numpy(np.random.default_rng(2).random((40, 5)) < 0.6)
+    there[:, 0] = True
+    got = prior(of).log_density(torch.where(there, z, 9.9), None, there)
+    cells = prior(of).cells(torch.where(there, z, 9.9), torch.full_like(z, TINY), there)
+    for n in range(40):
+        kept = there[n].nonzero()[:, 0]
+        part = Kernels(of.exemplars[:, kept], of.cluster, of.mean[:, kept], of.covariance[:, kept], of.h, nu)
+        row = z[n : n + 1, kept]
+        torch.testing.assert_close(got[n], log_density(prior(part), row)[0], rtol=1e-9, atol=1e-9)
+        alone = prior(part).cells(row, torch.full_like(row, TINY))
+        for name in ("log_density", "mean", "deviation"):
+            torch.testing.assert_close(getattr(cells, name)[n, kept], getattr(alone, name)[0], rtol=1e-6, atol=1e-6)
 
 
 def test_the_density_integrates_to_one() -> None:
@@ -142,7 +161,7 @@ def test_each_exemplar_has_a_place_in_a_block_of_its_cluster() -> None:
     cluster = torch.tensor([2] * 70 + [0] * 3 + [1] * 17)[
         torch.randperm(90, generator=torch.Generator().manual_seed(0))
     ]
-    blocks, places = _blocks(cluster)
+    blocks, places = blocks_of(cluster)
     assert torch.equal(blocks.flatten()[places], torch.arange(90))
     for block in blocks:
         assert len(cluster[block[block >= 0]].unique()) == 1

@@ -49,6 +49,14 @@ def table(n: int = 40, seed: int = 0, constant: bool = False) -> Rows:
     return Rows(x, tuple(f"c{d}" for d in range(x.shape[1])), np.zeros(n, dtype=bool))
 
 
+def gaps(rows: Rows, share: float = 0.2) -> Rows:
+    """The rows with a share of the cells of all columns but the last missing."""
+    missing = np.random.default_rng(7).random(rows.x.shape) < share
+    missing[:, -1] = False
+    may = tuple(bool(any_) for any_ in missing.any(axis=0))
+    return replace(rows, x=np.where(missing, np.nan, rows.x), may_be_missing=may)
+
+
 def bits(n: int = 40, seed: int = 0) -> Rows:
     """Columns of 0 and 1, (n, 6)."""
     x = (np.random.default_rng(seed).random((n, 6)) < 0.3).astype(np.float64)
@@ -176,6 +184,11 @@ KINDS: dict[str, tuple[Any, list[str]]] = {
     ),
     "kernel prior, whole numbers": (
         lambda: replace(counts(), kinds=("real",) * 3),
+        ['prior.name="kernel"'],
+    ),
+    "kernel prior, missing cells": (lambda: gaps(table(constant=True)), ['prior.name="kernel"']),
+    "kernel prior, whole numbers, missing cells": (
+        lambda: gaps(replace(counts(), kinds=("real",) * 3)),
         ['prior.name="kernel"'],
     ),
     "aggregate prior, members": (table, ['prior.name="aggregate"', "prior.components=7", "network.members=2"]),

@@ -172,17 +172,24 @@ def test_fold_models_have_the_columns_that_vary_in_every_fold() -> None:
     assert torch.isfinite(bound.elbo).all()
 
 
-def test_a_table_that_never_changes_or_has_missing_cells_gets_networks() -> None:
-    gaps = few()
-    gaps[3, 1] = np.nan
-    for x in (np.full((40, 2), 3.0), gaps):
-        settings = ["training.threads=1"]
-        config = config_of(x, settings=settings)
-        loaded = of_array(x, config=config.data, likelihood=config.likelihood)
-        assert not (build.fits_kernels(loaded) and build.varying(loaded, [np.arange(40)]).any())
-        asked = config_of(x, settings=["prior.name=kernel"])
-        with pytest.raises(ConfigError, match=r"prior\.name: 'kernel' is for columns of numbers"):
-            run(asked, device="cpu", rows=of_array(x, config=asked.data, likelihood=asked.likelihood))
+def test_a_table_with_missing_cells_gets_kernels() -> None:
+    for x in (few(), whole()):
+        x[np.random.default_rng(1).random(x.shape) < 0.2] = np.nan
+        x = x[~np.isnan(x).all(axis=1)]
+        config = config_of(x)
+        trained = run(config, device="cpu", rows=of_array(x, config=config.data, likelihood=config.likelihood))
+        assert trained.config.prior.name == "kernel"
+        assert np.isfinite(trained.history.best.elbo)
+
+
+def test_a_table_that_never_changes_gets_networks() -> None:
+    x = np.full((40, 2), 3.0)
+    config = config_of(x)
+    loaded = of_array(x, config=config.data, likelihood=config.likelihood)
+    assert not build.varying(loaded, [np.arange(40)]).any()
+    asked = config_of(x, settings=["prior.name=kernel"])
+    with pytest.raises(ConfigError, match=r"prior\.name: 'kernel' is for columns of numbers"):
+        run(asked, device="cpu", rows=of_array(x, config=asked.data, likelihood=asked.likelihood))
 
 
 def test_each_member_has_the_configured_source_and_floor_of_its_scale() -> None:

@@ -142,8 +142,8 @@ def build(config: Config, rows: Rows, train: NDArray[np.intp], varies: NDArray[n
         varies = varying(rows, [train]) if varies is None else varies
         if not fits_kernels(rows) or not varies.any():
             raise ConfigError(
-                "prior.name: 'kernel' is for columns of numbers without missing cells, of which at least one varies: "
-                "set 'aggregate' or 'normal'"
+                "prior.name: 'kernel' is for columns of numbers, of which at least one varies: set 'aggregate' or "
+                "'normal'"
             )
         features = _features(config, rows, train, found)
         assert isinstance(features, Standardize)

@@ -74,7 +74,8 @@ class KernelVAE(VAE):
 
         E_q[log p(x|z)] + H(q(z|x)) = 0 for the columns that vary
 
-    A missing cell gets a wide q: its mean and standard deviation are those of a normal distribution with the covariance
+    With diagonal kernels, missing cells are integrated out: the ELBO is that of the other cells. With full ones, a
+    missing cell gets a wide q: its mean and standard deviation are those of a normal distribution with the covariance
     of the training rows, given the other cells; that of the standard deviation given all others (mean field).
 
     The graphs have log p(x_d | the other cells) as terms by feature; they do not add up to the log-likelihood.
@@ -135,15 +136,16 @@ class KernelVAE(VAE):
         jacobian = self.features.log_jacobian(t)  # (D,) or (N, D)
         per_feature = self._log_likelihood(t, noise.square())  # (N, K, D)
         expected = self._log_likelihood(t, torch.ones_like(mu)[:, None])[:, 0]  # (N, D): E_q[eps^2] = 1
-        of_cells = self._cells(t, mu, sigma, jacobian) if cells else RawCells(expected + jacobian)
+        there = self.encoder(observed) if observed is not None and self.prior.is_diagonal else None  # (N, Z)
+        of_cells = self._cells(t, mu, sigma, jacobian, there) if cells else RawCells(expected + jacobian)
         if observed is not None:
             jacobian = torch.where(observed, jacobian, 0.0)
             per_feature = torch.where(observed[:, None], per_feature, 0.0)
             expected = torch.where(observed, expected, 0.0)
             of_cells = of_cells._replace(log_density=torch.where(observed, of_cells.log_density, 0.0))
         log_p_x = per_feature.sum(-1) + jacobian.sum(-1)[..., None]  # (N, K)
-        kl = self.prior.kl(mu, sigma)  # (N,)
-        log_ratio = self.prior.log_ratio(sigma, draw_latents(mu, sigma, noise), noise)  # (N, K)
+        kl = self.prior.kl(mu, sigma, there)  # (N,)
+        log_ratio = self.prior.log_ratio(sigma, draw_latents(mu, sigma, noise), noise, there)  # (N, K)
         log_likelihood = (expected + jacobian).sum(-1)  # (N,)
         bound = BoundTerms(
             elbo=log_likelihood - kl,
@@ -169,9 +171,9 @@ class KernelVAE(VAE):
         active = self.features.active
         return -0.5 * torch.where(active, r, constant) - HALF_LOG_2PI - torch.where(active, math.log(SCALE), 0.0)
 
-    def _cells(self, t: Tensor, mu: Tensor, sigma: Tensor, jacobian: Tensor) -> RawCells:
+    def _cells(self, t: Tensor, mu: Tensor, sigma: Tensor, jacobian: Tensor, there: Tensor | None) -> RawCells:
         """log p(x_d | the other cells), its mean and its central 90 % in raw units, for rows t (N, D)."""
-        found = self.prior.cells(mu.clamp(-FARTHEST, FARTHEST), sigma)
+        found = self.prior.cells(mu.clamp(-FARTHEST, FARTHEST), sigma, there)
         log_density, mean, deviation = (self.decoder(one) for one in found)  # (N, D) each
         if not self.features.all_active:
             active = self.features.active

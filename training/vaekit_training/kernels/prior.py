@@ -18,13 +18,12 @@ from scipy.special import gammaincinv
 from torch import Tensor, nn
 
 from vaekit_training.functional import log_mean_exp_of_many
+from vaekit_training.kernels.blocks import blocks_of
 from vaekit_training.kernels.mixture import LOG_2PI, whitened, whitening
 from vaekit_training.kernels.search import Kernels, log_constant
 
 NOWHERE = -1e30  # log weight of a place without an exemplar
 LARGEST = 1e37  # squared distances are clamped to it, so that float32 can hold them
-SIZES = (16, 32, 64, 128, 256)  # sizes of blocks that are tried
-PER_BLOCK = 8  # cost of another block, in places
 QUANTILES = 1025  # of the chi-squared distribution, for samples
 FEWEST_DEGREES = 0.5  # smallest nu + Z - 3 in the variance of a cell, which is infinite at 0
 
@@ -35,6 +34,14 @@ class Cells(NamedTuple):
     log_density: Tensor
     mean: Tensor
     deviation: Tensor  # standard deviation
+
+
+class _Part(NamedTuple):
+    """The columns that a density has: all, or those of the observed cells of each row."""
+
+    observed: Tensor | None  # (N, Z), 1 where a cell is observed, else 0; None: all are
+    dim: Tensor  # (N,) or (1,), number of columns
+    log_scale: Tensor  # (B, N, 1) or (B, 1, 1), log det A of the columns
 
 
 class KernelPrior(nn.Module):
@@ -60,6 +67,7 @@ class KernelPrior(nn.Module):
     exemplars: Tensor  # (B, S, Z), A_k^T (c_i - m_k)
     log_weight: Tensor  # (B, S), 0, or NOWHERE
     place: Tensor  # (M,), place of each exemplar among the B S places
+    constants: Tensor  # (Z + 1,), log density at the centre of a kernel of unit scale, by its number of columns
     stretch: Tensor  # (QUANTILES,), sqrt(nu / chi^2) at even quantiles; (1,) for normal kernels
     _one: Tensor
 
@@ -76,7 +84,7 @@ class KernelPrior(nn.Module):
             kernels.nu,
         )
         inverse, log_scale = whitening(double.covariance)
-        blocks, places = _blocks(kernels.cluster)
+        blocks, places = blocks_of(kernels.cluster)
         centres = double.centres
         exemplars = torch.zeros(*blocks.shape, self.dim, dtype=torch.float64)
         cluster = kernels.cluster[blocks.amax(1)]
@@ -92,6 +100,8 @@ class KernelPrior(nn.Module):
         self.register_buffer("exemplars", exemplars)
         self.register_buffer("log_weight", torch.where(blocks >= 0, 0.0, NOWHERE).double())
         self.register_buffer("place", places)
+        constants = [log_constant(dim, self.nu) for dim in range(self.dim + 1)]
+        self.register_buffer("constants", torch.tensor(constants, dtype=torch.float64))
         self.register_buffer("stretch", _stretches(self.nu))
         self.register_buffer("_one", torch.ones(()), persistent=False)  # has the model's dtype
 
@@ -100,19 +110,31 @@ class KernelPrior(nn.Module):
         """M, the number of exemplars."""
         return self.row.numel()
 
-    def kl(self, mu: Tensor, sigma: Tensor, train_index: Tensor | None = None) -> Tensor:  # noqa: ARG002  as in Aggregate
-        """The joint KL of q(z|x) = N(mu, diag sigma^2), (N,), for mu and sigma (N, Z); see the class."""
-        entropy = (sigma.log() + 0.5 * (LOG_2PI + 1.0)).sum(-1).double()
-        return (-self.log_density(mu.double(), sigma.double()) - entropy).to(mu.dtype)
+    @property
+    def is_diagonal(self) -> bool:
+        """Whether the covariances are diagonal. Missing cells then have an exact q: the kernels' own."""
+        return self.inverse.ndim == 2
 
-    def log_ratio(self, sigma: Tensor, z: Tensor, eps: Tensor, train_index: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """log p(z_k) - log q(z_k|x), (N, K), for sigma (N, Z), z and eps (N, K, Z)."""
-        log_q = -0.5 * (eps * eps + LOG_2PI).sum(-1) - sigma.log().sum(-1)[..., None]  # (N, K)
-        log_p = self.log_density(z.double().flatten(0, 1)).unflatten(0, z.shape[:2])
-        return (log_p - log_q.double()).to(z.dtype)
+    def kl(self, mu: Tensor, sigma: Tensor, there: Tensor | None = None) -> Tensor:
+        """The joint KL of q(z|x), (N,), see the class; of the cells that are `there`, (N, Z) bool, if it is given.
 
-    def cells(self, mu: Tensor, sigma: Tensor) -> Cells:
-        """p(z_d | the other cells) at z = mu, for mu and sigma (N, Z).
+        q(z|x) = N(mu, diag sigma^2), (N, Z) each. Cells that are not there have q(z_d|i) = p(z_d|i) for each exemplar;
+        their KL is 0. Only diagonal kernels can leave cells out.
+        """
+        entropy = sigma.log() + 0.5 * (LOG_2PI + 1.0)
+        entropy = entropy if there is None else torch.where(there, entropy, 0.0)
+        return (-self.log_density(mu.double(), sigma.double(), there) - entropy.sum(-1).double()).to(mu.dtype)
+
+    def log_ratio(self, sigma: Tensor, z: Tensor, eps: Tensor, there: Tensor | None = None) -> Tensor:
+        """log p(z_k) - log q(z_k|x), (N, K), for sigma (N, Z), z and eps (N, K, Z); there as in kl."""
+        each = -0.5 * (eps * eps + LOG_2PI) - sigma.log()[:, None]  # (N, K, Z)
+        wide = None if there is None else there[:, None].expand(z.shape)
+        log_q = (each if wide is None else torch.where(wide, each, 0.0)).sum(-1).double()
+        log_p = self.log_density(z.double().flatten(0, 1), None, None if wide is None else wide.flatten(0, 1))
+        return (log_p.unflatten(0, z.shape[:2]) - log_q).to(z.dtype)
+
+    def cells(self, mu: Tensor, sigma: Tensor, there: Tensor | None = None) -> Cells:
+        """p(z_d | the other cells) at z = mu, for mu and sigma (N, Z); there as in kl.
 
         Without column d, the kernel of exemplar i has the squared distance delta_i^2 - g_id^2 / P_dd, g = P (z - c_i),
         and given the other cells it is a Student-t density of z_d with nu + Z - 1 degrees of freedom, centre
@@ -122,12 +144,13 @@ class KernelPrior(nn.Module):
         normal, k = math.isinf(self.nu), self.cluster  # (B,)
         y = self._whitened(z)  # (K, N, Z)
         root = self._precision().sqrt()  # (K, Z), the square root of P_dd
-        back = self.inverse[:, None] if self.inverse.ndim == 2 else None
+        back = self.inverse[:, None] if self.is_diagonal else None
         of_rows = (y * back if back is not None else y @ self.inverse) / root[:, None]  # P (z - m_k) / root
         of_exemplars = self.exemplars * back[k] if back is not None else self.exemplars @ self.inverse[k]
-        more = self.log_scale[k][:, None] + self.log_weight  # (B, S)
-        more = (more - more.max()).to(self._one.dtype)
-        u = self._squares(y, s) * (0.5 if normal else 1.0 / self.nu) + (0.0 if normal else 1.0)  # (B, N, S)
+        part = self._part(there)
+        more = part.log_scale + self.log_weight[:, None]  # (B, N, S) or (B, 1, S)
+        more = (more - more.amax(dim=(0, 2), keepdim=True)).to(self._one.dtype)
+        u = self._squares(y, s, part) * (0.5 if normal else 1.0 / self.nu) + (0.0 if normal else 1.0)  # (B, N, S)
         least = u.amin(dim=(0, 2))[:, None]  # (N, 1): relative to it, float32 is exact enough
         unit = torch.full_like(least, 0.5) if normal else 1.0 / (self.nu * least)
         start = -least if normal else 1.0 / least  # of u, relative
@@ -137,17 +160,21 @@ class KernelPrior(nn.Module):
         scale = root[k][:, None, None]  # (B, 1, 1, Z)
         centre = (z[:, None] - g / scale).to(more.dtype)  # (B, N, S, Z), of z_d given the other cells
         u, others = u.to(more.dtype), others.to(more.dtype)
-        log_t = more[:, None] - (u if normal else 0.5 * (self.nu + self.dim) * torch.log(u))  # (B, N, S)
-        by_place = more[..., None] - root[k].log().to(more.dtype)[:, None]  # (B, S, Z)
-        log_w = by_place[:, None] - (others if normal else 0.5 * (self.nu + self.dim - 1) * torch.log(others))
+        top = 0.5 * (self.nu + part.dim).to(more.dtype)[:, None]  # (N, 1) or (1, 1)
+        log_t = more - (u if normal else top * torch.log(u))  # (B, N, S)
+        by_place = more[..., None] - root[k].log().to(more.dtype)[:, None, None]  # (B, N, S, Z) or (B, 1, S, Z)
+        log_w = by_place - (others if normal else (top - 0.5)[..., None] * torch.log(others))
         peak = log_w.amax(dim=(0, 2), keepdim=True)  # (1, N, 1, Z)
         w = torch.exp(log_w - peak)
         total = w.sum(dim=(0, 2))  # (N, Z)
         log_density = log_t.transpose(0, 1).flatten(1).logsumexp(-1)[:, None] - (peak[0, :, 0] + total.log())
-        log_density = log_density.double() + log_constant(self.dim, self.nu) - log_constant(self.dim - 1, self.nu)
+        log_density = log_density.double() + self._constant(part.dim) - self._constant(part.dim - 1.0)
         log_density = log_density if normal else log_density - 0.5 * least.log()
         w = w / total[:, None]
-        variance = torch.ones_like(others) if normal else others * (self._widening() * least[:, None]).to(u.dtype)
+        variance = torch.ones_like(others)  # for precision 1
+        if not normal:
+            wider = self.nu / (part.dim + (self.nu - 3.0)).clamp_min(FEWEST_DEGREES)[:, None]
+            variance = others * (wider * least)[:, None].to(u.dtype)
         mean = (w * centre).sum(dim=(0, 2))  # (N, Z)
         off = centre - mean[:, None]
         spread = (w * (variance / (scale * scale).to(u.dtype) + off * off)).sum(dim=(0, 2))
@@ -174,50 +201,69 @@ class KernelPrior(nn.Module):
         z = factor * y if factor.ndim == 2 else (factor @ y[..., None]).squeeze(-1)
         return (self.mean.index_select(0, k) + z).to(noise.dtype)
 
-    def log_density(self, z: Tensor, sigma: Tensor | None = None) -> Tensor:
+    def log_density(self, z: Tensor, sigma: Tensor | None = None, there: Tensor | None = None) -> Tensor:
         """log (1/M) sum_i t_nu(sqrt(E[delta_i^2])), (N,) float64, for z and its standard deviations (N, Z) float64.
 
-        One matrix product gives 1 + E[delta_i^2] / nu, or E[delta_i^2] / 2 for normal kernels.
+        One matrix product gives 1 + E[delta_i^2] / nu, or E[delta_i^2] / 2 for normal kernels. With there (N, Z) bool,
+        it is the density of these cells of each row.
         """
         normal = math.isinf(self.nu)
         unit, start = (0.5, 0.0) if normal else (1.0 / self.nu, 1.0)
         c = self.exemplars  # (B, S, Z)
-        at_exemplars = unit * c.square().sum(-1, keepdim=True) + start
-        weights = torch.cat([-2.0 * unit * c, torch.full_like(at_exemplars, unit), at_exemplars], -1).transpose(1, 2)
-        own, at_rows = self._of_rows(self._whitened(z), sigma)  # (B, N, Z), (B, N, 1)
-        u = torch.cat([own, at_rows, torch.ones_like(at_rows)], -1) @ weights  # (B, N, S)
+        part, one = self._part(there), torch.ones_like(c[..., :1])
+        squares = c.square() if part.observed is not None else c.square().sum(-1, keepdim=True)
+        weights = torch.cat([-2.0 * unit * c, unit * one, start * one, unit * squares], -1).transpose(1, 2)
+        own, at_rows = self._of_rows(self._whitened(z), sigma, part)  # (B, N, Z), (B, N, 1)
+        ones = torch.ones_like(at_rows)
+        at_exemplars = ones if part.observed is None else part.observed.expand(len(c), -1, -1)
+        u = torch.cat([own, at_rows, ones, at_exemplars], -1) @ weights  # (B, N, S)
         u = u.clamp(start, LARGEST).to(self._one.dtype)
-        more = self.log_scale.index_select(0, self.cluster)[:, None] + self.log_weight + log_constant(self.dim, self.nu)
-        log_t = more.to(u.dtype)[:, None] - (u if normal else 0.5 * (self.nu + self.dim) * torch.log(u))
+        more = part.log_scale + self.log_weight[:, None] + self._constant(part.dim)  # (B, N, S) or (B, 1, S)
+        top = 0.5 * (self.nu + part.dim)[:, None]  # (N, 1) or (1, 1)
+        log_t = more.to(u.dtype) - (u if normal else top.to(u.dtype) * torch.log(u))
         by_block = log_mean_exp_of_many(log_t).double().transpose(0, 1)  # (N, B)
         return torch.logsumexp(by_block, dim=-1) + math.log(c.shape[1] / self.count)
 
     def _whitened(self, z: Tensor) -> Tensor:
         """A_k^T (z - m_k), (K, N, Z), for z (N, Z)."""
         centred = z - self.mean[:, None]  # (K, N, Z)
-        return centred * self.inverse[:, None] if self.inverse.ndim == 2 else centred @ self.inverse.transpose(1, 2)
+        return centred * self.inverse[:, None] if self.is_diagonal else centred @ self.inverse.transpose(1, 2)
 
-    def _squares(self, y: Tensor, sigma: Tensor | None) -> Tensor:
+    def _part(self, there: Tensor | None) -> _Part:
+        """The columns of the cells that are there, (N, Z) bool; None: all."""
+        if there is None:
+            dim = torch.full((1,), float(self.dim), dtype=torch.float64)
+            return _Part(None, dim, self.log_scale.index_select(0, self.cluster)[:, None, None])
+        assert self.is_diagonal
+        observed = there.double()
+        log_scale = self.inverse.log() @ observed.transpose(0, 1)  # (K, N)
+        return _Part(observed, observed.sum(-1), log_scale.index_select(0, self.cluster)[..., None])
+
+    def _constant(self, dim: Tensor) -> Tensor:
+        """The constant of a kernel's log density, (N, 1) or (1, 1), for its number of columns, (N,) or (1,)."""
+        return self.constants.index_select(0, dim.long().clamp(0, self.dim))[:, None]
+
+    def _squares(self, y: Tensor, sigma: Tensor | None, part: _Part) -> Tensor:
         """E[delta_i^2], (B, N, S), for y (K, N, Z) and the standard deviations of z, (N, Z)."""
-        own, at_rows = self._of_rows(y, sigma)
-        at_exemplars = self.exemplars.square().sum(-1)[:, None]  # (B, 1, S)
+        own, at_rows = self._of_rows(y, sigma, part)
+        squares = self.exemplars.square()  # (B, S, Z)
+        seen = part.observed
+        at_exemplars = squares.sum(-1)[:, None] if seen is None else seen @ squares.transpose(1, 2)  # (B, N or 1, S)
         cross = own @ (-2.0 * self.exemplars.transpose(1, 2))  # (B, N, S)
         return (at_rows + at_exemplars + cross).clamp(0.0, LARGEST)
 
-    def _of_rows(self, y: Tensor, sigma: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _of_rows(self, y: Tensor, sigma: Tensor | None, part: _Part) -> tuple[Tensor, Tensor]:
         """y of each block's cluster, (B, N, Z), and |y|^2 + sum_j P_jj s_j^2, (B, N, 1); arguments as in _squares."""
+        y = y if part.observed is None else y * part.observed
         at_rows = y.square().sum(-1)  # (K, N)
         if sigma is not None:
-            at_rows = at_rows + self._precision() @ sigma.square().transpose(0, 1)
+            variance = sigma.square() if part.observed is None else sigma.square() * part.observed
+            at_rows = at_rows + self._precision() @ variance.transpose(0, 1)
         return y.index_select(0, self.cluster), at_rows.index_select(0, self.cluster)[..., None]
 
     def _precision(self) -> Tensor:
         """P_jj, (K, Z)."""
-        return self.inverse.square() if self.inverse.ndim == 2 else self.inverse.square().sum(1)
-
-    def _widening(self) -> float:
-        """The variance of a cell given the others, for precision 1, divided by 1 + delta_-d^2 / nu."""
-        return self.nu / max(self.nu + self.dim - 3.0, FEWEST_DEGREES)
+        return self.inverse.square() if self.is_diagonal else self.inverse.square().sum(1)
 
     def _stretch(self, quantile: Tensor) -> Tensor:
         """sqrt(nu / chi^2_nu) at quantiles in [0, 1), (N,), linear between those that are stored."""
@@ -227,24 +273,6 @@ class KernelPrior(nn.Module):
         low = at.floor().long().clamp(0, QUANTILES - 2)
         first, second = self.stretch.index_select(0, low), self.stretch.index_select(0, low + 1)
         return first + (at - low) * (second - first)
-
-
-def _blocks(cluster: Tensor) -> tuple[Tensor, Tensor]:
-    """Exemplars in blocks of one cluster, (B, S), -1 for empty places; and the place of each exemplar, (M,)."""
-    counts = torch.bincount(cluster)
-
-    def cost(size: int) -> int:
-        return int((counts / size).ceil().sum()) * (size + PER_BLOCK)
-
-    size = min((*SIZES, int(counts.max())), key=cost)
-    rows = [part for k in range(len(counts)) for part in (cluster == k).nonzero()[:, 0].split(size)]
-    blocks = torch.full((len(rows), size), -1)
-    for b, part in enumerate(rows):
-        blocks[b, : len(part)] = part
-    there = (blocks.flatten() >= 0).nonzero()[:, 0]
-    places = torch.empty(len(cluster), dtype=torch.long)
-    places[blocks.flatten()[there]] = there
-    return blocks, places
 
 
 def _stretches(nu: float) -> Tensor:
