@@ -19,8 +19,8 @@ EVIDENCE_DRAWS, EVIDENCE_ROWS, BATCH = 256, 1_000, 32
 VALIDATION, LEAST_SHARE, LEAST_ROWS = 0.15, 0.01, 2  # nearly all other rows are for training
 OPTIONS: dict[str, tuple[str, ...]] = {
     "vaekit": (),
-    "vaekit, floor 0.01": ("likelihood.scale_floor=0.01",),
-    "vaekit, prior N(0, I)": ("prior.name=normal",),
+    "vaekit, networks": ("prior.name=aggregate",),
+    "vaekit, networks, prior N(0, I)": ("prior.name=normal",),
 }
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from rich.progress import track
 
 from benchmarks.density import sets
-from benchmarks.density.exemplars import exemplar_kernels
 from benchmarks.density.flow import spline_flow
 from benchmarks.density.ours import OPTIONS, ours
 from benchmarks.density.simple import SIMPLE, LogDensity
@@ -23,7 +22,6 @@ FLOW = "neural spline flow"
 CONTENDERS: dict[str, Contender] = {
     **SIMPLE,
     **{name: ours(settings) for name, settings in OPTIONS.items()},
-    "exemplar kernels": exemplar_kernels,
     FLOW: spline_flow,
 }
 

@@ -118,8 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, help=f"splits of each set (default {SEEDS})")
     parser.add_argument("--sets", nargs="+", help="only these sets, by name or family")
     parser.add_argument("--half", choices=sets.HALVES, help="only the sets for tuning settings or for checking them")
-    peers = [*methods.PEERS, *methods.CANDIDATES]
-    parser.add_argument("--methods", nargs="+", choices=peers, metavar="PEER", help="only these peers")
+    parser.add_argument("--methods", nargs="+", choices=methods.PEERS, metavar="PEER", help="only these peers")
     parser.add_argument("--config", nargs="+", default=[], metavar="[NAME=]FILE", help="JSON lists of settings to add")
     parser.add_argument("--protocol", choices=sets.PROTOCOLS, default="clean")
     parser.add_argument(

@@ -18,7 +18,6 @@ Array = NDArray[Any]
 Method = Callable[[Split, int], Array]  # split, seed -> scores of the test rows (m,)
 
 NEIGHBOURS = 5
-FARTHEST = 1e4  # standard deviations, to which rows are clipped for float32
 BATCH_ROWS = 256  # rows per batch when scoring in torch
 
 
@@ -105,19 +104,6 @@ def deep_svdd(split: Split, seed: int) -> Array:
     return _pyod(DeepSVDD(split.train.shape[1], random_state=seed, verbose=0, **_batch(split)), split)
 
 
-def exemplar_kernels(split: Split, seed: int) -> Array:
-    """Minus log p of a candidate for the prior of the default recipe: benchmarks.density.exemplars."""
-    from benchmarks.density.exemplars import exemplar_kernels
-    from benchmarks.density.sets import DensitySplit, floors, repeats
-
-    varies = np.ptp(split.train, axis=0) > 0
-    rows = split.standardised()
-    train, test = rows.train[:, varies], np.clip(rows.test[:, varies], -FARTHEST, FARTHEST)
-    found = exemplar_kernels(DensitySplit(train, train, train[:0], test, floors(train), repeats(train)), seed)
-    differs = (split.test[:, ~varies] != split.train[0, ~varies]).any(axis=1)
-    return np.asarray(np.where(differs, np.inf, -found(test)))
-
-
 def _batch(split: Split) -> dict[str, int]:
     return {"batch_size": min(32, len(split.train))}
 
@@ -141,7 +127,6 @@ PEERS: dict[str, Method] = {
     "PyOD VAE, KL": pyod_vae_kl,
     "DeepSVDD": deep_svdd,
 }
-CANDIDATES: dict[str, Method] = {"exemplar kernels": exemplar_kernels}  # only on request
 PYOD_METHODS = ("PCA", "ECOD", "PyOD VAE", "PyOD VAE, KL", "DeepSVDD")
 
 

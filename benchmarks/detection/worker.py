@@ -64,9 +64,7 @@ def run(job: Job) -> dict[str, Any]:
 
     split = sets.split(*sets.load(Path(job.folder), job.set), job.seed, protocol=job.protocol, most_rows=job.most_rows)
     method = (
-        {**methods.PEERS, **methods.CANDIDATES}[job.method]
-        if job.settings is None
-        else methods.ours(list(job.settings), exported=job.exported)
+        methods.PEERS[job.method] if job.settings is None else methods.ours(list(job.settings), exported=job.exported)
     )
     before = _start_measuring()
     began = perf_counter()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.detection import methods, plots, sets, summary
+from benchmarks.detection import plots, sets, summary
 from benchmarks.detection.runs import Result, Store
 from benchmarks.detection.worker import Job
 from benchmarks.processes import ROOT
@@ -65,14 +65,6 @@ def test_the_halves_do_not_depend_on_numbers_or_order_and_share_no_set() -> None
     assert sorted(tuning + checking) == sorted(names)
     renumbered = [name.replace("1_", "9_") for name in reversed(names)]
     assert {name.replace("9_", "1_") for name in sets.half(renumbered, "tuning")} == set(tuning)
-
-
-def test_exemplar_kernels_rank_far_rows_and_changed_constants_first() -> None:
-    rng = np.random.default_rng(0)
-    train = np.column_stack([rng.normal(size=(80, 2)), np.full(80, 3.0)])
-    test = np.array([[0.0, 0.0, 3.0], [6.0, -6.0, 3.0], [0.0, 0.0, 4.0]])
-    scores = methods.exemplar_kernels(sets.Split(train, test, np.array([False, True, True])), 0)
-    assert np.argsort(scores).tolist() == [0, 1, 2]
 
 
 def results(auroc: dict[str, dict[str, list[float]]]) -> list[Result]:
