@@ -1,6 +1,6 @@
 """The default recipe: the settings that likelihood.name = 'auto' stands for.
 
-Tables of numbers without missing cells get a kernel prior, see of_kernels and
+Tables of numbers get a kernel prior, see of_kernels and
 docs/decisions/2026-11-29-exemplar-kernels.md. Other tables get networks, see fill and
 docs/decisions/2026-11-24-the-default-recipe.md. `python -m benchmarks.detection` measures the recipe.
 """
@@ -31,7 +31,7 @@ KERNELS: dict[str, dict[str, Any]] = {
     "likelihood": {"name": "gaussian", "scale": 1e-4},
     "prior": {"name": "kernel", "components": 3000},
     "draws": {"default": 2},
-}  # the settings for tables of numbers without missing cells
+}  # the settings for tables of numbers
 OF_NETWORKS = ("network", "objective", "likelihood", "training", "prior", "export")  # sections that ask for networks,
 UNLESS = {"likelihood": {"name"}, "training": {"seed", "threads"}, "prior": {"components"}}  # but not by these keys
 KERNEL = "kernel"
