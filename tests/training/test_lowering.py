@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -240,3 +241,25 @@ def test_equal_nodes_are_written_once() -> None:
     builder, (result,) = lowering.lower(captured, {"N": ("x", 0), "K": ("x", 1)})
     kinds = [node.op_type for node in builder.model(["x"], {"y": result}).graph.node]
     assert kinds == ["Exp", "Add", "Identity"]
+
+
+def test_a_capture_does_not_keep_intermediate_results() -> None:
+    """Those of a kernel prior, rows x exemplars x columns, take much memory."""
+    alive = []
+
+    class Steps(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            first = x + 1.0
+            seen = ref(first)
+            second = first * 2.0
+            del first
+            alive.append(seen() is not None)
+            return second.exp()
+
+    captured = capture(Steps(), {"x": torch.ones(3, D)}, {"x": {0: "N"}})
+    assert alive == [False, False]
+    assert [operation.name for operation in captured.operations] == [
+        "aten.add.Tensor",
+        "aten.mul.Tensor",
+        "aten.exp.default",
+    ]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from vaekit.errors import TrainingError
 from vaekit_training.functional import exporting
@@ -120,8 +121,7 @@ class _Recorder(TorchDispatchMode):
         super().__init__()
         self.operations: list[tuple[str, tuple[Any, ...], dict[str, Any], tuple[_RunValue, ...]]] = []
         self.outputs: tuple[_RunValue | Tensor, ...] = ()
-        self._values: dict[int, _RunValue] = {}
-        self._alive: list[Tensor] = []  # keeps tensors alive, because Python reuses the ids of freed objects
+        self._values = WeakTensorKeyDictionary()  # to _RunValue; does not keep intermediate tensors in memory
         self._count = 0
         self.inputs = [self._add(a) for a in inputs]
 
@@ -142,20 +142,18 @@ class _Recorder(TorchDispatchMode):
     def finish(self, results: Tensor | Sequence[Tensor]) -> None:
         """Record the results of the module."""
         results = (results,) if isinstance(results, Tensor) else results
-        self.outputs = tuple(self._values.get(id(a), a) for a in results)
-        self._alive.clear()
+        self.outputs = tuple(self._values.get(a, a) for a in results)
         self._values.clear()
 
     def _add(self, a: Tensor) -> _RunValue:
-        self._alive.append(a)
-        self._values[id(a)] = seen = _RunValue(self._count, a.dtype, tuple(a.shape))
+        self._values[a] = seen = _RunValue(self._count, a.dtype, tuple(a.shape))
         self._count += 1
         return seen
 
     def _replaced(self, value: Any) -> Any:
         """An argument with recorded tensors replaced by their _RunValue."""
         if isinstance(value, Tensor):
-            return self._values.get(id(value), value)
+            return self._values.get(value, value)
         if isinstance(value, tuple | list):
             return tuple(self._replaced(one) for one in value)
         if isinstance(value, dict):
@@ -165,7 +163,7 @@ class _Recorder(TorchDispatchMode):
     def _check_in_place(self, a: Tensor) -> None:
         """Refuse to overwrite a tensor that shares its memory with another recorded tensor."""
         own = a.untyped_storage().data_ptr()
-        if any(other is not a and other.untyped_storage().data_ptr() == own for other in self._alive):
+        if any(other is not a and other.untyped_storage().data_ptr() == own for other in self._values):
             raise TrainingError("export: an operation overwrites a tensor that shares its memory with another one")
 
 
