@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vaekit import Detector
 from vaekit.bundle import Calibration, FoldCalibration
 from vaekit.runtime import Bound, Model
+from vaekit_training import held_out
 from vaekit_training.data.rows import Rows
 from vaekit_training.data.split import Splits
 from vaekit_training.held_out import calibrated
@@ -98,3 +100,14 @@ def test_new_rows_are_flagged_at_most_alpha_where_any_of_many_columns_may_show_a
         novel = (x[n:, binary] == 2).any(axis=1)
         flagged.append((of(FakeModel(), rows, splits).p_value(x[n:, 0], novel) <= alpha).mean())
     assert np.mean(flagged) <= alpha + 4 * np.std(flagged) / np.sqrt(runs)
+
+
+def test_the_surprises_of_a_kernel_prior_come_from_some_rows_of_each_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row is compared with all exemplars for each column, which takes long for many rows."""
+    monkeypatch.setattr(held_out, "CELLS", 1)
+    monkeypatch.setattr(held_out, "FEWEST_ROWS", 10)
+    x = np.random.default_rng(0).standard_normal((150, 2))
+    found = Detector(folds=3).fit(x).model_
+    assert found.manifest.prior.name == "kernel"
+    assert found.manifest.surprise is not None
+    assert 20 <= found.manifest.surprise.n <= 30

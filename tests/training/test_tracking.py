@@ -13,6 +13,8 @@ from tests.training.models import OF_NETWORKS, Case, case, raw_rows
 from vaekit.errors import ConfigError
 from vaekit_training.config import Config
 from vaekit_training.data.batch import generator
+from vaekit_training.kernel_vae import KernelVAE
+from vaekit_training.loop import kernel_validation
 from vaekit_training.loop.distributed import World
 from vaekit_training.loop.fit import fit
 from vaekit_training.loop.folder import CHECKPOINT, Events, Keep, resumed
@@ -53,6 +55,16 @@ def test_a_validation_of_some_rows_uses_the_same_rows_each_time() -> None:
     some = [validated(one, most=10) for _ in range(2)]
     assert some[0] == some[1]
     assert some[0].elbo != validated(one).elbo
+
+
+def test_a_validation_of_kernels_in_parts_is_that_of_all_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = case("kernel prior")
+    assert isinstance(one.vae, KernelVAE)
+    whole = kernel_validation.validation(one.vae, one.rows.x, 3)
+    monkeypatch.setattr(kernel_validation, "CELLS", 3 * one.vae.prior.exemplars.numel())
+    parts = kernel_validation.validation(one.vae, one.rows.x, 3)
+    assert (parts.elbo, parts.log_evidence) == pytest.approx((whole.elbo, whole.log_evidence), rel=1e-6)
+    assert parts.log_likelihood_by_feature == pytest.approx(whole.log_likelihood_by_feature, rel=1e-5)
 
 
 def test_a_validation_is_a_small_part_of_the_work() -> None:

@@ -18,7 +18,7 @@ from vaekit.bundle.ranking import auroc
 from vaekit.errors import TrainingError
 from vaekit.runtime import Bound, Elbo, Model
 from vaekit_training.data.split import Splits
-from vaekit_training.export import ExportedGraph, double, elbo_names, evaluate, graph_inputs
+from vaekit_training.export import ExportedGraph, double, elbo_names, evaluate, evaluate_in_parts, graph_inputs
 from vaekit_training.export.reference import CELLS, has_cells
 from vaekit_training.folds import AnyVAE
 
@@ -44,7 +44,8 @@ def parity(model: Model, vae: AnyVAE, x: NDArray[Any]) -> float:
     """
     rows = x[: PARITY_ROWS if not has_cells(vae) else PREDICTED_ROWS]
     feeds = graph_inputs(vae, torch.from_numpy(rows), model.manifest.draws.default, seed=1)
-    want = evaluate(double(vae), "surprise", feeds["surprise"])
+    most = model.rows_at_once("surprise", model.manifest.draws.default)
+    want = evaluate_in_parts(double(vae), "surprise", feeds["surprise"], most)
     got = model.elbo(rows, eps=feeds["surprise"]["eps"].numpy(), features=True).arrays()
     dims = dict.fromkeys(elbo_names(vae), vae.features.dim)
     worst, where = 0.0, ""

@@ -20,7 +20,7 @@ from vaekit.runtime.results import CellElbo
 from vaekit.tabular.groups import RowGroups, group_cells, make_groups
 from vaekit_training.data.rows import Rows
 from vaekit_training.data.split import Splits
-from vaekit_training.export import double, evaluate
+from vaekit_training.export import double, evaluate_in_parts
 from vaekit_training.features import observed_rows
 from vaekit_training.folds import AnyVAE, FoldModels
 from vaekit_training.sections import CalibrationConfig
@@ -158,7 +158,8 @@ def surprises(model: Model, vae: AnyVAE, x: NDArray[Any], splits: Splits) -> Hel
         return cells
     cells = HeldOutRows(model, len(vae.each))
     for f, (own, fold) in enumerate(zip(vae.each, splits.folds, strict=True)):
-        cells.add_scored(x[fold], CellElbo(**by_torch(double(own), "surprise", model, x[fold])), f)
+        some = x[_some(model, fold)]
+        cells.add_scored(some, CellElbo(**by_torch(double(own), "surprise", model, some)), f)
     return cells
 
 
@@ -172,11 +173,9 @@ def _some(model: Model, index: Index) -> Index:
 
 def by_torch(vae: VAE, operation: Operation, model: Model, x: NDArray[Any]) -> dict[str, NDArray[Any]]:
     """Terms of the bound of raw rows x (N, ...), by name, computed in torch with the model's default draws."""
-    draws = torch.from_numpy(model.draws())  # (K, Z)
-    parts = []
-    for rows in torch.from_numpy(x).split(model.rows_at_once(operation, len(draws))):
-        x_and_observed = observed_rows(rows) if vae.features.may_be_missing else (rows,)
-        eps = draws.expand(len(rows), -1, -1)  # (n, K, Z)
-        feeds = dict(zip(("x", "eps", "observed"), (x_and_observed[0], eps, *x_and_observed[1:]), strict=False))
-        parts.append(evaluate(vae, operation, feeds))
-    return {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
+    draws, rows = torch.from_numpy(model.draws()), torch.from_numpy(x)  # (K, Z), (N, D)
+    x_and_observed = observed_rows(rows) if vae.features.may_be_missing else (rows,)
+    eps = draws.expand(len(rows), -1, -1)  # (N, K, Z)
+    feeds = dict(zip(("x", "eps", "observed"), (x_and_observed[0], eps, *x_and_observed[1:]), strict=False))
+    found = evaluate_in_parts(vae, operation, feeds, model.rows_at_once(operation, len(draws)))
+    return {name: values.numpy() for name, values in found.items()}

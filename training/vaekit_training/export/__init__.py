@@ -5,6 +5,16 @@
 """
 
 from vaekit_training.export.graphs import Export, ExportedGraph, export_graphs
-from vaekit_training.export.reference import double, elbo_names, evaluate, graph_inputs, halved
+from vaekit_training.export.reference import double, elbo_names, evaluate, evaluate_in_parts, graph_inputs, halved
 
-__all__ = ["Export", "ExportedGraph", "double", "elbo_names", "evaluate", "export_graphs", "graph_inputs", "halved"]
+__all__ = [
+    "Export",
+    "ExportedGraph",
+    "double",
+    "elbo_names",
+    "evaluate",
+    "evaluate_in_parts",
+    "export_graphs",
+    "graph_inputs",
+    "halved",
+]

@@ -147,8 +147,17 @@ def evaluate(vae: AnyVAE, operation: Operation, feeds: dict[str, Tensor]) -> dic
     return {name: found[name] for name in wanted}
 
 
+def evaluate_in_parts(vae: AnyVAE, operation: Operation, feeds: dict[str, Tensor], rows: int) -> dict[str, Tensor]:
+    """The same as `evaluate`, from at most this many rows at a time, to limit memory."""
+    parts = [
+        evaluate(vae, operation, dict(zip(feeds, part, strict=True)))
+        for part in zip(*(a.split(rows) for a in feeds.values()), strict=True)
+    ]
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
 def elbo_names(vae: AnyVAE) -> tuple[str, ...]:
-    """Names of the outputs of `elbo`, which are those of `surprise` except the last."""
+    """Names of the outputs of `elbo`, which are those of `surprise` except the terms by feature."""
     return ("elbo", "log_likelihood", "kl", EVIDENCE, *(("fold_elbo",) if isinstance(vae, FoldModels) else ()))
 
 

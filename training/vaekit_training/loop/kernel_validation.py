@@ -17,7 +17,7 @@ from vaekit_training.loop.tracking import Validation
 from vaekit_training.prior import kl_by_latent
 
 ROWS = 256  # largest number of validation rows
-PART = 8  # rows whose bounds are computed at once
+CELLS = 2**21  # largest number of cells that are compared with exemplars at once
 DRAWS = 8  # per row
 
 
@@ -25,10 +25,12 @@ DRAWS = 8  # per row
 def validation(vae: KernelVAE, x: NDArray[np.float64], seed: int) -> Validation:
     """The bound of validation rows x (n, D), raw units, with draws of each row's own."""
     draws = torch.Generator().manual_seed(seed)
+    every = torch.from_numpy(np.ascontiguousarray(x[:ROWS]))  # (N, D)
+    noise = torch.randn((len(every), DRAWS, vae.latent_dim), generator=draws)
+    most = max(1, CELLS // vae.prior.exemplars.numel())
     parts, mus = [], []
-    for raw in torch.from_numpy(np.ascontiguousarray(x[:ROWS])).split(PART):
+    for raw, eps in zip(every.split(most), noise.split(most), strict=True):
         rows, observed = observed_rows(raw)
-        eps = torch.randn((len(raw), DRAWS, vae.latent_dim), generator=draws)
         mask = None if bool(observed.all()) else observed
         mu, _, bound = vae.bounds_by_member(rows, eps, mask)
         mus.append(mu.double())
