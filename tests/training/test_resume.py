@@ -9,17 +9,21 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from tests.training.models import Case, case
 from tests.training.resuming import KINDS, digest
-from vaekit.errors import InputError, Interrupted
+from vaekit.errors import ConfigError, InputError, Interrupted
+from vaekit_training.config import make_config
 from vaekit_training.loop import checkpoint
 from vaekit_training.loop.fit import fit
+from vaekit_training.loop.folder import PUBLISHED, Keep, resumed
 from vaekit_training.loop.hooks import Hooks
 from vaekit_training.loop.tracking import History
 from vaekit_training.network_rows import network_rows
+from vaekit_training.run import train
 
 SETTINGS = [
     "training.steps=60", "training.evaluate_every=20", "training.checkpoint_every=7", "training.batch_size=8",
@@ -177,3 +181,19 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: p
         checkpoint.save(path, {"value": 2})
     assert checkpoint.load(path)["value"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+@pytest.mark.parametrize("folds", [[], ["data.folds=3"]])
+def test_a_run_of_a_kernel_prior_starts_again(folds: list[str], tmp_path: Path) -> None:
+    """It has no checkpoints, but a run whose bundle could not be written must be resumable."""
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).standard_normal((80, 2)))
+    tree = {"name": "rows", "data": {"source": str(tmp_path / "rows.npy")}}
+    config, folder = make_config(tree, ['likelihood.name="auto"', *folds]), tmp_path / "run"
+    train(config, tmp_path / "models", keep=Keep(folder), draws_report=False)
+    with pytest.raises(ConfigError, match="the run is finished"):
+        resumed(folder)
+    (folder / PUBLISHED).unlink()
+    train(resumed(folder), tmp_path / "models", keep=Keep(folder, resume=True), draws_report=False)
+    first, second = (tmp_path / "models" / "rows" / version for version in ("1", "2"))
+    for name in ("bound.onnx", "calibration.npz"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()

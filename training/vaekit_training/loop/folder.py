@@ -51,6 +51,8 @@ class Keep:
 def resumed(folder: Path) -> Config:
     """The config of the run in a folder, to resume it.
 
+    A run of a kernel prior has no checkpoints: it starts again, which gives the same model.
+
     Raises:
         ConfigError: there is no run in the folder, or the run is finished.
     """
@@ -60,10 +62,12 @@ def resumed(folder: Path) -> Config:
             f"--resume {folder}: the run is finished and was published as {bundle}; to publish it again, delete "
             f"{folder / PUBLISHED}"
         )
-    if not (folder / CONFIG).is_file() or not any((folder / name).is_file() for name in (CHECKPOINT, checkpoint(0))):
-        missing = CONFIG if not (folder / CONFIG).is_file() else CHECKPOINT
+    config = load_config(folder / CONFIG) if (folder / CONFIG).is_file() else None
+    has_checkpoint = any((folder / name).is_file() for name in (CHECKPOINT, checkpoint(0)))
+    if config is None or not (has_checkpoint or config.prior.name == "kernel"):
+        missing = CONFIG if config is None else CHECKPOINT
         raise ConfigError(f"--resume {folder}: no run to resume: {missing} does not exist")
-    return load_config(folder / CONFIG)
+    return config
 
 
 def checkpoint(fold: int | None) -> str:
