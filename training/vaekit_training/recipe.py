@@ -44,7 +44,7 @@ def fill(tree: dict[str, Any]) -> Filled:
 
     Returns:
         The settings filled in that depend on the number of training rows. They have the values for many rows, until
-        Config.sized adapts them.
+        Config.fitted adapts them.
     """
     likelihood = tree.get("likelihood")
     if _table(tree, "prior").get("name") == KERNEL and _table(tree, "likelihood").get("name", AUTO) == AUTO:

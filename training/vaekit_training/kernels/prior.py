@@ -11,6 +11,7 @@ exemplar have the weight 0. Distances are computed in float64, because they are 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -75,13 +76,11 @@ class KernelPrior(nn.Module):
         """row: (M,) indices of the exemplars among the training rows."""
         super().__init__()
         self.nu, self.h, self.dim, self.trials = kernels.nu, kernels.h, kernels.mean.shape[1], kernels.trials
-        double = Kernels(
-            kernels.exemplars.double(),
-            kernels.cluster,
-            kernels.mean.double(),
-            kernels.covariance.double(),
-            kernels.h,
-            kernels.nu,
+        double = replace(
+            kernels,
+            exemplars=kernels.exemplars.double(),
+            mean=kernels.mean.double(),
+            covariance=kernels.covariance.double(),
         )
         inverse, log_scale = whitening(double.covariance)
         blocks, places = blocks_of(kernels.cluster)
