@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from tests.training.models import table
 from tests.training.reported import facts_of
 from tests.training.test_report import Page
+from vaekit.errors import InputError
 from vaekit.losses import sentence_of
 from vaekit.runtime import Model
 from vaekit_training.config import make_config
 from vaekit_training.data.rows import Rows
+from vaekit_training.data.split import split
 from vaekit_training.kernels.search import WIDTHS, Trial
 from vaekit_training.publish import publish_run
 from vaekit_training.report import CARD, PAGE, kernels
@@ -27,7 +29,7 @@ from vaekit_training.report.latent import section as latent_section
 from vaekit_training.report.page import card, html, sections
 from vaekit_training.report.rows import predictions
 from vaekit_training.report.words import data
-from vaekit_training.run import run
+from vaekit_training.run import run, train
 
 KERNELS, CONSTANT = "kernel prior", "kernel prior, a constant column, a positive one"
 OF_NETWORKS = (
@@ -220,3 +222,20 @@ def test_a_model_scores_its_test_rows_in_the_report_as_the_runtime_does(tmp_path
     with Model.load(tmp_path / "k" / "1", device="cpu") as model:
         found = model.cells_checked(rows.x[trained.splits.test])
         np.testing.assert_array_equal(found.elbo, model.elbo(rows.x[trained.splits.test]).elbo)
+
+
+def test_a_test_row_far_from_all_others_is_published_and_decoded(tmp_path: Path) -> None:
+    """z is the standardised row, so it may be larger than the latents of any network's encoder."""
+    x = normals(120, 2)
+    config = make_config({"name": "far", "data": {"source": "memory"}}, ['likelihood.name="auto"'])
+    rows = rows_of(x)
+    far = split(rows, config.data, config.training.seed).test[0]
+    x[far, 1] = 1e14
+    train(config, tmp_path, rows=rows)
+    with Model.load(tmp_path / "far", device="cpu") as model:
+        assert model.manifest.prior.name == "kernel"
+        z = model.encode(x[[far]]).mu
+        assert z[0, 1] > 1e13
+        np.testing.assert_allclose(model.decode(z).mean, x[[far]], rtol=1e-6, atol=1e-6)
+        with pytest.raises(InputError, match=r"not within \+-1e\+30"):
+            model.decode(1e31 * np.ones((1, 2)))

@@ -9,13 +9,15 @@ from vaekit.bundle import Manifest
 from vaekit.errors import InputError
 
 MAX_LATENT = 1e6  # no encoder gives a larger |z|, and float32 would overflow in the decoder
+MAX_ROW = 1e30  # with a kernel prior: z is the standardised row, and the decoder does not multiply it
 
 
 def check_latents(z: ArrayLike, manifest: Manifest) -> NDArray[np.float32]:
     """Check latents z and convert them to (N, Z) float32, as the decoder takes them.
 
     Raises:
-        InputError: z is not (N, Z) with N >= 1, or has a value that is not a number within +-1e6.
+        InputError: z is not (N, Z) with N >= 1, or has a value that is not a number within +-1e6, or with a kernel
+            prior +-1e30.
     """
     try:
         latents = np.asarray(z, dtype=np.float64)
@@ -23,10 +25,11 @@ def check_latents(z: ArrayLike, manifest: Manifest) -> NDArray[np.float32]:
         raise InputError(f"latents: expected an array of numbers (N, {manifest.latent_dim}): {exc}") from None
     if latents.ndim != 2 or latents.shape[1] != manifest.latent_dim or len(latents) == 0:
         raise InputError(f"latents: shape {latents.shape}, expected (N, {manifest.latent_dim}) with N >= 1")
-    bad = ~(np.abs(latents) <= MAX_LATENT)
+    largest = MAX_ROW if manifest.prior.name == "kernel" else MAX_LATENT
+    bad = ~(np.abs(latents) <= largest)
     if bad.any():
         row, j = np.argwhere(bad)[0]
-        raise InputError(f"row {row}, latent {j}: not within +-{MAX_LATENT:g}: {latents[row, j]}")
+        raise InputError(f"row {row}, latent {j}: not within +-{largest:g}: {latents[row, j]}")
     return latents.astype(np.float32)
 
 

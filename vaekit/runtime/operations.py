@@ -149,8 +149,8 @@ class Operations:
             member: (N,), the member that decodes each row, 0..M-1; needed if the model has members.
 
         Raises:
-            InputError: z is not (N, Z) with N >= 1, or has a value that is not a number within +-1e6; or invalid
-                members.
+            InputError: z is not (N, Z) with N >= 1, or has a value that is not a number within +-1e6 (with a kernel
+                prior +-1e30); or invalid members.
         """
         latents = check_latents(z, self.manifest)
         which = check_members(member, len(latents), self.manifest)
