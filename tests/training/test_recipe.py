@@ -12,8 +12,10 @@ from vaekit.errors import ConfigError
 from vaekit_training import build
 from vaekit_training.config import Config, make_config
 from vaekit_training.data.load import of_array
+from vaekit_training.data.rows import Rows
 from vaekit_training.recipe import FEW
 from vaekit_training.run import run
+from vaekit_training.sections.model import MOST_LATENT
 
 
 def auto(*settings: str) -> Config:
@@ -186,10 +188,19 @@ def test_a_table_that_never_changes_gets_networks() -> None:
     x = np.full((40, 2), 3.0)
     config = config_of(x)
     loaded = of_array(x, config=config.data, likelihood=config.likelihood)
-    assert not build.varying(loaded, [np.arange(40)]).any()
+    assert build.kernel_columns(loaded, [np.arange(40)]) is None
     asked = config_of(x, settings=["prior.name=kernel"])
     with pytest.raises(ConfigError, match=r"prior\.name: 'kernel' is for columns of numbers"):
         run(asked, device="cpu", rows=of_array(x, config=asked.data, likelihood=asked.likelihood))
+
+
+def test_a_table_with_more_columns_than_the_draws_have_dimensions_gets_networks() -> None:
+    x = np.random.default_rng(0).standard_normal((30, MOST_LATENT + 1))
+    names = tuple(f"x{i}" for i in range(MOST_LATENT + 1))
+    rows = Rows(x, names, np.zeros(30, dtype=bool))
+    assert build.kernel_columns(rows, [np.arange(30)]) is None
+    x[:, 7] = 1.0
+    assert build.kernel_columns(rows, [np.arange(30)]) is not None  # one is constant
 
 
 def test_each_member_has_the_configured_source_and_floor_of_its_scale() -> None:

@@ -39,6 +39,7 @@ from vaekit_training.likelihoods import (
     StudentT,
 )
 from vaekit_training.prior import Aggregate, Normal, Prior
+from vaekit_training.sections.model import MOST_LATENT
 from vaekit_training.seeded import Seeded
 from vaekit_training.vae import VAE
 
@@ -74,14 +75,19 @@ def check(rows: Rows, config: Config) -> None:
     return None
 
 
-def fits_kernels(rows: Rows) -> bool:
-    """Whether a kernel prior can model these rows, if a column varies."""
-    return bool(rows.columns) and set(rows.kinds) <= {"real", "positive"}
+def kernel_columns(rows: Rows, train: Sequence[NDArray[np.intp]]) -> NDArray[np.bool_] | None:
+    """The columns of z in a VAE with a kernel prior, (D,); None if such a prior cannot model these rows.
 
+    They vary in the training rows of every fold model, so that all fold models have the same z.
 
-def varying(rows: Rows, train: Sequence[NDArray[np.intp]]) -> NDArray[np.bool_]:
-    """The columns that vary in the training rows of every fold model, (D,); their models then have the same z."""
-    return ~np.any([rows.statistics(index).constant for index in train], axis=0)
+    Args:
+        rows: all rows.
+        train: indices of the training rows of each fold model, or of the only model.
+    """
+    if not rows.columns or not set(rows.kinds) <= {"real", "positive"}:
+        return None
+    varies = ~np.any([rows.statistics(index).constant for index in train], axis=0)
+    return varies if 1 <= varies.sum() <= MOST_LATENT else None
 
 
 def _check_range(rows: Rows, binarize: str) -> None:
@@ -139,10 +145,10 @@ def build(config: Config, rows: Rows, train: NDArray[np.intp], varies: NDArray[n
     """
     found = None if rows.is_image else rows.statistics(train)
     if config.prior.name == "kernel":
-        varies = varying(rows, [train]) if varies is None else varies
-        if not fits_kernels(rows) or not varies.any():
+        varies = kernel_columns(rows, [train]) if varies is None else varies
+        if varies is None:
             raise ConfigError(
-                "prior.name: 'kernel' is for columns of numbers, of which at least one varies: set 'aggregate' or "
+                f"prior.name: 'kernel' is for columns of numbers, of which 1 to {MOST_LATENT} vary: set 'aggregate' or "
                 "'normal'"
             )
         features = _features(config, rows, train, found)

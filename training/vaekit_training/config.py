@@ -76,7 +76,7 @@ class Config(ConfigSection):
 
         Args:
             rows: number of training rows.
-            kernels: whether a kernel prior can model the table: see build.fits_kernels.
+            kernels: whether a kernel prior can model the table: see build.kernel_columns.
         """
         if kernels and self._of_kernels is not None:
             return make_config(self._of_kernels)

@@ -85,7 +85,7 @@ def fill(tree: dict[str, Any]) -> Filled:
 
 
 def of_kernels(tree: dict[str, Any]) -> dict[str, Any] | None:
-    """The nested tables with the settings of a kernel prior, for tables that it can model: see build.fits_kernels.
+    """The nested tables with the settings of a kernel prior, for tables that it can model: see build.kernel_columns.
 
     None if 'auto' is not asked for, if columns are of kinds other than numbers, or if a setting is given that only
     networks have.

@@ -160,8 +160,8 @@ def _run(
     for text in (wrong := findings(rows, splits, config.data.kinds)):
         listener.found(text)
     trains = [splits.without(f).train for f in range(len(splits.folds))] or [splits.train]
-    varies = build.varying(rows, trains) if build.fits_kernels(rows) else None
-    config = config.fitted(splits.trained_on, kernels=varies is not None and bool(varies.any()))
+    varies = build.kernel_columns(rows, trains)
+    config = config.fitted(splits.trained_on, kernels=varies is not None)
     if config.prior.name == "kernel":
         splits = splits.with_few_validation_rows()
         listener.say("choosing the kernels")
