@@ -95,7 +95,10 @@ class Bound(RowArrays):
 
 @dataclass(frozen=True, kw_only=True)
 class Elbo(Bound):
-    """elbo <= log_evidence <= log p(x), (N,) each; the second inequality holds up to the error of the draws."""
+    """elbo <= log_evidence <= log p(x), (N,) each; the second inequality holds up to the error of the draws.
+
+    With a kernel prior the first one holds up to that error too.
+    """
 
     log_evidence: Array
     # E_q[log p(x_d|z)], which adds up to log_likelihood; with a kernel prior log p(x_d | the other cells), which does
