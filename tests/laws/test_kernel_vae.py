@@ -6,6 +6,7 @@ import math
 from typing import get_args
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor
@@ -13,8 +14,11 @@ from torch import Tensor
 from tests.training.models import Case, case, standard_eps
 from vaekit.bundle import default_eps
 from vaekit.bundle.draws import DrawsRule
-from vaekit_training.export import double
-from vaekit_training.kernel_vae import SCALE, KernelVAE
+from vaekit_training.build import build
+from vaekit_training.config import make_config
+from vaekit_training.data.rows import Rows
+from vaekit_training.export import double, evaluate, export_graphs, graph_inputs
+from vaekit_training.kernel_vae import FARTHEST, SCALE, KernelVAE
 
 KERNELS = ["kernel prior", "kernel prior, a constant column, a positive one", "kernel prior, whole numbers"]
 K = 4
@@ -137,3 +141,24 @@ def test_samples_have_the_moments_of_the_rows(kind: str) -> None:
     middle, spread = np.median(one.rows.x, axis=0), np.ptp(one.rows.x, axis=0) + 1e-9
     off = np.abs(np.median(x.numpy(), axis=0) - middle)[vae.column.numpy()]
     assert (off < 0.2 * spread[vae.column.numpy()]).all()
+
+
+def test_graphs_predict_the_cells_of_far_rows_as_torch_in_float64_does() -> None:
+    """Sums over exemplars keep the digits of float32, because the ends of an interval are differences."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_t(2, (1000, 1)) * rng.standard_normal(10) + 0.3 * rng.standard_t(2, (1000, 10))
+    config = make_config({"name": "far", "data": {"source": "memory"}, "prior": {"name": "kernel"}})
+    vae = build(config, Rows(x, tuple("abcdefghij"), np.zeros(1000, dtype=bool)), np.arange(1000))
+    assert isinstance(vae, KernelVAE)
+    assert len(vae.prior.exemplars) > 20  # blocks
+    far = torch.from_numpy(rng.choice([-1.0, 1.0], (40, 10)) * 1e9)
+    feeds = graph_inputs(vae, far, 2, seed=0)["surprise"]
+    graph = export_graphs(vae.eval(), far, ["surprise"])["surprise"]
+    session = onnxruntime.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
+    names = [tensor.name for tensor in graph.outputs]
+    got = dict(zip(names, session.run(names, {name: a.numpy() for name, a in feeds.items()}), strict=True))
+    want = evaluate(double(vae), "surprise", feeds)
+    scale = vae.features.to_raw_scale(torch.ones(10)).numpy()  # standard deviations
+    for name in ("feature_expected", "feature_low", "feature_high"):
+        off = np.abs(got[name] - want[name].numpy()) / scale / FARTHEST
+        assert off.max() < 1e-5

@@ -165,7 +165,7 @@ class KernelPrior(nn.Module):
         log_w = by_place - (others if normal else (top - 0.5)[..., None] * torch.log(others))
         peak = log_w.amax(dim=(0, 2), keepdim=True)  # (1, N, 1, Z)
         w = torch.exp(log_w - peak)
-        total = w.sum(dim=(0, 2))  # (N, Z)
+        total = w.sum(2).sum(0)  # (N, Z); ONNX Runtime loses digits of float32 in one sum over all exemplars
         log_density = log_t.transpose(0, 1).flatten(1).logsumexp(-1)[:, None] - (peak[0, :, 0] + total.log())
         log_density = log_density.double() + self._constant(part.dim) - self._constant(part.dim - 1.0)
         log_density = log_density if normal else log_density - 0.5 * least.log()
@@ -174,9 +174,9 @@ class KernelPrior(nn.Module):
         if not normal:
             wider = self.nu / (part.dim + (self.nu - 3.0)).clamp_min(FEWEST_DEGREES)[:, None]
             variance = others * (wider * least)[:, None].to(u.dtype)
-        mean = (w * centre).sum(dim=(0, 2))  # (N, Z)
+        mean = (w * centre).sum(2).sum(0)  # (N, Z)
         off = centre - mean[:, None]
-        spread = (w * (variance / (scale * scale).to(u.dtype) + off * off)).sum(dim=(0, 2))
+        spread = (w * (variance / (scale * scale).to(u.dtype) + off * off)).sum(2).sum(0)
         return Cells(log_density, mean.double(), spread.double().clamp_min(1e-12).sqrt())
 
     def sample(self, noise: Tensor, choice: Tensor | None = None, member: Tensor | None = None) -> Tensor:  # noqa: ARG002
