@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -172,3 +173,14 @@ def test_extreme_rows_have_finite_terms() -> None:
         p = KernelPrior(kernels(3, nu), torch.arange(40))  # float32 after the distances
         far = torch.full((1, 3), 1e15)
         assert torch.isfinite(p.kl(far, torch.full_like(far, TINY))).all()
+
+
+@pytest.mark.parametrize("nu", [3.0, math.inf])
+def test_a_far_cell_is_predicted_in_float32_as_in_float64(nu: float) -> None:
+    """Without the cell, the squared distances are a small part of those with it."""
+    of = kernels(2, nu, "diagonal")
+    of = replace(of, covariance=of.covariance * torch.tensor([1.0, 1e-3]))
+    row, sigma = torch.tensor([[3.0, 100.0]]), torch.full((1, 2), TINY)
+    want, got = prior(of).cells(row, sigma), KernelPrior(of, torch.arange(40)).cells(row, sigma)
+    for name in want._fields:
+        torch.testing.assert_close(getattr(got, name), getattr(want, name), rtol=1e-5, atol=1e-5)

@@ -156,6 +156,8 @@ class KernelPrior(nn.Module):
         u = u - least if normal else u / least
         g = of_rows.index_select(0, k)[:, :, None] - (of_exemplars / root[k][:, None])[:, None]  # (B, N, S, Z)
         others = (u[..., None] - unit[:, None] * g * g).maximum(start[:, None])  # (B, N, S, Z): without column d
+        lowest = others.amin(dim=(0, 2)) if normal else torch.zeros_like(least)  # (N, Z) or (N, 1)
+        others = others - lowest[:, None] if normal else others  # small again, if one cell is most of the distance
         scale = root[k][:, None, None]  # (B, 1, 1, Z)
         centre = (z[:, None] - g / scale).to(more.dtype)  # (B, N, S, Z), of z_d given the other cells
         u, others = u.to(more.dtype), others.to(more.dtype)
@@ -167,7 +169,7 @@ class KernelPrior(nn.Module):
         w = torch.exp(log_w - peak)
         total = w.sum(2).sum(0)  # (N, Z); ONNX Runtime loses digits of float32 in one sum over all exemplars
         log_density = log_t.transpose(0, 1).flatten(1).logsumexp(-1)[:, None] - (peak[0, :, 0] + total.log())
-        log_density = log_density.double() + self._constant(part.dim) - self._constant(part.dim - 1.0)
+        log_density = log_density.double() + lowest + self._constant(part.dim) - self._constant(part.dim - 1.0)
         log_density = log_density if normal else log_density - 0.5 * least.log()
         w = w / total[:, None]
         variance = torch.ones_like(others)  # for precision 1
