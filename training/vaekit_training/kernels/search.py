@@ -20,6 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vaekit.bundle.ranking import auroc
+from vaekit_training.kernels.floors import MOST_REPEATS, repeats, smallest_scales
 from vaekit_training.kernels.mixture import LOG_2PI, Clusters, Shape, as_covariance, mixture, whitened, whitening
 
 CLUSTERS = (1, 3, 8, 20, 50)
@@ -32,9 +34,7 @@ FEWEST = 2 * FOLDS  # with fewer rows nothing is left out, and the kernels are o
 EM_ROWS = 6_000
 ROWS = 1_024  # of log densities that are computed at once
 WORSE = 2  # the search ends after this many numbers of clusters that are worse
-LEAST_SCALE = 0.01  # smallest scale, in standard deviations of the column
-LEAST_REPEATED = 0.1  # smallest scale of a column of repeated values, if the covariances are diagonal
-MOST_REPEATS = 0.5  # a table, or a column, repeats its values if a larger share of its cells does
+SWAPPED, SWAPS = 0.3, 4  # share of the cells of a row that are swapped to compare smallest scales; copies of each row
 
 
 class Trial(NamedTuple):
@@ -84,27 +84,39 @@ def chosen(x: Tensor, there: Tensor, components: int, generator: torch.Generator
     """
     values = [column[own] for column, own in zip(x.T, there.T, strict=True)]
     shape: Shape = "diagonal" if repeats(values) > MOST_REPEATS or x.shape[1] > MOST_FULL else "full"
-    least = smallest_scales(values, shape).square()
-    trials = _trials(x, least, shape, components, generator)
-    clusters, h, nu, _ = max(trials, key=lambda one: one.log_density, default=ONE_NORMAL)
-    found = mixture(x[:EM_ROWS], clusters, least, shape, generator)
-    return replace(_kernels(x[:components], found, least, h, nu), trials=tuple(trials))
+    found: list[tuple[float, Kernels]] = []
+    for scales in smallest_scales(values, shape):
+        least = scales.square()
+        trials = _trials(x, least, shape, components, generator)
+        best = max(trials, key=lambda one: one.log_density, default=ONE_NORMAL)
+        told_apart = _told_apart(x, least, best, shape, components, generator)
+        clusters = mixture(x[:EM_ROWS], best.clusters, least, shape, generator)
+        kernels = _kernels(x[:components], clusters, least, best.h, best.nu)
+        found.append((told_apart, replace(kernels, trials=tuple(trials))))
+    return max(found, key=lambda one: one[0])[1]
 
 
-def smallest_scales(columns: Sequence[Tensor], shape: Shape) -> Tensor:
-    """The smallest scale of each of Z columns of observed values, (Z,): half of the smallest gap between distinct ones.
+def _told_apart(
+    x: Tensor, least: Tensor, trial: Trial, shape: Shape, components: int, generator: torch.Generator
+) -> float:
+    """How well the kernels of a trial tell rows left out from the same rows with swapped cells: the AUROC.
 
-    It is at least LEAST_SCALE, and for diagonal covariances at least LEAST_REPEATED in columns of repeated values.
+    A share SWAPPED of the cells, at random, gets the cell of another row. Such rows have the columns' values, but not
+    their combinations. Densities with different smallest scales are not comparable by their values where values repeat,
+    because a narrower density is always higher there.
     """
-    distinct = [torch.unique(column) for column in columns]
-    gaps = torch.stack([one.diff().min() / 2.0 if len(one) > 1 else torch.zeros(()) for one in distinct])
-    repeated = torch.tensor([repeats([column]) > MOST_REPEATS for column in columns])
-    return torch.where(repeated & (shape == "diagonal"), LEAST_REPEATED, LEAST_SCALE).to(gaps.dtype).maximum(gaps)
-
-
-def repeats(columns: Sequence[Tensor]) -> float:
-    """The share of observed values that occur in an earlier row of the same column."""
-    return 1.0 - sum(len(torch.unique(column)) for column in columns) / sum(map(len, columns))
+    real, swapped = [torch.zeros(1)], [torch.zeros(1)]
+    swaps = torch.Generator().manual_seed(generator.initial_seed())  # the same for every trial
+    for kept, left_out in _splits(len(x)):
+        clusters = mixture(x[kept][:EM_ROWS], trial.clusters, least, shape, generator)
+        kernels = _kernels(x[kept][:components], clusters, least, trial.h, trial.nu)
+        rows = x[left_out]
+        real.append(kernels.log_density(rows))
+        for _ in range(SWAPS):
+            others = torch.stack([column[torch.randperm(len(rows), generator=swaps)] for column in rows.T], dim=1)
+            is_swapped = torch.rand(rows.shape, generator=swaps) < SWAPPED
+            swapped.append(kernels.log_density(torch.where(is_swapped, others, rows)))
+    return auroc(-torch.cat(real).double().numpy(), -torch.cat(swapped).double().numpy())[0]
 
 
 def _trials(x: Tensor, least: Tensor, shape: Shape, components: int, generator: torch.Generator) -> list[Trial]:
