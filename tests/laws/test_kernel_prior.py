@@ -130,6 +130,35 @@ def test_a_cell_given_the_others_has_the_density_mean_and_deviation_of_the_line_
         assert float(found.deviation[0, d]) == pytest.approx(spread, rel=1e-2)
 
 
+@pytest.mark.parametrize("shape", ["full", "diagonal"])
+@pytest.mark.parametrize("nu", DEGREES)
+def test_the_weight_of_an_exemplar_is_its_share_of_the_density(nu: float, shape: str) -> None:
+    of = kernels(3, nu, shape)
+    z = np.random.default_rng(1).standard_normal((25, 3)) * 2
+    alone = [replace(of, exemplars=of.exemplars[i : i + 1], cluster=of.cluster[i : i + 1]) for i in range(40)]
+    each = np.stack([reference(one, z) for one in alone], axis=1)  # (25, 40)
+    weight = np.exp(each - np.logaddexp.reduce(each, axis=1)[:, None])
+    rows = torch.from_numpy(z)
+    found = prior(of).cells(rows, torch.full_like(rows, TINY)).similar
+    order = np.argsort(-weight, axis=1)[:, :5]
+    np.testing.assert_array_equal(found.exemplar.numpy(), order)
+    np.testing.assert_allclose(found.weight.numpy(), np.take_along_axis(weight, order, axis=1), rtol=1e-6)
+
+
+def test_the_weights_of_rows_with_missing_cells_are_by_the_cells_that_are_there() -> None:
+    of = kernels(4, 10.0, "diagonal")
+    z = torch.from_numpy(np.random.default_rng(1).standard_normal((10, 4)))
+    there = torch.ones(10, 4, dtype=torch.bool)
+    there[:, 2] = False
+    tiny = torch.full_like(z, TINY)
+    found = prior(of).cells(torch.where(there, z, 9.9), tiny, there).similar
+    kept = torch.tensor([0, 1, 3])
+    part = Kernels(of.exemplars[:, kept], of.cluster, of.mean[:, kept], of.covariance[:, kept], of.h, of.nu)
+    alone = prior(part).cells(z[:, kept], tiny[:, kept]).similar
+    assert torch.equal(found.exemplar, alone.exemplar)
+    torch.testing.assert_close(found.weight, alone.weight, rtol=1e-6, atol=1e-9)
+
+
 def test_one_normal_kernel_gives_the_regression_of_a_cell_on_the_others() -> None:
     s = torch.tensor([[2.0, 1.2], [1.2, 1.0]], dtype=torch.float64)
     one = Kernels(torch.zeros(1, 2).double(), torch.tensor([0]), torch.zeros(1, 2).double(), s[None], 0.97, math.inf)

@@ -14,7 +14,7 @@ from vaekit import Detector
 from vaekit.bundle import Calibration
 from vaekit.bundle.manifest import Operation
 from vaekit.runtime import Bound, Model
-from vaekit_training.evaluate import _against_anomalies
+from vaekit_training.evaluate import _against_anomalies, settled_exemplars
 from vaekit_training.export import double, evaluate, evaluate_in_parts, graph_inputs
 from vaekit_training.folds import AnyVAE
 
@@ -60,3 +60,26 @@ def test_parity_compares_as_many_rows_at_once_as_the_runtime(
     monkeypatch.setattr("vaekit_training.evaluate.evaluate_in_parts", recorded)
     model = Detector().fit(np.random.default_rng(0).standard_normal((120, 2))).model_
     assert sizes == [model.rows_at_once("surprise", model.manifest.draws.default)]
+
+
+def test_an_exemplar_is_settled_if_its_weight_differs_from_those_beside_it() -> None:
+    weight = np.array(
+        [
+            [0.5, 0.2, 0.1, 0.05],
+            [0.3, 0.3, 0.2, 0.1],  # equal training rows
+            [0.4, 0.3999, 0.1, 0.0],
+            [1.0, 1e-300, 0.0, 0.0],
+            [0.25, 0.25, 0.25, 0.25],
+        ]
+    )
+    np.testing.assert_array_equal(
+        settled_exemplars(weight),
+        [
+            [True, True, True, False],  # the last might be equal to the next one, which is not named
+            [False, False, True, False],
+            [False, False, True, False],
+            [True, True, False, False],
+            [False, False, False, False],
+        ],
+    )
+    assert settled_exemplars(np.array([[1.0]])).tolist() == [[False]]

@@ -103,6 +103,11 @@ CASES: dict[str, list[Callable[[Tensor], Any]]] = {
     "amax.default": [lambda x: x.amax(-1), lambda x: x.amax((1, 2), keepdim=True)],
     "amin.default": [lambda x: x.amin(0)],
     "argmax.default": [lambda x: x.argmax(-1), lambda x: x.argmax(1, keepdim=True)],
+    "topk.default": [
+        lambda x: torch.cat(x.topk(2), -1),
+        lambda x: x.double().topk(1, dim=1, largest=False)[0],
+        lambda x: x.topk(3, dim=-1)[1],
+    ],
     "cumsum.default": [lambda x: x.cumsum(-1), lambda x: whole(x).cumsum(1)],
     "logsumexp.default": [lambda x: x.logsumexp(-1), lambda x: (800 * x).logsumexp(1, keepdim=True)],
     "_softmax.default": [lambda x: x.softmax(-1), lambda x: x.double().softmax(0)],

@@ -17,9 +17,10 @@ from vaekit.bundle.manifest import Metric, Operation, Tolerance
 from vaekit.bundle.ranking import auroc
 from vaekit.errors import TrainingError
 from vaekit.runtime import Bound, Elbo, Model
+from vaekit.runtime.golden import ANY
 from vaekit_training.data.split import Splits
 from vaekit_training.export import ExportedGraph, double, elbo_names, evaluate, evaluate_in_parts, graph_inputs
-from vaekit_training.export.reference import CELLS, has_cells
+from vaekit_training.export.reference import CELLS, EXEMPLAR, WEIGHT, has_cells
 from vaekit_training.folds import AnyVAE
 
 LARGEST_PARITY = 1e-4  # largest error of graphs against torch in float64, nats per dimension; relative above 1 nat
@@ -30,6 +31,7 @@ PREDICTED_ROWS = 16  # if the graph predicts each cell from the others, which ta
 NUDGE, REDRAWS = 1e-4, 50  # size of the change that golden draws must tolerate, and largest number of new draws
 QUADRATURE_ROWS, QUADRATURE_CELLS = 256, 2**26  # limits of the test rows N, and of N K x the widest layer
 MARGIN = 4.0  # golden tolerance divided by the rounding error measured at export
+APART = 1e-2  # |log w - log w'| / (1 + |log w|) of weights of exemplars whose order rounding cannot change
 
 
 def parity(model: Model, vae: AnyVAE, x: NDArray[Any]) -> float:
@@ -84,13 +86,29 @@ def golden(
         arrays |= {f"{operation}.in.{name}": a.numpy() for name, a in feeds[operation].items()}
         for tensor in graph.outputs:
             arrays[f"{operation}.out.{tensor.name}"] = outputs[tensor.name].numpy().astype(tensor.dtype)
+        if EXEMPLAR in outputs:
+            settled = settled_exemplars(outputs[WEIGHT].numpy())
+            arrays[f"{operation}.out.{EXEMPLAR}"] = np.where(settled, outputs[EXEMPLAR].numpy(), ANY)
     arrays |= {f"{op}.unit.{name}": unit for op, name, unit in _units(vae) if f"{op}.out.{name}" in arrays}
     rounded = evaluate(vae, "surprise", feeds["surprise"])  # all outputs in nats
     found = [
         largest_off(a.numpy(), arrays[f"surprise.out.{name}"], arrays.get(f"surprise.unit.{name}"))
         for name, a in rounded.items()
+        if name != EXEMPLAR
     ]
     return arrays, max((one for one in found if np.isfinite(one)), default=0.0)
+
+
+def settled_exemplars(weight: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which exemplars of each row no other can replace by rounding, (N, k), from their weights, (N, k) descending.
+
+    Equal training rows have equal weights. The last one might be equal to one that is not among the k.
+    """
+    log_weight = np.log(np.maximum(weight, np.finfo(np.float64).tiny))
+    apart = log_weight[:, :-1] - log_weight[:, 1:] > APART * (1.0 + np.abs(log_weight[:, :-1]))  # (N, k - 1)
+    edge = np.ones((len(weight), 1), dtype=bool)
+    settled: NDArray[np.bool_] = np.hstack([edge, apart]) & np.hstack([apart, ~edge])
+    return settled
 
 
 def largest_off(got: NDArray[Any], want: NDArray[Any], unit: NDArray[Any] | None) -> float:

@@ -64,7 +64,7 @@ class FoldModels(nn.Module):
     ) -> tuple[Tensor, Tensor, BoundTerms]:
         """mu, sigma (F M, N, Z) each, and the bound of each member of each fold model, (F M, N)."""
         mu, sigma, bounds = zip(*(vae.bounds_by_member(x, eps, observed) for vae in self.each), strict=True)
-        terms = zip(*(bound[:-1] for bound in bounds), strict=True)  # a fold model has no fold_elbo
+        terms = zip(*(bound[:8] for bound in bounds), strict=True)  # without fold_elbo and similar
         joined = (_joined(each, axes) for axes, each in zip((2, 2, 2, 2, 3, 3, 3, 3), terms, strict=True))
         return (
             torch.cat([_with_members(m) for m in mu]),

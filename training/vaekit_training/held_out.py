@@ -159,7 +159,8 @@ def surprises(model: Model, vae: AnyVAE, x: NDArray[Any], splits: Splits) -> Hel
     cells = HeldOutRows(model, len(vae.each))
     for f, (own, fold) in enumerate(zip(vae.each, splits.folds, strict=True)):
         some = x[_some(model, fold)]
-        cells.add_scored(some, CellElbo(**by_torch(double(own), "surprise", model, some)), f)
+        terms = by_torch(double(own), "surprise", model, some)
+        cells.add_scored(some, CellElbo(**{name: a for name, a in terms.items() if name in CellElbo.names()}), f)
     return cells
 
 

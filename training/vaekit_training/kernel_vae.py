@@ -15,6 +15,7 @@ from vaekit_training.features import Standardize
 from vaekit_training.functional import HALF_LOG_2PI, log_mean_exp
 from vaekit_training.kernels.missing import Conditional
 from vaekit_training.kernels.prior import KernelPrior
+from vaekit_training.kernels.similar import Similar
 from vaekit_training.likelihoods import Gaussian
 from vaekit_training.likelihoods.base import LARGEST_RESIDUAL
 from vaekit_training.likelihoods.location_scale import log_normal
@@ -27,12 +28,16 @@ Z_90 = 1.6448536269514722  # normal quantile of 0.95: half the width of a centra
 
 
 class RawCells(NamedTuple):
-    """p(x_d | the other cells) of each cell, (N, D) each: log density in nats, mean and central 90 % in raw units."""
+    """p(x_d | the other cells) of each cell, (N, D) each: log density in nats, mean and central 90 % in raw units.
+
+    similar: the exemplars that are most similar to each row.
+    """
 
     log_density: Tensor
     expected: Tensor | None = None
     low: Tensor | None = None
     high: Tensor | None = None
+    similar: Similar | None = None
 
 
 class Columns(nn.Module):
@@ -78,7 +83,8 @@ class KernelVAE(VAE):
     missing cell gets a wide q: its mean and standard deviation are those of a normal distribution with the covariance
     of the training rows, given the other cells; that of the standard deviation given all others (mean field).
 
-    The graphs have log p(x_d | the other cells) as terms by feature; they do not add up to the log-likelihood.
+    The graphs have log p(x_d | the other cells) as terms by feature; they do not add up to the log-likelihood. They
+    also have the exemplars that are most similar to a row, by the posterior over exemplars.
     """
 
     column: Tensor  # (Z,) the columns that vary
@@ -156,6 +162,7 @@ class KernelVAE(VAE):
             feature_expected=of_cells.expected,
             feature_low=of_cells.low,
             feature_high=of_cells.high,
+            similar=of_cells.similar,
         )
         return mu.to(self.dtype), sigma.to(self.dtype), bound
 
@@ -174,11 +181,11 @@ class KernelVAE(VAE):
     def _cells(self, t: Tensor, mu: Tensor, sigma: Tensor, jacobian: Tensor, there: Tensor | None) -> RawCells:
         """log p(x_d | the other cells), its mean and its central 90 % in raw units, for rows t (N, D)."""
         found = self.prior.cells(mu.clamp(-FARTHEST, FARTHEST), sigma, there)
-        log_density, mean, deviation = (self.decoder(one) for one in found)  # (N, D) each
+        log_density, mean, deviation = (self.decoder(one) for one in found[:3])  # (N, D) each
         if not self.features.all_active:
             active = self.features.active
             constant = log_normal(t.clamp(-LARGEST_RESIDUAL, LARGEST_RESIDUAL))
             log_density = torch.where(active, log_density, constant)
             deviation = torch.where(active, deviation, 1.0)
         to_raw, half = self.features.to_raw, Z_90 * deviation
-        return RawCells(log_density + jacobian, to_raw(mean), to_raw(mean - half), to_raw(mean + half))
+        return RawCells(log_density + jacobian, to_raw(mean), to_raw(mean - half), to_raw(mean + half), found.similar)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vaekit_training.features import AnyFeatures
 from vaekit_training.functional import log_mean_exp, softplus
+from vaekit_training.kernels.similar import Similar
 from vaekit_training.likelihoods import Likelihood
 from vaekit_training.prior import Normal, Prior
 
@@ -34,6 +35,7 @@ class BoundTerms(NamedTuple):
     feature_low: Tensor | None = None  # the central 90 % of p(x_d | the other cells)
     feature_high: Tensor | None = None
     fold_elbo: Tensor | None = None  # (N, F) ELBO of each fold model, in a mixture of fold models
+    similar: Similar | None = None  # the training rows most similar to each row, of a KernelVAE alone
 
 
 class VAE(nn.Module):

@@ -17,6 +17,7 @@ SEVERAL = (
     "aten.split_with_sizes.default",
     "aten.unbind.int",
     "aten.native_layer_norm.default",
+    "aten.topk.default",
 )  # operators with several results
 
 

@@ -21,6 +21,7 @@ from vaekit_training.vae import VAE, log_member_weights
 
 EVIDENCE, FEATURES = "log_evidence", "feature_log_likelihood"
 CELLS = ("feature_expected", "feature_low", "feature_high")  # of a kernel prior
+EXEMPLAR, WEIGHT = "exemplar", "exemplar_weight"  # of a kernel prior, without folds
 V = TypeVar("V", bound=nn.Module)
 
 
@@ -48,7 +49,7 @@ class _RowOperations(_Operations):
         of_folds = () if bound.fold_elbo is None else (bound.fold_elbo,)
         of_features = (*bound[4:8],)
         shaped = (each.unflatten(-1, x.shape[1:]) for each in of_features if each is not None)
-        return (*latents, *bound[:4], *of_folds, *shaped)
+        return (*latents, *bound[:4], *of_folds, *shaped, *(bound.similar or ()))
 
 
 class _Prior(_Operations):
@@ -157,7 +158,7 @@ def evaluate_in_parts(vae: AnyVAE, operation: Operation, feeds: dict[str, Tensor
 
 
 def elbo_names(vae: AnyVAE) -> tuple[str, ...]:
-    """Names of the outputs of `elbo`, which are those of `surprise` except the terms by feature."""
+    """Names of the outputs of `elbo`, which are the first of those of `surprise`."""
     return ("elbo", "log_likelihood", "kl", EVIDENCE, *(("fold_elbo",) if isinstance(vae, FoldModels) else ()))
 
 
@@ -171,13 +172,18 @@ def output_names(vae: AnyVAE, operation: Operation) -> tuple[str, ...]:
         "observe": ("x",),
         "bound": tuple(name for name in elbo if name != EVIDENCE),
         "elbo": elbo,
-        "surprise": (*elbo, FEATURES, *(CELLS if has_cells(vae) else ())),
+        "surprise": (*elbo, FEATURES, *(CELLS if has_cells(vae) else ()), *_of_exemplars(vae)),
     }[operation]
 
 
 def has_cells(vae: AnyVAE) -> bool:
     """Whether the model predicts each cell from the others."""
     return isinstance(vae.each[0] if isinstance(vae, FoldModels) else vae, KernelVAE)
+
+
+def _of_exemplars(vae: AnyVAE) -> tuple[str, ...]:
+    """The exemplars of fold models are other ones for each fold, so the mixture names none."""
+    return (EXEMPLAR, WEIGHT) if isinstance(vae, KernelVAE) else ()
 
 
 def exported_with(vae: AnyVAE, operation: Operation) -> Operation:

@@ -22,6 +22,7 @@ from vaekit_training.functional import log_mean_exp_of_many
 from vaekit_training.kernels.blocks import blocks_of
 from vaekit_training.kernels.mixture import LOG_2PI, whitened, whitening
 from vaekit_training.kernels.search import Kernels, log_constant
+from vaekit_training.kernels.similar import Similar, most_similar
 
 NOWHERE = -1e30  # log weight of a place without an exemplar
 LARGEST = 1e37  # squared distances are clamped to it, so that float32 can hold them
@@ -30,11 +31,12 @@ FEWEST_DEGREES = 0.5  # smallest nu + Z - 3 in the variance of a cell, which is 
 
 
 class Cells(NamedTuple):
-    """p(z_d | the other cells) of each cell, (N, Z) each."""
+    """p(z_d | the other cells) of each cell, (N, Z) each, and the most similar exemplars of each row."""
 
     log_density: Tensor
     mean: Tensor
     deviation: Tensor  # standard deviation
+    similar: Similar
 
 
 class _Part(NamedTuple):
@@ -168,7 +170,8 @@ class KernelPrior(nn.Module):
         peak = log_w.amax(dim=(0, 2), keepdim=True)  # (1, N, 1, Z)
         w = torch.exp(log_w - peak)
         total = w.sum(2).sum(0)  # (N, Z); ONNX Runtime loses digits of float32 in one sum over all exemplars
-        log_density = log_t.transpose(0, 1).flatten(1).logsumexp(-1)[:, None] - (peak[0, :, 0] + total.log())
+        log_kernels = log_t.transpose(0, 1).flatten(1)  # (N, B S), up to a constant of each row
+        log_density = log_kernels.logsumexp(-1)[:, None] - (peak[0, :, 0] + total.log())
         log_density = log_density.double() + lowest + self._constant(part.dim) - self._constant(part.dim - 1.0)
         log_density = log_density if normal else log_density - 0.5 * least.log()
         w = w / total[:, None]
@@ -179,7 +182,8 @@ class KernelPrior(nn.Module):
         mean = (w * centre).sum(2).sum(0)  # (N, Z)
         off = centre - mean[:, None]
         spread = (w * (variance / (scale * scale).to(u.dtype) + off * off)).sum(2).sum(0)
-        return Cells(log_density, mean.double(), spread.double().clamp_min(1e-12).sqrt())
+        similar = most_similar(log_kernels.index_select(1, self.place).double())
+        return Cells(log_density, mean.double(), spread.double().clamp_min(1e-12).sqrt(), similar)
 
     def sample(self, noise: Tensor, choice: Tensor | None = None, member: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """z = m_k + (A_k^T)^-1 (A_k^T (c_i - m_k) + r noise), (N, Z), with i = floor(M choice).

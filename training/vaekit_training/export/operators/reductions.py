@@ -42,6 +42,17 @@ def _argmax(b: Builder, out: Value, x: Term, dim: int, keepdim: bool = False) ->
     return b.one("ArgMax", [x], out.dtype, out.shape, axis=dim % len(x.shape), keepdims=int(keepdim))
 
 
+@lowers("topk.default")
+def _topk(
+    b: Builder, out: Sequence[Value], x: Term, k: int, dim: int = -1, largest: bool = True, is_sorted: bool = True
+) -> list[Term]:
+    """Values and indices. Of equal values, ONNX takes the one with the lowest index, torch any."""
+    results = [(each.dtype, each.shape) for each in out]
+    return b.node(
+        "TopK", [x, b.numbers([k])], *results, axis=dim % len(x.shape), largest=int(largest), sorted=int(is_sorted)
+    )
+
+
 @lowers("cumsum.default")
 def _cumsum(b: Builder, out: Value, x: Term, dim: int, **_: Any) -> Term:
     axis = b.constant(dim % len(x.shape), torch.int64)
