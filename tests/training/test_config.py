@@ -133,6 +133,18 @@ def test_an_invalid_scale_is_refused_in_one_line(value: str) -> None:
         ),
         (["prior.components=9"], "prior.components = 9"),
         (["prior.start=0.3"], "prior.start = 0.3"),
+        (
+            ["privacy.show_exemplars=true"],
+            "privacy.show_exemplars = True has no effect: it needs prior.name = 'kernel' without data.folds",
+        ),
+        (
+            ["likelihood.name=auto", "prior.name=kernel", "data.folds=3", "privacy.show_exemplars=true"],
+            "privacy.show_exemplars = True has no effect: it needs prior.name = 'kernel' without data.folds",
+        ),
+        (
+            ["likelihood.name=auto", "training.steps=9", "privacy.show_exemplars=true"],
+            "privacy.show_exemplars = True has no effect",
+        ),
         (["objective.schedule=constant", "objective.warmup=0.1"], "objective.warmup = 0.1"),
         (["objective.name=iwae", "objective.num_samples=5", "objective.warmup=0"], "objective.warmup = 0.0"),
         (
@@ -157,6 +169,8 @@ def test_a_setting_without_effect_is_named(overrides: list[str], said: str) -> N
         ["likelihood.name=discretized_logistic", "likelihood.components=3"],
         ["prior.name=aggregate", "prior.components=9", "prior.start=1"],
         ["objective.schedule=cyclical", "objective.cycles=3", "objective.warmup=0.5"],
+        ["likelihood.name=auto", "prior.name=kernel", "privacy.show_exemplars=true"],
+        ["likelihood.name=auto", "privacy.show_exemplars=true"],  # a table of numbers gets a kernel prior
     ],
     ids=" ".join,
 )

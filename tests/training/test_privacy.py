@@ -14,13 +14,13 @@ from vaekit.bundle import Manifest, VectorSpec, find
 from vaekit.bundle.input_spec import Column, ImageSpec
 from vaekit.bundle.privacy import Privacy
 from vaekit.detector import Detector
-from vaekit.errors import InputError
+from vaekit.errors import ConfigError, InputError
 from vaekit.runtime.sampling import check_temperature
 from vaekit_training.config import make_config, unused
 from vaekit_training.data.load import of_array
 from vaekit_training.privacy import Coordinates
 from vaekit_training.report.words import privacy
-from vaekit_training.run import train
+from vaekit_training.run import Listener, run, train
 
 FIGURES = (
     "membership_auc",
@@ -198,3 +198,42 @@ def test_pixels_share_one_standard_deviation() -> None:
     samples = space.of(np.full((1, 2, 2, 1), 10.0))[0]
     want = np.sqrt(np.array([4 * 10.0**2, 190.0**2 + 3 * 10.0**2]) / 4) / np.sqrt(100.0**2 / 4)
     np.testing.assert_allclose(space.nearest(x[:2], samples), want)
+
+
+def test_training_rows_are_in_the_bundle_of_a_kernel_prior_only_if_asked_and_its_card_says_so(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).standard_normal((80, 6))
+    tree = {"name": "x", "data": {"source": "memory"}, "likelihood": {"name": "auto"}}
+    rows = of_array(x, [f"c{d}" for d in range(6)])
+    for shown in (False, True):
+        config = make_config(tree, {"privacy.show_exemplars": shown})
+        manifest = train(config, tmp_path, device="cpu", rows=rows)
+        assert manifest.privacy is not None
+        assert manifest.privacy.show_exemplars == (manifest.exemplars is not None) == shown
+        folder = find(tmp_path, "x")
+        assert (folder / "exemplars.npz").exists() == shown
+        card = (folder / "report" / "model-card.md").read_text()
+        assert ("The bundle holds these rows as they were given" in card) == shown
+        assert ("privacy.show_exemplars is true" in card) == shown
+    with np.load(folder / "exemplars.npz") as stored:
+        np.testing.assert_array_equal(stored["x"], x[stored["row"]])
+        assert len(stored["row"]) == manifest.privacy.training_rows == manifest.exemplars.n  # type: ignore[union-attr]
+
+
+def test_a_table_that_kernels_cannot_model_shows_no_training_rows_and_the_run_says_so() -> None:
+    x = np.ones((60, 2))  # no column varies
+    config = make_config(
+        {"name": "x", "data": {"source": "memory"}, "likelihood": {"name": "auto"}}, ["privacy.show_exemplars=true"]
+    )
+    assert unused(config) == []
+
+    def stop(text: str) -> None:
+        raise RuntimeError(text)
+
+    with pytest.raises(RuntimeError, match=r"show_exemplars = True has no effect: a kernel prior cannot model this"):
+        run(config, device="cpu", rows=of_array(x, ["a", "b"]), listener=Listener(warn=stop))
+
+
+def test_rows_that_are_streamed_cannot_be_shown() -> None:
+    tree = {"name": "x", "data": {"source": "rows", "read": "stream"}, "likelihood": {"name": "auto"}}
+    with pytest.raises(ConfigError, match=r"privacy\.show_exemplars needs the number of each row, which data\.read"):
+        make_config(tree, ["privacy.show_exemplars=true"])

@@ -71,6 +71,12 @@ class Config(ConfigSection):
         """The whole config as TOML, defaults included; reading it gives the same config."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
+    @property
+    def may_show_exemplars(self) -> bool:
+        """Whether the bundle is to hold the rows of a kernel prior, which 'auto' has if the table is of numbers."""
+        is_kernel = self.prior.name == "kernel" or self._of_kernels is not None
+        return self.privacy.show_exemplars and is_kernel and self.data.folds is None
+
     def fitted(self, rows: int, *, kernels: bool) -> Config:
         """The config with the settings of 'auto' that depend on the data.
 
@@ -117,6 +123,8 @@ def _impossible(config: Config) -> Iterator[str]:
         yield from _impossible_by_folds(config)
     if config.prior.name == "kernel":
         yield from _impossible_by_kernels(config)
+    if config.privacy.show_exemplars and config.data.read == "stream":
+        yield "privacy.show_exemplars needs the number of each row, which data.read = 'stream' loses: set 'memory'"
     if network.scaling != "standardize" and likelihood.name in ("bernoulli", "continuous_bernoulli"):
         yield f"network.scaling = {network.scaling!r}: {likelihood.name!r} needs values from 0 to 1"
     if config.data.read == "stream" and config.prior.name == "aggregate" and config.prior.start < 1:
@@ -168,6 +176,10 @@ def unused(config: Config) -> list[str]:
         "prior.components": (exemplars, "prior.name = 'aggregate' or 'kernel'"),
         "prior.start": (aggregate, "prior.name = 'aggregate'"),
         "privacy.allow_low_temperature": (exemplars, "prior.name = 'aggregate' or 'kernel'"),
+        "privacy.show_exemplars": (
+            config.may_show_exemplars,
+            "prior.name = 'kernel' without data.folds",
+        ),
         "calibration.least_rows": (bool(config.calibration.by), "calibration.by"),
         "objective.schedule": (is_elbo, "objective.name = 'elbo'"),
         "objective.warmup": (

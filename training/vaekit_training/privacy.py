@@ -11,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
+from vaekit.bundle.exemplars import Exemplars
 from vaekit.bundle.manifest import Metric
 from vaekit.bundle.privacy import Privacy
 from vaekit.bundle.ranking import auroc
 from vaekit.runtime import Model
 from vaekit_training.build import costs
 from vaekit_training.config import Config
+from vaekit_training.data.rows import Rows
 from vaekit_training.data.split import Splits
 from vaekit_training.folds import AnyVAE, FoldModels
+from vaekit_training.kernel_vae import KernelVAE
 from vaekit_training.prior import Normal, Prior
 
 Floats = NDArray[np.float64]
@@ -35,8 +38,21 @@ FARTHEST = 1e4  # standard deviations; values are clipped, so that squares cance
 def privacy(config: Config, vae: AnyVAE, splits: Splits) -> Privacy:
     """The number of training rows in the graphs, and whether samples may be copies of them."""
     return Privacy(
-        training_rows=len(training_rows(vae, splits)), allow_low_temperature=config.privacy.allow_low_temperature
+        training_rows=len(training_rows(vae, splits)),
+        allow_low_temperature=config.privacy.allow_low_temperature,
+        show_exemplars=shows_exemplars(config, vae),
     )
+
+
+def shows_exemplars(config: Config, vae: AnyVAE) -> bool:
+    """Whether the bundle holds the training rows of the prior in raw units."""
+    return config.privacy.show_exemplars and isinstance(vae, KernelVAE)
+
+
+def exemplars(vae: KernelVAE, rows: Rows, splits: Splits) -> Exemplars:
+    """The training rows of the prior, raw units, in its order."""
+    row = splits.train[vae.prior.row.numpy()]  # (M,)
+    return Exemplars(row.astype(np.int64), np.asarray(rows.x[row], dtype=np.float64))
 
 
 def training_rows(vae: AnyVAE, splits: Splits) -> NDArray[np.intp]:

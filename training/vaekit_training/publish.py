@@ -18,7 +18,9 @@ from vaekit.bundle import AnyCalibration, Manifest, default_eps, find, publish
 from vaekit.bundle.disk import temporary_folder
 from vaekit.bundle.draws import NEWEST_RULE
 from vaekit.bundle.manifest import (
+    EXEMPLARS_FILE,
     DrawsFile,
+    ExemplarsFile,
     Golden,
     Graph,
     Metric,
@@ -35,6 +37,7 @@ from vaekit_training.data.split import ASSUMPTIONS, BY_FOLDS
 from vaekit_training.export import ExportedGraph, export_graphs
 from vaekit_training.export import evaluate as by_torch
 from vaekit_training.folds import AnyVAE
+from vaekit_training.kernel_vae import KernelVAE
 from vaekit_training.trained import Trained
 
 NOISE_FILE, GOLDEN_FILE, CONFIG_FILE = "noise.npy", "golden.npz", "config.toml"
@@ -129,6 +132,7 @@ def _draft(run: Trained, graphs: dict[Operation, ExportedGraph]) -> tuple[Manife
     golden, off = evaluate.golden(run.vae, graphs, rows, GOLDEN_DRAWS)
     files[GOLDEN_FILE] = npz(golden)
     files[CONFIG_FILE] = config.to_toml().encode()
+    exemplars = _exemplars(run, files)
     manifest = Manifest(
         name=config.name,
         version=1,
@@ -153,12 +157,23 @@ def _draft(run: Trained, graphs: dict[Operation, ExportedGraph]) -> tuple[Manife
             num_samples=GOLDEN_DRAWS,
             tolerance=evaluate.tolerances(off, LEAST),
         ),
+        exemplars=exemplars,
         novelty=specs.novelty(run.rows, run.splits),
         privacy=privacy.privacy(config, run.vae, run.splits),
         ignore=config.ignore or None,
         provenance=_provenance(run),
     )
     return manifest, files
+
+
+def _exemplars(run: Trained, files: dict[str, bytes]) -> ExemplarsFile | None:
+    """The entry of the training rows that the bundle may show, which are added to `files`; None: it may not."""
+    if not privacy.shows_exemplars(run.config, run.vae):
+        return None
+    assert isinstance(run.vae, KernelVAE)
+    found = privacy.exemplars(run.vae, run.rows, run.splits)
+    files[EXEMPLARS_FILE] = npz(found.arrays())
+    return ExemplarsFile(file=EXEMPLARS_FILE, sha256=digest(files[EXEMPLARS_FILE]), n=len(found.row))
 
 
 def _calibrated(

@@ -161,10 +161,13 @@ def _run(
         listener.found(text)
     trains = [splits.without(f).train for f in range(len(splits.folds))] or [splits.train]
     varies = build.kernel_columns(rows, trains)
+    asked = config.may_show_exemplars
     config = config.fitted(splits.trained_on, kernels=varies is not None)
     if config.prior.name == "kernel":
         splits = splits.with_few_validation_rows()
         listener.say("choosing the kernels")
+    elif asked:
+        listener.warn("privacy.show_exemplars = True has no effect: a kernel prior cannot model this table")
     if splits.folds and ranks.size > 1:
         raise ConfigError(
             f"data.folds: fold models cannot be trained on {ranks.size} ranks: start the run without torchrun"

@@ -22,6 +22,7 @@ FORMAT = "1.5"
 MANIFEST_FILE = "manifest.json"
 CALIBRATION_FILE = "calibration.npz"
 SURPRISE_FILE = "surprise.npz"
+EXEMPLARS_FILE = "exemplars.npz"
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="Name of a model.")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -183,6 +184,12 @@ class SurpriseFile(SignedFile):
     n: PositiveInt = Field(description="number of calibration rows")
 
 
+class ExemplarsFile(SignedFile):
+    """The training rows of a kernel prior in raw units, and their numbers in the training source."""
+
+    n: PositiveInt = Field(description="M, number of rows")
+
+
 class Tolerance(ManifestPart):
     """|got - want| <= absolute * unit + relative * |want|; the unit of each output is in the golden file."""
 
@@ -246,6 +253,9 @@ class Manifest(ManifestPart):
     draws: DrawsFile
     calibration: CalibrationFile | None = None
     surprise: SurpriseFile | None = Field(None, description="format 1.1: held-out surprises, for explanations of cells")
+    exemplars: ExemplarsFile | None = Field(
+        None, description="format 1.5: the training rows of a kernel prior, if the bundle may show them"
+    )
     golden: Golden
     novelty: Novelty | None = Field(None, description="format 1.3: how novel rows are scored; null for images")
     privacy: Privacy | None = Field(None, description="format 1.3: training rows in the bundle")
@@ -264,7 +274,7 @@ class Manifest(ManifestPart):
         """All files that a reader copies and verifies."""
         parts: list[SignedFile] = [*self.operations.values(), self.draws, self.golden]
         parts += [*self.half.operations.values(), self.half.golden] if self.half else []
-        return (*parts, *(part for part in (self.calibration, self.surprise) if part))
+        return (*parts, *(part for part in (self.calibration, self.surprise, self.exemplars) if part))
 
     @cached_property
     def max_cells_per_row(self) -> int:

@@ -19,3 +19,8 @@ class Privacy(ManifestPart):
     allow_low_temperature: bool = Field(
         False, description="whether samples may be drawn at temperatures below 1 from a prior made of training rows"
     )
+    show_exemplars: bool = Field(
+        False,
+        description="format 1.5: whether the bundle holds the training rows of a kernel prior in raw units, to show "
+        "those that are most similar to a row",
+    )

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from vaekit.bundle.arrays import read_archive, read_array
 from vaekit.bundle.disk import UNWRITABLE, full, new_temporary_folder
 from vaekit.bundle.entries import calibration_of, check_folds
+from vaekit.bundle.exemplars import Exemplars
 from vaekit.bundle.grouped import AnyCalibration
 from vaekit.bundle.heldout import Surprises
 from vaekit.bundle.manifest import (
@@ -158,6 +159,21 @@ class Bundle:
             return None
         try:
             return Surprises.read(read_archive(self.path(signed.file)), self.manifest.input.dim)
+        except FormatError as exc:
+            raise FormatError(f"{signed.file}: {exc}") from exc
+
+    def exemplars(self) -> Exemplars | None:
+        """The training rows of the prior, to show those most similar to a row; None if the bundle has none.
+
+        Raises:
+            FormatError: the file does not hold arrays of numbers, or they have other shapes.
+        """
+        signed = self.manifest.exemplars
+        if signed is None:
+            return None
+        try:
+            count = self.manifest.prior.components or 0
+            return Exemplars.read(read_archive(self.path(signed.file)), count, self.manifest.input.dim)
         except FormatError as exc:
             raise FormatError(f"{signed.file}: {exc}") from exc
 

@@ -85,6 +85,12 @@ def training_rows_in_bundle(manifest: Manifest) -> str | None:
     if manifest.prior.name == "normal":
         return None
     count = manifest.privacy.training_rows if manifest.privacy else manifest.prior.components or 0
+    if manifest.exemplars is not None:
+        return (
+            f"This bundle holds {plural(count, 'training row')} as they were given: its prior has a kernel around each "
+            "of them, and privacy.show_exemplars is true. Everyone who has the bundle or may score rows can read these "
+            "rows: see Privacy."
+        )
     if manifest.prior.name == "kernel":
         return (
             f"This bundle contains {plural(count, 'training row')}: its prior has a kernel around each of them. "
@@ -103,6 +109,8 @@ def privacy(manifest: Manifest) -> str:
     if manifest.prior.name != "normal":
         low = "accepts" if manifest.least_temperature == 0 else "refuses"
         said = f"The prior is made of training rows. /sample {low} temperatures below 1. "
+        shown = "The bundle holds these rows as they were given, and shows those most similar to a row. "
+        said += shown if manifest.exemplars is not None else ""
     else:
         said = "The prior is N(0, I): no training rows are in the bundle. "
     value = {name: metric.value for name, metric in manifest.metrics.items()}

@@ -119,3 +119,8 @@ class PrivacyConfig(ConfigSection):
         description="aggregate and kernel priors: whether /sample accepts temperatures below 1, where samples are near "
         "copies of training rows; true if everyone who may sample may see these rows",
     )
+    show_exemplars: bool = Field(
+        False,
+        description="kernel prior: whether the bundle holds the original training rows of the prior, to show those "
+        "most similar to a row; true if everyone who has the bundle or may score rows may see them",
+    )
