@@ -2,6 +2,6 @@
 
 from vaekit.runtime.explain.explanation import heatmap
 from vaekit.runtime.model import Model
-from vaekit.runtime.results import Bound, Decoded, Elbo, Explained, Posterior, Samples
+from vaekit.runtime.results import Bound, Decoded, Elbo, Explained, Posterior, Samples, Similar
 
-__all__ = ["Bound", "Decoded", "Elbo", "Explained", "Model", "Posterior", "Samples", "heatmap"]
+__all__ = ["Bound", "Decoded", "Elbo", "Explained", "Model", "Posterior", "Samples", "Similar", "heatmap"]

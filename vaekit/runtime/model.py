@@ -18,9 +18,10 @@ from vaekit.bundle.models_folder import has_manifest
 from vaekit.bundle.packed import packed, unpacked
 from vaekit.runtime.device import DEFAULTS, Cuda
 from vaekit.runtime.explain.explanation import explain
+from vaekit.runtime.explain.similar import similar
 from vaekit.runtime.explain.tolerance import Tolerated, tolerances_of, tolerated
 from vaekit.runtime.operations import Operations
-from vaekit.runtime.results import Bound, Elbo, Explained, Posterior
+from vaekit.runtime.results import Bound, Elbo, Explained, Posterior, Similar
 from vaekit.tabular import encode_named
 from vaekit.tabular.explained_cells import named
 from vaekit.tabular.novelty import refuse_more_missing
@@ -187,6 +188,23 @@ class Model(Operations):
         cells[:] = named(found.explanation, self.spec)
         return replace(self._with_p_value(found), cells=cells)
 
+    def similar(self, x: Any, *, top: int | None = None, show: bool = False, strict: bool = False) -> Similar:
+        """The `top` training rows of a kernel prior that are most similar to each row, with their weights.
+
+        The rows themselves are in the result if the bundle was trained with privacy.show_exemplars = true.
+
+        Args:
+            x: rows.
+            top: k, number of training rows per row, at most 5; None: 3, or all of fewer.
+            show: whether to refuse a bundle that does not hold the training rows.
+            strict: as in elbo.
+
+        Raises:
+            InputError: invalid rows or k, a model without a kernel prior or with folds, or a bundle that does not hold
+                the rows to show.
+        """
+        return self.similar_checked(self._rows(x, strict), top=top, show=show)
+
     def tolerated(
         self, x: Any, *, alpha: float = 0.05, ignore: Mapping[str, Any] | None = None, strict: bool = False
     ) -> NDArray[np.object_]:
@@ -219,6 +237,10 @@ class Model(Operations):
     def explain_checked(self, rows: NDArray[Any], *, top: int = 3) -> Explained:
         """Model.explain for checked rows."""
         return explain(self, rows, top=top)
+
+    def similar_checked(self, rows: NDArray[Any], *, top: int | None = None, show: bool = False) -> Similar:
+        """Model.similar for checked rows."""
+        return similar(self, rows, top=top, show=show)
 
     def _rows(self, x: Any, strict: bool) -> NDArray[Any]:
         """Rows as the graphs take them; warns of columns that are ignored."""

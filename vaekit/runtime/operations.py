@@ -21,7 +21,7 @@ from vaekit.runtime.device import CUDA, DEFAULTS, Cuda, cuda_memory_in_use, pars
 from vaekit.runtime.eps import EpsDraws
 from vaekit.runtime.golden import replay
 from vaekit.runtime.latents import MAX_LATENT, check_latents, check_members
-from vaekit.runtime.results import Bound, CellElbo, Decoded, Elbo, Posterior, Samples, in_chunks
+from vaekit.runtime.results import Bound, CellElbo, Decoded, Elbo, MostSimilar, Posterior, Samples, in_chunks
 from vaekit.runtime.row_feeds import RowFeeds
 from vaekit.runtime.sampling import SampleDraws
 from vaekit.runtime.session import open_graph
@@ -74,6 +74,7 @@ class Operations:
         self._calibrations = bundle.calibrations()
         self.tolerances = Tolerances.of(self.manifest.ignore or {}, self.spec)  # the bundle's rules; None: it has none
         self.surprises = bundle.surprises()  # of features and of the KL; None before format 1.1
+        self.exemplars = bundle.exemplars()  # the training rows of the prior; None: the bundle does not show them
         self._width = max(self.spec.dim, self.manifest.latent_dim, self.manifest.width)  # of the widest layer
         self._components = self.manifest.components
         self._row_feeds = RowFeeds(self.manifest, self.surprises)
@@ -211,6 +212,10 @@ class Operations:
         """elbo_checked on the default draws with features, and where the graph has them the predictions of cells."""
         return self._bound(CellElbo, "surprise", rows, self.draws())
 
+    def exemplars_checked(self, rows: NDArray[Any]) -> MostSimilar:
+        """The exemplars of a kernel prior that are most similar to each checked row; see most_similar."""
+        return self._bound(MostSimilar, "surprise", rows, self.draws())
+
     def bound_checked(
         self,
         rows: NDArray[Any],
@@ -288,6 +293,12 @@ class Operations:
     def predicts_cells(self) -> bool:
         """Whether one graph predicts each cell from the others, as with a kernel prior."""
         return any(tensor.name == "feature_expected" for tensor in self.manifest.operations["surprise"].outputs)
+
+    @cached_property
+    def most_similar(self) -> int:
+        """The number of exemplars that the graph names for each row; 0: it names none."""
+        outputs = {tensor.name: tensor.shape for tensor in self.manifest.operations["surprise"].outputs}
+        return int(outputs["exemplar"][1]) if "exemplar" in outputs else 0
 
     def bits_per_dim(self, bound: Bound) -> NDArray[np.float64] | None:
         """-elbo / (D ln 2), (N,), if the likelihood is over pixels, else None."""

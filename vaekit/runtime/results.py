@@ -119,6 +119,28 @@ class CellElbo(Elbo):
         return {name: a for name, a in self.arrays().items() if name in Elbo.names()}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Similar(RowArrays):
+    """The training rows of a kernel prior that are most similar to each row, the most similar first.
+
+    weight is q(i|x), the posterior probability that the row is from the kernel around training row i. The weights of
+    all training rows of the prior add up to 1.
+    """
+
+    index: NDArray[np.int64]  # (N, k), number of the training row among the M of the prior
+    weight: Array  # (N, k)
+    row: NDArray[np.int64] | None = None  # (N, k), its number in the training source; None: the bundle does not show it
+    rows: Array | None = None  # (N, k, D), raw units, NaN where a cell is missing; None likewise
+
+
+@dataclass(frozen=True, kw_only=True)
+class MostSimilar(Bound):
+    """The bound with the exemplars of a kernel prior that are most similar to each row, as the graph names them."""
+
+    exemplar: NDArray[np.int64]  # (N, k)
+    exemplar_weight: Array  # (N, k)
+
+
 CELL = np.dtype(
     [
         ("feature", np.int32),  # index of the cell in the row (for images in H, W, C order); -1: no cell
