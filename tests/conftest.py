@@ -88,6 +88,14 @@ def folded(tmp_path_factory: pytest.TempPathFactory) -> Published:
 
 
 @pytest.fixture(scope="session")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """A model with a kernel prior whose bundle holds its training rows, trained once per test run."""
+    from tests.kinds import train_shown
+
+    return once_per_run(tmp_path_factory, "shown", train_shown)
+
+
+@pytest.fixture(scope="session")
 def grouped(tmp_path_factory: pytest.TempPathFactory) -> Published:
     """A model calibrated by a category and the number of observed cells, trained once per test run."""
     from tests.kinds import train_grouped

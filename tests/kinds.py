@@ -42,6 +42,12 @@ GROUPED = {
     "calibration": {"by": ["site", "observed_cells"], "least_rows": 30},
 }
 GROUPED_NAMES = ("load", "heat", "stops", "on", "site")
+SHOWN = {
+    "name": "shown",
+    "data": {"source": "memory", "missing": "marginalise"},
+    "likelihood": {"name": "auto"},
+    "privacy": {"show_exemplars": True},
+}
 HALF = {"name": "half", "data": {"source": "memory"}, "export": {"half": True}}
 
 
@@ -80,6 +86,21 @@ def train_mixed(root: Path) -> Published:
     config = make_config(MIXED, [*TINY, "network.hidden=[8]"])
     rows = of_array(mixed_rows(200), NAMES, config=config.data, likelihood=config.likelihood)
     return _publish(root, run(config, device="cpu", rows=rows))
+
+
+def curve_rows() -> NDArray[np.float64]:
+    """Rows (300, 3) near a curve, in different units; in every tenth row the second cell is missing."""
+    rng = np.random.default_rng(0)
+    angle = rng.random((300, 1)) * 6.0
+    x = np.hstack([np.cos(angle), np.sin(angle), np.cos(3.0 * angle)]) + 0.02 * rng.standard_normal((300, 3))
+    x[::10, 1] = np.nan
+    return x * [1e-3, 1.0, 1e4]
+
+
+def train_shown(root: Path) -> Published:
+    """A kernel prior on three real columns, the second of which may be missing; the bundle holds its training rows."""
+    config = make_config(SHOWN)
+    return _publish(root, run(config, device="cpu", rows=of_array(curve_rows(), list("abc"), config=config.data)))
 
 
 def train_several(root: Path) -> Published:

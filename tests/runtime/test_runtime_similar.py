@@ -17,6 +17,7 @@ from vaekit.bundle.write import digest
 from vaekit.errors import FormatError, GoldenMismatch, InputError
 from vaekit.runtime import Model
 from vaekit.runtime.golden import ANY
+from vaekit.scoring import publish_calibration
 from vaekit_training.config import make_config
 from vaekit_training.data.load import of_array
 from vaekit_training.kernel_vae import KernelVAE
@@ -129,6 +130,17 @@ def test_models_without_kernels_and_fold_models_refuse(breast_cancer: Model, tmp
         assert folded.manifest.exemplars is None
         with pytest.raises(InputError, match=r"without data\.folds"):
             folded.similar(table()[:1])
+
+
+def test_a_new_calibration_keeps_the_training_rows(model: Model, folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "models"
+    shutil.copytree(folder, root / "x" / "1")
+    np.save(tmp_path / "held_out.npy", table()[:100])
+    with Model.load(root / "x", device="cpu") as old:
+        manifest = publish_calibration(old, tmp_path / "held_out.npy")
+    with Model.load(root / "x", device="cpu") as new:
+        assert new.manifest.version == manifest.version == 2
+        np.testing.assert_array_equal(new.similar(table()[:9]).rows, model.similar(table()[:9]).rows)  # type: ignore[arg-type]  # both hold them
 
 
 def test_two_training_rows_give_two_similar_rows(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def on(kind: str) -> Any:
     return running
 
 
-on_mixed, on_several, on_folded = on("mixed"), on("several"), on("folded")
+on_mixed, on_several, on_folded, on_shown = on("mixed"), on("several"), on("folded"), on("shown")
 
 
 @pytest.fixture

@@ -91,6 +91,7 @@ class AsyncClient:
         log_evidence: bool = True,
         features: bool = False,
         explain: int | None = None,
+        similar: int = 0,
         ignore: Mapping[str, Any] | None = None,
         strict: bool = False,
         model: str | None = None,
@@ -99,6 +100,7 @@ class AsyncClient:
         """ELBO of each row in nats, p-value, verdict at alpha, discoveries at fdr, and `explain` most anomalous cells.
 
         log_evidence=False makes a model with a prior of training rows faster. `ignore` has tolerance rules by column.
+        `similar` is the number of most similar training rows to show for each row, if the bundle holds them.
         """
         call = requests.elbo(
             inputs,
@@ -111,6 +113,7 @@ class AsyncClient:
             log_evidence=log_evidence,
             features=features,
             explain=explain,
+            similar=similar,
             ignore=ignore,
             strict=strict,
         )

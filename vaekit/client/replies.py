@@ -108,6 +108,7 @@ class ElboResult(_OfRows):
     group: NDArray[np.str_] | None = None  # the calibration group that the row was compared with; None without groups
     group_pooled: NDArray[np.bool_] | None = None  # whether it is larger than the row's own group
     cells: NDArray[np.object_] | None = None  # (N,) lists of dicts: explanation by the names of columns and levels
+    similar: NDArray[Any] | None = None  # (N, k) records: row, weight, values (D,) of similar training rows, or None
     tolerated: list[list[str]] | None = None  # columns of the rules that removed each alarm; None without rules
 
 
@@ -145,7 +146,7 @@ def elbo(response: httpx.Response, rows: int | None) -> ElboResult:
         **_arrays(got, rows, "elbo", "log_likelihood", "kl", "score"),
         **_optional(got, rows, "log_evidence", "p_value", "p_value_tail", "bits_per_dim"),
         **_optional(got, rows, "feature_log_likelihood", "kl_p_value"),
-        **_optional(got, rows, "explanation", dtype=None),
+        **_optional(got, rows, "explanation", "similar", dtype=None),
         **_optional(got, rows, "is_anomaly", "is_discovery", "group_pooled", dtype=np.bool_),
         **_optional(got, rows, "group", dtype=np.str_),
         **_optional(got, rows, "observed_count", dtype=np.int64),

@@ -93,6 +93,7 @@ def elbo(
     log_evidence: bool,
     features: bool,
     explain: int | None = None,
+    similar: int = 0,
     ignore: Mapping[str, Any] | None = None,
     strict: bool = False,
 ) -> HttpCall:
@@ -102,12 +103,12 @@ def elbo(
         else {n: rule.model_dump(exclude_defaults=True) for n, rule in parse_rules(ignore).items()}
     )
     options: dict[str, Any] = {"num_samples": num_samples, "seed": seed, "alpha": alpha, "fdr": fdr, "explain": explain}
-    options |= {"ignore": rules}
+    options |= {"similar": similar or None, "ignore": rules}
     flags = {"log_evidence": None if log_evidence else False, "features": features or None, "strict": strict or None}
     call = _rows_call("elbo", "inputs", inputs, {**options, **flags}, model, version)
-    if explain is None:
+    if explain is None and not similar:
         return call
-    # Explanations are parsed from npy, where features are indices.
+    # Explanations and similar rows are parsed from npy, where columns are indices.
     return replace(call, headers={**call.headers, "accept": NPY_TYPE})
 
 

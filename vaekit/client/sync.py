@@ -113,6 +113,7 @@ class Client:
         log_evidence: bool = True,
         features: bool = False,
         explain: int | None = None,
+        similar: int = 0,
         ignore: Mapping[str, Any] | None = None,
         strict: bool = False,
         model: str | None = None,
@@ -122,7 +123,8 @@ class Client:
 
         `cells` has the names of the columns and levels of an explanation. log_evidence=False makes a model with a prior
         of training rows faster. `ignore` has tolerance rules by column, {"pressure": {"above": 0.2}}, in place of
-        the model's; `tolerated` says which of them removed an alarm.
+        the model's; `tolerated` says which of them removed an alarm. `similar` is the number of most similar training
+        rows to show for each row, of a model with a kernel prior whose bundle holds them.
         """
         call = requests.elbo(
             inputs,
@@ -135,6 +137,7 @@ class Client:
             log_evidence=log_evidence,
             features=features,
             explain=explain,
+            similar=similar,
             ignore=ignore,
             strict=strict,
         )

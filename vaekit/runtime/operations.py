@@ -297,7 +297,8 @@ class Operations:
     @cached_property
     def most_similar(self) -> int:
         """The number of exemplars that the graph names for each row; 0: it names none."""
-        outputs = {tensor.name: tensor.shape for tensor in self.manifest.operations["surprise"].outputs}
+        graph = self.manifest.operations.get("surprise")
+        outputs = {tensor.name: tensor.shape for tensor in graph.outputs} if graph else {}
         return int(outputs["exemplar"][1]) if "exemplar" in outputs else 0
 
     def bits_per_dim(self, bound: Bound) -> NDArray[np.float64] | None:

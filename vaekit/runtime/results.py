@@ -86,6 +86,7 @@ class Bound(RowArrays):
     group: NDArray[np.str_] | None = None  # (N,), the calibration group of the p-value; None without groups
     group_pooled: NDArray[np.bool_] | None = None  # (N,), whether it is larger than the row's own group
     group_node: NDArray[np.int64] | None = None  # (N,), the row's node in bundle.groups; None without groups
+    similar: NDArray[Any] | None = None  # (N, k), records of similar training rows; None unless they were asked for
 
     @property
     def score(self) -> Array:
@@ -131,6 +132,15 @@ class Similar(RowArrays):
     weight: Array  # (N, k)
     row: NDArray[np.int64] | None = None  # (N, k), its number in the training source; None: the bundle does not show it
     rows: Array | None = None  # (N, k, D), raw units, NaN where a cell is missing; None likewise
+
+    def records(self) -> NDArray[Any]:
+        """The rows that are shown as records (N, k) with the fields row, weight and values (D,)."""
+        assert self.row is not None
+        assert self.rows is not None
+        fields = [("row", np.int64), ("weight", np.float64), ("values", np.float64, self.rows.shape[2:])]
+        found = np.empty(self.row.shape, dtype=fields)
+        found["row"], found["weight"], found["values"] = self.row, self.weight, self.rows
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,11 @@
-"""Converts the cells of an explanation to dicts, with the names of columns and levels.
+"""Converts the cells of an explanation and similar rows to dicts, with the names of columns and levels.
 
 N rows, k cells per row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,20 @@ def feature_name(feature: int, spec: VectorSpec | ImageSpec) -> str:
 def named(cells: NDArray[Any], spec: VectorSpec | ImageSpec) -> list[list[dict[str, Any]]]:
     """Cells (N, k) as one list of dicts per row, without empty cells. A field without a value is None."""
     return [[_named(cell, spec) for cell in row if cell["feature"] >= 0] for row in cells]
+
+
+def named_similar(records: NDArray[Any], spec: VectorSpec | ImageSpec) -> Iterator[list[dict[str, Any]]]:
+    """Records (N, k) of similar rows as dicts, with the values by the names of columns; None for a missing cell.
+
+    The dicts of all rows together may need a hundred bytes per value, so they are made row by row.
+    """
+    assert isinstance(spec, VectorSpec)  # a kernel prior has columns of numbers
+    return ([_similar(one, spec.names) for one in row] for row in records)
+
+
+def _similar(record: np.void, names: Sequence[str]) -> dict[str, Any]:
+    values = {name: _number(float(value)) for name, value in zip(names, record["values"], strict=True)}
+    return {"row": int(record["row"]), "weight": float(record["weight"]), "values": values}
 
 
 def _named(cell: np.void, spec: VectorSpec | ImageSpec) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from vaekit.client.wire import (
 from vaekit.errors import InputError
 from vaekit.tabular import encode_named
 from vaekit.tabular.encode import check_columns
-from vaekit.tabular.explained_cells import named
+from vaekit.tabular.explained_cells import named, named_similar
 from vaekit.tabular.levels import level_names, level_slices
 from vaekit_service.codecs.images import read_images
 from vaekit_service.codecs.requests import OPTIONS, forms
@@ -191,6 +191,8 @@ def _value(name: str, a: NDArray[Any], answer: Answer) -> Any:
         return {column: np.ascontiguousarray(a[:, at]) for column, at in level_slices(spec).items()}
     if name == "explanation":
         return named(a, spec)
+    if name == "similar":
+        return [orjson.Fragment(orjson.dumps(row)) for row in named_similar(a, spec)]
     if name in ("novel", "tolerated", "group"):
         return a.tolist()
     if name in ("is_anomaly", "is_discovery") and p_value is not None and np.isnan(p_value).any():

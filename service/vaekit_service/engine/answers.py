@@ -13,6 +13,7 @@ from vaekit.client.wire import MAX_SEED, DecodeOptions, ElboOptions, Request, Ro
 from vaekit.errors import InputError
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.explanation import check_explained, passes
+from vaekit.runtime.explain.similar import check_similar, passes_of_similar
 from vaekit.runtime.explain.tolerance import tolerances_of
 from vaekit.runtime.latents import check_latents, check_members
 from vaekit.runtime.results import RowArrays
@@ -49,7 +50,7 @@ def make_job(operation: Operation, model: Model, parsed: ParsedRequest, limits: 
         TooLarge: the request exceeds the limits.
     """
     job = _job(operation, model, parsed, limits)
-    draws = passes(model, job.explain) if job.explain else job.num_samples
+    draws = _passes(model, job.num_samples, job.explain, job.similar)
     job.ignored = parsed.ignored
     job.max_batch_rows = min(max_batch_rows, model.rows_at_once(job.graph, draws))
     return job
@@ -101,7 +102,10 @@ def _elbo_job(model: Model, rows: NDArray[Any], options: ElboOptions, limits: Li
         raise InputError(f"num_samples: {k} is not between 2 and {draws.maximum}")
     if options.explain is not None:
         check_explained(model, options.explain, k, options.seed)
-    limits.check_work(len(rows), passes(model, options.explain) if options.explain else k, model.manifest)
+    if options.similar:
+        check_similar(model, options.similar, show=True)
+        limits.check_similar(len(rows), options.similar, model.manifest)
+    limits.check_work(len(rows), _passes(model, k, options.explain or 0, options.similar), model.manifest)
     if options.features and "surprise" not in model.manifest.operations:
         raise InputError("features: this model was published without the log-likelihood of each feature; leave it out")
     return Job(
@@ -114,8 +118,15 @@ def _elbo_job(model: Model, rows: NDArray[Any], options: ElboOptions, limits: Li
         log_evidence=options.log_evidence,
         features=options.features,
         explain=options.explain or 0,
+        similar=options.similar,
         tolerances=tolerances_of(model, options.ignore),
     )
+
+
+def _passes(model: Model, num_samples: int, explain: int, similar: int) -> int:
+    """The number of latent draws of a row that an /elbo request takes, or what costs as much."""
+    own = passes(model, explain) if explain else num_samples
+    return own + passes_of_similar(model) if similar else own
 
 
 def make_answer(job: Job, result: RowArrays, options: Request, default_alpha: float) -> Answer:

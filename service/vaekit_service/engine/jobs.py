@@ -35,6 +35,7 @@ class Job:
     log_evidence: bool = True  # elbo: whether it is requested
     features: bool = False  # elbo: whether the log-likelihood of each feature is requested
     explain: int = 0  # elbo: number of cells to explain per row
+    similar: int = 0  # elbo: number of similar training rows to show per row
     temperature: float = 1.0  # sample
     observe: bool = False  # sample: whether to draw x from p(x|z)
     members: NDArray[np.int64] | None = None  # decode: (N,), for an ensemble
@@ -51,7 +52,7 @@ class Job:
             return "prior"
         if self.operation != "elbo":
             return self.operation
-        if self.features or self.explain:
+        if self.features or self.explain or self.similar:
             return "surprise"
         return "elbo" if self.log_evidence or "bound" not in self.model.manifest.operations else "bound"
 
@@ -59,7 +60,7 @@ class Job:
     def kind(self) -> Hashable:
         """The settings that determine the cost per row: jobs of one model and kind cost the same per row."""
         review = () if self.alarms_at is None else (self.alarms_at, self.tolerances)
-        return (self.graph, self.num_samples, self.features, self.explain, self.observe, *review)
+        return (self.graph, self.num_samples, self.features, self.explain, self.similar, self.observe, *review)
 
     @property
     def lane(self) -> Hashable:
@@ -113,6 +114,14 @@ def _elbo(job: Job, slices: Sequence[Slice]) -> RowArrays:
     if job.alarms_at is not None:
         assert job.tolerances is not None
         return tolerated(job.model, x, tolerances=job.tolerances, alpha=job.alarms_at, num_samples=k)
+    found = _scored(job, slices, x)
+    if not job.similar:
+        return found
+    return replace(found, similar=job.model.similar_checked(x, top=job.similar, show=True).records())
+
+
+def _scored(job: Job, slices: Sequence[Slice], x: NDArray[Any]) -> Bound:
+    k = job.num_samples
     if job.explain:
         found = job.model.explain_checked(x, top=job.explain)
         return found if job.features else replace(found, feature_log_likelihood=None)

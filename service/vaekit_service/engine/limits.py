@@ -53,6 +53,16 @@ class Limits:
         if n > most:
             raise TooLarge(f"{n} {what}; with {num_samples} draws one request to this model may have at most {most}")
 
+    def check_similar(self, n: int, similar: int, manifest: Manifest) -> None:
+        """Check the number of values of the similar training rows in a reply, N x `similar` x D.
+
+        Raises:
+            TooLarge: more than max_cells.
+        """
+        most = max(1, self.max_cells // (similar * manifest.input.dim))
+        if n > most:
+            raise TooLarge(f"{n} rows; with similar = {similar} one request to this model may have at most {most}")
+
 
 class MemoryBudget:
     """Limits the bytes of one body, and the bytes of all bodies and replies in flight together."""

@@ -25,7 +25,16 @@ from vaekit.client.wire.headers import (
     WARNINGS_HEADER,
 )
 from vaekit.client.wire.models import GraphInUse, ModelInUse, ModelList, ModelSummary
-from vaekit.client.wire.replies import AnomalousCell, DecodeReply, ElboReply, EncodeReply, Problem, Reply, SampleReply
+from vaekit.client.wire.replies import (
+    AnomalousCell,
+    DecodeReply,
+    ElboReply,
+    EncodeReply,
+    Problem,
+    Reply,
+    SampleReply,
+    SimilarRow,
+)
 from vaekit.client.wire.requests import (
     MAX_EXPLAINED,
     MAX_SEED,
@@ -101,6 +110,7 @@ __all__ = [
     "SampleOptions",
     "SampleReply",
     "Seed",
+    "SimilarRow",
     "Table",
     "TableCells",
     "TableObjects",

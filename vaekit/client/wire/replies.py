@@ -80,6 +80,18 @@ class AnomalousCell(BaseModel):
     probability: float | None = Field(description="of the expected level; null unless the column is a category")
 
 
+class SimilarRow(BaseModel):
+    """A training row of a kernel prior that is similar to a row."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    row: int = Field(description="its number in the training source, from 0")
+    weight: float = Field(
+        description="q(i|x): the probability, given the row, that it comes from the kernel around this training row"
+    )
+    values: dict[str, float | None] = Field(description="its values by column, raw units; null for a missing cell")
+
+
 class ElboReply(RowsReply):
     """Scores, verdicts and explanations. Bounds are in nats per row, fully normalised, for data in raw units."""
 
@@ -150,6 +162,9 @@ class ElboReply(RowsReply):
     kl_p_value: list[float] | None = Field(
         None,
         description="with explain: p-value of kl among held-out KLs; lower means a more anomalous combination of cells",
+    )
+    similar: list[list[SimilarRow]] | None = Field(
+        None, description="with similar: the training rows most similar to each row, the most similar first"
     )
 
 

@@ -105,6 +105,11 @@ class ElboOptions(RowOptions):
     explain: Annotated[int, Field(ge=1, le=MAX_EXPLAINED)] | None = Field(
         None, description="number of most anomalous cells to explain per row; default draws only"
     )
+    similar: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="number of most similar training rows to show per row, at most 5; refused unless the bundle holds "
+        "them (privacy.show_exemplars)",
+    )
     ignore: dict[str, ToleranceRule] | None = Field(
         None,
         description="tolerance rules by column, which replace those of the model; an alarm that tolerated deviations "

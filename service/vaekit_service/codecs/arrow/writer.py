@@ -57,6 +57,8 @@ def _column(name: str, a: NDArray[Any] | None, answer: Answer) -> pa.Array:
     if name in _BY_COLUMN and isinstance(spec, VectorSpec):
         named = name in ("mean", "samples")
         return _struct({c.name: _cells(a[:, d], c, named=named) for d, c in enumerate(spec.columns)})
+    if name == "similar":
+        return _similar(a, spec)
     return _explained(a, spec) if name == "explanation" else _block(a)
 
 
@@ -69,6 +71,16 @@ def _explained(cells: NDArray[Any], spec: VectorSpec | ImageSpec) -> pa.Array:
     numbers = {name: pa.array(flat[name], from_pandas=True) for name in fields}  # NaN is null
     offsets = np.concatenate([[0], np.cumsum(exists.sum(axis=1))]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), _struct({"feature": names, **numbers}))
+
+
+def _similar(records: NDArray[Any], spec: VectorSpec | ImageSpec) -> pa.Array:
+    """Similar rows (N, k) as one list of structs per row, with the values as a struct by column name."""
+    assert isinstance(spec, VectorSpec)  # a kernel prior has columns of numbers
+    flat = records.reshape(-1)
+    values = {name: pa.array(flat["values"][:, d], from_pandas=True) for d, name in enumerate(spec.names)}
+    fields = {"row": pa.array(flat["row"]), "weight": pa.array(flat["weight"]), "values": _struct(values)}
+    offsets = np.arange(len(records) + 1, dtype=np.int32) * records.shape[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), _struct(fields))
 
 
 def _cells(values: NDArray[Any], column: Column, *, named: bool) -> pa.Array:
