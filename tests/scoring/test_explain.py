@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from tests.kinds import NAMES, mixed_rows
+from tests.kinds import NAMES, curve_rows, mixed_rows
 from vaekit.cli import app
 from vaekit.errors import InputError
 from vaekit.runtime import Model, heatmap
@@ -75,6 +76,38 @@ def test_the_kl_of_a_kernel_prior_is_not_shown_because_it_is_the_score_plus_a_co
             assert "kl_is_score" not in found.tree()
         first, second = (explain_row(model, path, row, top=3) for row in (4, 5))
     assert first.kl - first.score == pytest.approx(second.kl - second.score)
+
+
+def test_the_most_similar_training_rows_are_listed_if_the_bundle_holds_them(shown, tmp_path):
+    x = curve_rows()
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["a,b,c", *(",".join("" if v != v else str(v) for v in row) for row in x)]) + "\n")
+    row = int(shown.trained.splits.train[shown.trained.splits.train % 10 != 0][0])
+    done = vae(shown.folder, path, "--row", row, "--json")
+    assert done.exit_code == 0, done.output
+    similar = json.loads(done.stdout)["similar"]
+    assert len(similar) == 3
+    for one in similar:
+        assert list(one["values"].values()) == pytest.approx([None if v != v else v for v in x[one["row"]]])
+    text = vae(shown.folder, path, "--row", row).stdout
+    assert "most similar training rows" in text
+    assert f"{similar[0]['weight']:.1%}" in text
+    assert "show_exemplars" not in text
+
+
+def test_without_training_rows_in_the_bundle_one_line_says_how_to_get_them(shown, tmp_path):
+    hidden = tmp_path / "shown" / "1"
+    shutil.copytree(shown.folder / "1", hidden)
+    manifest = json.loads((hidden / "manifest.json").read_text())
+    (hidden / "manifest.json").write_text(json.dumps({**manifest, "exemplars": None}))
+    np.save(tmp_path / "rows.npy", curve_rows()[1:2])
+    text = vae(hidden, tmp_path / "rows.npy", "--row", "0").stdout
+    assert "most similar training rows too: vae train with --set privacy.show_exemplars=true" in text
+    assert json.loads(vae(hidden, tmp_path / "rows.npy", "--row", "0", "--json").stdout)["similar"] is None
+
+
+def test_models_without_kernels_list_no_training_rows(wrong_csv, models_dir):
+    assert "training rows" not in vae("breast-cancer", wrong_csv, "--row", "5", "--models", models_dir).stdout
 
 
 def test_a_row_with_a_category_and_a_missing_cell_is_listed_and_drawn(mixed, tmp_path):

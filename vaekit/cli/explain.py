@@ -93,6 +93,22 @@ def _show(console: Console, found: RowExplained) -> None:
     console.print(table)
     if not found.kl_is_score:
         console.print(f"kl {found.kl:.3g} nats, p-value {found.kl_p_value:.3g} among held-out rows")
+    if found.similar is not None:
+        console.print(_similar(found.similar, [cell["feature"] for cell in found.cells]))
+    elif found.may_show_similar:
+        console.print("to see the most similar training rows too: vae train with --set privacy.show_exemplars=true")
+
+
+def _similar(rows: list[dict[str, Any]], features: list[str]) -> Table:
+    """The most similar training rows, with their values in the columns of the explained cells."""
+    table = Table(title="most similar training rows, by the probability of their kernels", title_justify="left")
+    for column in ("row", "weight", *features):
+        table.add_column(escape(column), justify="right")
+    for one in rows:
+        values = [one["values"][feature] for feature in features]
+        shown = ["" if value is None else f"{value:.4g}" for value in values]
+        table.add_row(str(one["row"]), f"{one['weight']:.1%}", *shown)
+    return table
 
 
 def _cells(cell: dict[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ from vaekit.scoring.progress import Say, silent
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 from vaekit.tabular.csv_text import PLAIN, CsvDialect
-from vaekit.tabular.explained_cells import named
+from vaekit.tabular.explained_cells import named, named_similar
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,14 @@ class RowExplained:
     cells: list[dict[str, Any]]  # the most anomalous first, with the fields of AnomalousCell in the wire format
     image: ImageExplanation | None  # only for images
     group: str | None = None  # the calibration group that the row was compared with; None without groups
+    similar: list[dict[str, Any]] | None = None  # the most similar training rows; None if the bundle holds none
+    may_show_similar: bool = False  # whether training with privacy.show_exemplars would give some
     kl_is_score: bool = False  # with a kernel prior the KL is the score plus a constant, and tells nothing more
 
     def tree(self) -> dict[str, Any]:
         """The explanation as JSON, without the arrays of an image."""
-        return {name: value for name, value in vars(self).items() if name not in ("image", "kl_is_score")}
+        hidden = ("image", "kl_is_score", "may_show_similar")
+        return {name: value for name, value in vars(self).items() if name not in hidden}
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,18 @@ def explain_row(
         cells=cells,
         image=_image(model, x, found) if isinstance(model.spec, ImageSpec) else None,
         group=group,
+        similar=_similar(model, x),
+        may_show_similar=model.most_similar > 0,
         kl_is_score=model.manifest.prior.name == "kernel",
     )
+
+
+def _similar(model: Model, x: NDArray[Any]) -> list[dict[str, Any]] | None:
+    """The training rows that are most similar to the row x (1, D), as in the wire format."""
+    if model.exemplars is None:
+        return None
+    (found,) = named_similar(model.similar_checked(x, show=True).records(), model.spec)
+    return found
 
 
 def _row(data: Path, spec: VectorSpec | ImageSpec, row: int, say: Say, csv: CsvDialect) -> NDArray[Any]:
