@@ -16,7 +16,12 @@ from tests.service.test_service_arrow import ARROW, stream, table_of
 from tests.service.test_service_openapi import check
 from tests.service.test_service_wire import NPY, npy, records
 from vaekit.client import AsyncClient
+from vaekit.client.wire import ElboOptions
+from vaekit.errors import InputError
 from vaekit.runtime import Model
+from vaekit_service.engine.answers import make_job
+from vaekit_service.engine.limits import Limits
+from vaekit_service.messages import ParsedRequest
 
 pytestmark = pytest.mark.anyio
 
@@ -97,6 +102,20 @@ async def test_a_bundle_without_its_training_rows_refuses(start: Any, shown: Pub
         assert reply.status_code == 422
         assert "train again with privacy.show_exemplars = true" in reply.json()["detail"]
         assert (await hidden.post("/elbo", {"inputs": listed(curve_rows()[:1])})).status_code == 200
+
+
+async def test_a_request_is_checked_before_it_is_queued_and_shares_a_batch_only_with_equal_ones(
+    shown: Published, breast_cancer: Model
+) -> None:
+    limits = Limits(max_rows=10, max_cells=1000, max_work=10**6)
+    with Model.load(shown.folder, device="cpu") as model:
+        lanes = {
+            make_job("elbo", model, ParsedRequest(ElboOptions(similar=k), curve_rows()[1:3]), limits, 10).lane
+            for k in (0, 1, 2)
+        }
+        assert len(lanes) == 3
+    with pytest.raises(InputError, match="similar: breast-cancer does not name"):
+        make_job("elbo", breast_cancer, ParsedRequest(ElboOptions(similar=1), np.zeros((1, 30))), limits, 10)
 
 
 async def test_the_values_of_similar_rows_count_as_cells_of_the_request(start: Any, shown: Published) -> None:
