@@ -39,7 +39,8 @@ async def test_other_temperatures_and_other_priors_are_answered(on_folded: Any, 
 
 async def test_the_manifest_says_how_many_training_rows_are_inside(on_folded: Any, folded: Published) -> None:
     shown = (await on_folded.http.get("/models/folded")).json()
-    assert shown["privacy"] == {"training_rows": len(folded.trained.splits.train), "allow_low_temperature": False}
+    flags = {"allow_low_temperature": False, "show_exemplars": False}
+    assert shown["privacy"] == {"training_rows": len(folded.trained.splits.train), **flags}
     assert shown["metrics"]["membership_auc"]["n"] > 0
 
 
