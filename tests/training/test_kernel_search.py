@@ -72,7 +72,7 @@ def test_the_smallest_scales_are_half_of_the_gap_or_narrower_in_repeated_columns
 def test_rare_flags_count_where_their_combinations_matter(seed: int) -> None:
     """In each row exactly one of ten flags is set. Half of the gap as the smallest scale would hide two set flags."""
     rng = np.random.default_rng(seed)
-    flags = np.eye(10)[rng.choice(10, 1200, p=np.r_[0.82, np.full(9, 0.02)])]
+    flags = np.eye(10)[rng.choice(10, 1600, p=np.r_[0.82, np.full(9, 0.02)])]
     mean, scale = flags.mean(axis=0), flags.std(axis=0)
     found = fit(torch.from_numpy((flags - mean) / scale).float(), seed=seed)
     one, two = np.eye(10)[:5], np.eye(10)[1:6] + np.eye(10)[2:7]

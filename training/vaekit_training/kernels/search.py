@@ -85,7 +85,8 @@ def chosen(x: Tensor, there: Tensor, components: int, generator: torch.Generator
     values = [column[own] for column, own in zip(x.T, there.T, strict=True)]
     shape: Shape = "diagonal" if repeats(values) > MOST_REPEATS or x.shape[1] > MOST_FULL else "full"
     found: list[tuple[float, Kernels]] = []
-    for scales in smallest_scales(values, shape):
+    candidates = smallest_scales(values, shape)
+    for scales in candidates if len(x) >= MANY else candidates[:1]:  # fewer rows cannot tell the candidates apart
         least = scales.square()
         trials = _trials(x, least, shape, components, generator)
         best = max(trials, key=lambda one: one.log_density, default=ONE_NORMAL)
