@@ -84,16 +84,19 @@ def chosen(x: Tensor, there: Tensor, components: int, generator: torch.Generator
     """
     values = [column[own] for column, own in zip(x.T, there.T, strict=True)]
     shape: Shape = "diagonal" if repeats(values) > MOST_REPEATS or x.shape[1] > MOST_FULL else "full"
-    found: list[tuple[float, Kernels]] = []
     candidates = smallest_scales(values, shape)
-    for scales in candidates if len(x) >= MANY else candidates[:1]:  # fewer rows cannot tell the candidates apart
+    if len(x) < MANY:  # too few rows to tell the candidates apart
+        candidates = candidates[:1]
+    found: list[tuple[float, Kernels]] = []
+    for scales in candidates:
         least = scales.square()
         trials = _trials(x, least, shape, components, generator)
         best = max(trials, key=lambda one: one.log_density, default=ONE_NORMAL)
-        told_apart = _told_apart(x, least, best, shape, components, generator)
         clusters = mixture(x[:EM_ROWS], best.clusters, least, shape, generator)
-        kernels = _kernels(x[:components], clusters, least, best.h, best.nu)
-        found.append((told_apart, replace(kernels, trials=tuple(trials))))
+        kernels = replace(_kernels(x[:components], clusters, least, best.h, best.nu), trials=tuple(trials))
+        if len(candidates) == 1:
+            return kernels
+        found.append((_told_apart(x, least, best, shape, components, generator), kernels))
     return max(found, key=lambda one: one[0])[1]
 
 
