@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -33,25 +34,22 @@ def model(folder: Path, likelihood: str = "gaussian", *, half: bool = False) -> 
 
     Args:
         folder: folder for the training rows and the models.
-        likelihood: name of the likelihood; "auto" is the default recipe.
+        likelihood: name of the likelihood; "auto" is the recipe of networks, and "kernel" the default recipe.
         half: whether to export float16 graphs as well.
     """
     source = folder / "train.npy"
     np.save(source, rows(TRAINED_ON))
-    manifest = train(
-        make_config(
-            {
-                "name": f"scoring-{likelihood}",
-                "data": {"source": str(source)},
-                "likelihood": {"name": likelihood},
-                "network": {"hidden": list(HIDDEN)},
-                "training": {"steps": STEPS, "evaluate_every": STEPS, "threads": 1},
-                "export": {"half": half},
-            }
-        ),
-        folder / "models",
-        device="cpu",
-    )
+    tree: dict[str, Any] = {"name": f"scoring-{likelihood}", "data": {"source": str(source)}}
+    if likelihood == "kernel":
+        tree["likelihood"] = {"name": "auto"}
+    else:
+        tree |= {
+            "likelihood": {"name": likelihood},
+            "network": {"hidden": list(HIDDEN)},
+            "training": {"steps": STEPS, "evaluate_every": STEPS, "threads": 1},
+            "export": {"half": half},
+        }
+    manifest = train(make_config(tree), folder / "models", device="cpu")
     return folder / "models" / manifest.name / str(manifest.version)
 
 

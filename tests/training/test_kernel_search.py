@@ -50,6 +50,15 @@ def test_the_chosen_trial_has_the_highest_log_density_and_all_are_kept() -> None
     assert {one.nu for one in found.trials} == {1.0, 3.0, 10.0, math.inf}
 
 
+def test_few_exemplars_are_enough_for_wide_kernels_and_all_are_kept_for_narrow_ones() -> None:
+    rng = np.random.default_rng(0)
+    wide = fit(standardised(rng.standard_normal((2500, 4)) @ rng.standard_normal((4, 4))))
+    assert len(wide.exemplars) < 1000
+    u = rng.uniform(0, 12 * np.pi, 2500)
+    curve = np.stack([u * np.cos(u), u * np.sin(u)], axis=1) + 0.05 * rng.standard_normal((2500, 2))
+    assert len(fit(standardised(curve)).exemplars) > 1000
+
+
 def test_too_few_rows_to_leave_some_out_get_one_normal_kernel_shape() -> None:
     found = fit(standardised(np.random.default_rng(1).standard_normal((8, 3))))
     assert (found.trials, found.nu, len(found.mean)) == ((), math.inf, 1)
