@@ -87,6 +87,14 @@ def test_the_second_of_two_broken_cells_is_explained_without_the_first(model: Mo
     assert np.median(np.abs(off[right])) < 1.5 * np.sqrt(1 / np.diagonal(q)).max()
 
 
+def test_no_cell_is_listed_twice(model: Model) -> None:
+    rows = linear(500, 9)
+    rows[np.arange(500), np.arange(500) % D] += 4.0 * np.logspace(-3, 3, D)[np.arange(500) % D]
+    found = model.explain(rows, top=D).explanation
+    assert found is not None
+    np.testing.assert_array_equal(np.sort(found["feature"], axis=1), np.tile(np.arange(D), (500, 1)))
+
+
 def test_the_relief_of_a_cell_is_its_surprise_above_the_usual_one(model: Model) -> None:
     found = cells(model, linear(50, 6))
     np.testing.assert_allclose(found["relief"], found["excess"])

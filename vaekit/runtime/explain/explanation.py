@@ -112,13 +112,15 @@ def _explain_in_turn(
 ) -> NDArray[Any]:
     """The k most anomalous cells of each row, (n, k) of CELL, each from the row without the wrong ones before it."""
     cells, left = _explain_rows(model, rows, elbo, held_out, top), rows.copy()
+    all_wrong = np.ones(len(rows), dtype=bool)  # rows whose cells so far are all wrong
     for j in range(1, top):
         before = cells[:, j - 1]
-        several = (~np.isnan(left)).sum(axis=1) > 1
-        at = np.flatnonzero((before["p_value"] <= WRONG) & several)
-        if len(at):
-            left[at, before["feature"][at]] = np.nan
-            cells[at, j:] = _explain_rows(model, left[at], model.cells_checked(left[at]), held_out, top - j)
+        all_wrong &= (before["p_value"] <= WRONG) & ((~np.isnan(left)).sum(axis=1) > 1)
+        at = np.flatnonzero(all_wrong)
+        if not len(at):
+            break
+        left[at, before["feature"][at]] = np.nan
+        cells[at, j:] = _explain_rows(model, left[at], model.cells_checked(left[at]), held_out, top - j)
     return cells
 
 
