@@ -29,7 +29,7 @@ SINGLE = 200  # calls of one row
 COMPARED = 4_096  # rows
 HALF_TOLERANCE = 1.0  # nats by which float16 may differ in a row; the actual difference is reported
 
-LIKELIHOODS = {"gaussian": "gaussian", "default recipe": "auto"}
+LIKELIHOODS = {"gaussian": "gaussian", "recipe of networks": "auto"}
 CPU, CARD, GRAPHS, FLOAT16 = "CPU", "card", "card, CUDA graphs", "card, float16"
 BASELINES = {CARD: CPU, GRAPHS: CARD, FLOAT16: CARD}  # what each is compared with
 

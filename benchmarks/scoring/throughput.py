@@ -26,9 +26,7 @@ ROUNDS = (3, 1)  # full, quick
 ROWS = (1_000_000, 60_000)
 PYOD = {"PyOD": 32, "PyOD in batches of 1,024": 1_024}  # batch sizes: the default, and the fastest measured
 FASTEST = "PyOD in batches of 1,024"
-RAW_TARGET = (
-    0.8  # ratio to raw; no target at the smallest K and for the default recipe, where reading and writing dominate
-)
+RAW_TARGET = 0.8  # ratio to raw; none at the smallest K and for the default recipe: reading and writing dominate there
 
 
 def measure(plan: Plan) -> Measured:
