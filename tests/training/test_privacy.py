@@ -216,7 +216,7 @@ def test_training_rows_are_in_the_bundle_of_a_kernel_prior_only_if_asked_and_its
         assert ("privacy.show_exemplars is true" in card) == shown
     with np.load(folder / "exemplars.npz") as stored:
         np.testing.assert_array_equal(stored["x"], x[stored["row"]])
-        assert len(stored["row"]) == manifest.privacy.training_rows == manifest.exemplars.n  # type: ignore[union-attr]
+        assert len(stored["row"]) == manifest.privacy.training_rows == manifest.exemplars.n  # type: ignore[union-attr]  # it has both
 
 
 def test_a_table_that_kernels_cannot_model_shows_no_training_rows_and_the_run_says_so() -> None:

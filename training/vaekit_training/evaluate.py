@@ -22,10 +22,10 @@ from vaekit_training.data.split import Splits
 from vaekit_training.export import ExportedGraph, double, elbo_names, evaluate, evaluate_in_parts, graph_inputs
 from vaekit_training.export.reference import CELLS, EXEMPLAR, WEIGHT, has_cells
 from vaekit_training.folds import AnyVAE
+from vaekit_training.loop.tracking import ACTIVE
 
 LARGEST_PARITY = 1e-4  # largest error of graphs against torch in float64, nats per dimension; relative above 1 nat
 ALPHA = 0.05  # false-alarm rate used in metrics and reports
-ACTIVE = 1e-2  # a latent dimension is active where Var_x[mu_j] exceeds it (Burda et al. 2016)
 PARITY_ROWS = 256  # validation rows that parity is measured on,
 PREDICTED_ROWS = 16  # if the graph predicts each cell from the others, which takes much more memory
 NUDGE, REDRAWS = 1e-4, 50  # size of the change that golden draws must tolerate, and largest number of new draws

@@ -102,7 +102,7 @@ def _copies(
     model: Model, vae: AnyVAE, train: NDArray[np.generic], held_out: NDArray[np.generic], seed: int
 ) -> dict[str, Metric]:
     """Shares of rows that have a sample within NEAR of them, at temperature 0 and 1."""
-    affordable = int(np.clip(WORK / max(1, costs(vae)[1].multiply_adds), FEWEST_SAMPLES, MOST_SAMPLES))
+    affordable = int(np.clip(WORK / costs(vae)[1].multiply_adds, FEWEST_SAMPLES, MOST_SAMPLES))
     most = min(affordable, max(1, MOST_CELLS // model.spec.dim))
     space = Coordinates(model.spec, train)
     cold = space.of(_at_temperature_0(model, most))[0]

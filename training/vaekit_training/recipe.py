@@ -34,7 +34,7 @@ KERNELS: dict[str, dict[str, Any]] = {
 }  # the settings for tables of numbers
 OF_NETWORKS = ("network", "objective", "likelihood", "training", "prior", "export")  # sections that ask for networks,
 UNLESS = {"likelihood": {"name"}, "training": {"seed", "threads"}, "prior": {"components"}}  # but not by these keys
-KERNEL = "kernel"
+KERNEL = KERNELS["prior"]["name"]
 
 Filled = frozenset[tuple[str, str]]  # (section, key) of settings that fill sets
 

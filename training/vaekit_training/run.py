@@ -159,8 +159,7 @@ def _run(
     splits = split(rows, config.data, config.training.seed)
     for text in (wrong := findings(rows, splits, config.data.kinds)):
         listener.found(text)
-    trains = [splits.without(f).train for f in range(len(splits.folds))] or [splits.train]
-    varies = build.kernel_columns(rows, trains)
+    varies = build.kernel_columns(rows, splits.trains)
     asked = config.may_show_exemplars
     config = config.fitted(splits.trained_on, kernels=varies is not None)
     if config.prior.name == "kernel":

@@ -292,14 +292,18 @@ class Operations:
     @cached_property
     def predicts_cells(self) -> bool:
         """Whether one graph predicts each cell from the others, as with a kernel prior."""
-        return any(tensor.name == "feature_expected" for tensor in self.manifest.operations["surprise"].outputs)
+        return "feature_expected" in self._surprise_shapes
 
     @cached_property
     def most_similar(self) -> int:
         """The number of exemplars that the graph names for each row; 0: it names none."""
+        return int(self._surprise_shapes["exemplar"][1]) if "exemplar" in self._surprise_shapes else 0
+
+    @cached_property
+    def _surprise_shapes(self) -> dict[str, tuple[int | str, ...]]:
+        """The shapes of the outputs of the surprise graph by name; empty without such a graph."""
         graph = self.manifest.operations.get("surprise")
-        outputs = {tensor.name: tensor.shape for tensor in graph.outputs} if graph else {}
-        return int(outputs["exemplar"][1]) if "exemplar" in outputs else 0
+        return {tensor.name: tensor.shape for tensor in graph.outputs} if graph else {}
 
     def bits_per_dim(self, bound: Bound) -> NDArray[np.float64] | None:
         """-elbo / (D ln 2), (N,), if the likelihood is over pixels, else None."""

@@ -63,6 +63,11 @@ class Splits:
         """Number of rows that a model trains on; for fold models, the smallest of these numbers."""
         return self.sizes()["train"] - max(map(len, self.folds), default=0)
 
+    @property
+    def trains(self) -> list[NDArray[np.intp]]:
+        """The training rows of each fold model, or of the only model."""
+        return [self.without(f).train for f in range(len(self.folds))] or [self.train]
+
     def with_few_validation_rows(self) -> Splits:
         """The splits for a model that validation rows do not stop: most of these rows go to the training split."""
         if self.counts or self.folds:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vaekit_training.kernels.mixture import SHRINK
+from vaekit_training.kernels.mixture import MOST_FULL, SHRINK
 
 STEPS = 24  # of the iteration; with a condition number of 100 the error falls to a hundredth
 ROUNDS = 5  # of filling in and estimating the covariance
-MOST_FULL = 64  # columns; wider tables are filled in by means
 
 
 class Conditional(nn.Module):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 Shape = Literal["full", "diagonal"]
+MOST_FULL = 64  # columns; wider tables get diagonal covariances
 SHRINK = 0.01  # rows per parameter that pull the mean covariance to its diagonal
 PULL: dict[Shape, float] = {"full": 0.5, "diagonal": 3.0}  # rows per parameter that pull each cluster to their mean
 EM_STEPS, EM_GAIN = 40, 1e-3

@@ -185,7 +185,7 @@ class KernelPrior(nn.Module):
         similar = most_similar(log_kernels.index_select(1, self.place).double())
         return Cells(log_density, mean.double(), spread.double().clamp_min(1e-12).sqrt(), similar)
 
-    def sample(self, noise: Tensor, choice: Tensor | None = None, member: Tensor | None = None) -> Tensor:  # noqa: ARG002
+    def sample(self, noise: Tensor, choice: Tensor | None = None, member: Tensor | None = None) -> Tensor:  # noqa: ARG002  as in Aggregate
         """z = m_k + (A_k^T)^-1 (A_k^T (c_i - m_k) + r noise), (N, Z), with i = floor(M choice).
 
         r = sqrt(nu / chi^2_nu), by the quantile of chi^2 at the fraction of M choice; 1 for normal kernels.

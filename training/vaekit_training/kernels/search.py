@@ -22,13 +22,21 @@ from torch import Tensor
 
 from vaekit.bundle.ranking import auroc
 from vaekit_training.kernels.floors import MOST_REPEATS, repeats, smallest_scales
-from vaekit_training.kernels.mixture import LOG_2PI, Clusters, Shape, as_covariance, mixture, whitened, whitening
+from vaekit_training.kernels.mixture import (
+    LOG_2PI,
+    MOST_FULL,
+    Clusters,
+    Shape,
+    as_covariance,
+    mixture,
+    whitened,
+    whitening,
+)
 
 CLUSTERS = (1, 3, 8, 20, 50)
 LEAST_ROWS = 8  # rows per cluster
 WIDTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)  # h
 DEGREES = (1.0, 3.0, 10.0, math.inf)  # nu; inf: normal kernels
-MOST_FULL = 64  # columns; wider tables get diagonal covariances
 FOLDS, MANY, HELD_OUT = 5, 1_500, 1_000  # with MANY rows or more one split with at most HELD_OUT rows replaces folds
 FEWEST = 2 * FOLDS  # with fewer rows nothing is left out, and the kernels are one normal density
 EM_ROWS = 6_000

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vaekit_training.features import observed_rows
 from vaekit_training.kernel_vae import SCALE, KernelVAE
-from vaekit_training.loop.tracking import Validation
+from vaekit_training.loop.tracking import ACTIVE, Validation
 from vaekit_training.prior import kl_by_latent
 
 ROWS = 256  # largest number of validation rows
@@ -54,5 +54,5 @@ def validation(vae: KernelVAE, x: NDArray[np.float64], seed: int) -> Validation:
         log_evidence=float(log_evidence.mean()),
         kl_by_latent=tuple(by_latent.mean(0).tolist()),
         log_likelihood_by_feature=tuple(by_feature.mean(0).tolist()),
-        active_units=float((mu.var(0, correction=0) > 0.01).sum()),
+        active_units=float((mu.var(0, correction=0) > ACTIVE).sum()),
     )  # fmt: skip

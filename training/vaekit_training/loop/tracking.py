@@ -13,6 +13,8 @@ from torch import Tensor
 from vaekit_training.sections import ObjectiveConfig
 from vaekit_training.vae import VAE
 
+ACTIVE = 0.01  # a latent dimension is active if Var_x[mu_j] exceeds it: Burda et al. (2016), section 5
+
 
 @dataclass(frozen=True)
 class Validation:

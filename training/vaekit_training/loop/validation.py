@@ -13,7 +13,7 @@ from torch import Tensor
 from vaekit_training.data.batch import NetworkRows, generator
 from vaekit_training.functional import log_mean_exp
 from vaekit_training.loop.objective import relative_betas, total_log_jacobian
-from vaekit_training.loop.tracking import Validation
+from vaekit_training.loop.tracking import ACTIVE, Validation
 from vaekit_training.prior import kl_by_latent
 from vaekit_training.sections import ObjectiveConfig
 from vaekit_training.vae import VAE, BoundTerms, draw_latents, mixture
@@ -21,7 +21,6 @@ from vaekit_training.vae import VAE, BoundTerms, draw_latents, mixture
 DRAWS = 8  # per row and validation; with fewer, noise would decide when to stop
 CELLS = 2**20  # N K D per pass, so that validation does not need more memory than training
 COMPARING, REPORTING = 4, 6  # streams of random numbers for the draws
-ACTIVE = 0.01  # a latent dimension is active if Var_x[mu_j] exceeds it: Burda et al. (2016), section 5
 FEWEST_ROWS = 1000  # smallest number of rows per validation, if there are so many
 VALIDATION_SHARE = 16  # number of training rows processed per validation row
 

@@ -17,7 +17,8 @@ from vaekit.runtime import Decoded, Model, Posterior, Samples
 from vaekit.runtime.results import CellElbo
 from vaekit_training.build import costs
 from vaekit_training.data.split import SPLITS
-from vaekit_training.evaluate import ACTIVE, ALPHA
+from vaekit_training.evaluate import ALPHA
+from vaekit_training.loop.tracking import ACTIVE
 from vaekit_training.networks import Cost
 from vaekit_training.trained import Trained
 

@@ -16,8 +16,9 @@ from vaekit.losses import sentence_of
 from vaekit_training.folds import AnyVAE, FoldModels
 from vaekit_training.kernel_fit import ROWS
 from vaekit_training.kernel_vae import KernelVAE
+from vaekit_training.kernels.mixture import MOST_FULL
 from vaekit_training.kernels.prior import KernelPrior
-from vaekit_training.kernels.search import FEWEST, FOLDS, HELD_OUT, MANY, MOST_FULL, WIDTHS, Trial
+from vaekit_training.kernels.search import FEWEST, FOLDS, HELD_OUT, MANY, WIDTHS, Trial
 from vaekit_training.report.facts import Facts
 from vaekit_training.report.parts import Figure, ReportTable, Section, number, plural
 from vaekit_training.report.rows import MOST_COLUMNS, horizontal_bars
@@ -54,7 +55,7 @@ def summary(facts: Facts) -> str:
     """How the kernels were chosen, and the ELBO of the validation rows, as text."""
     run, best = facts.run, facts.run.history.best
     prior = models(run.vae)[0].prior
-    rows = _training_rows(facts)[0]
+    rows = len(run.splits.trains[0])
     if prior.trials:
         n = min(rows, max(ROWS, run.config.prior.components))
         split = f"each of {FOLDS} parts in turn" if n < MANY else f"{min(HELD_OUT, n // 6):,} rows, once"
@@ -97,7 +98,7 @@ def explained(prior: KernelPrior) -> tuple[str, str, str]:
 def tables(facts: Facts) -> tuple[ReportTable, ...]:
     """Table of the figures of the first model; with folds also one of the choices of each fold model."""
     each = models(facts.run.vae)
-    first, rows = each[0], _training_rows(facts)
+    first, rows = each[0], [len(train) for train in facts.run.splits.trains]
     prior, counts = first.prior, _rows_by_cluster(first.prior)
     sizes = f"; {int(counts.min()):,} to {int(counts.max()):,} training rows each" if len(counts) > 1 else ""
     scales, names = _scales(prior), _names(facts, first)
@@ -210,16 +211,10 @@ def _nu(nu: float) -> str:
 
 
 def _shape(prior: KernelPrior) -> str:
-    if prior.inverse.ndim == 3:
+    if not prior.is_diagonal:
         return "full: kernels follow the correlations within their cluster"
     why = f"there are more than {MOST_FULL} columns" if prior.dim > MOST_FULL else "most values are repeated"
     return f"diagonal, without correlations within a cluster, because {why}"
-
-
-def _training_rows(facts: Facts) -> list[int]:
-    """Number of training rows of each model."""
-    splits = facts.run.splits
-    return [len(splits.without(f).train) for f in range(len(splits.folds))] or [len(splits.train)]
 
 
 def _names(facts: Facts, vae: KernelVAE) -> list[str]:

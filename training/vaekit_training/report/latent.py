@@ -10,7 +10,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import VectorSpec
-from vaekit_training.evaluate import ACTIVE
+from vaekit_training.loop.tracking import ACTIVE
 from vaekit_training.report import image_sheets
 from vaekit_training.report.facts import Facts, Traversal, by_member, kl_by_latent, spread
 from vaekit_training.report.kernels import models
