@@ -18,8 +18,9 @@ from vaekit_training.build import build
 from vaekit_training.config import make_config
 from vaekit_training.data.rows import Rows
 from vaekit_training.export import double, evaluate, export_graphs, graph_inputs
-from vaekit_training.kernel_vae import FARTHEST, SCALE, KernelVAE
+from vaekit_training.kernel_vae import FARTHEST, KernelVAE
 
+SCALE = 1e-4  # likelihood.scale of the recipe
 KERNELS = ["kernel prior", "kernel prior, a constant column, a positive one", "kernel prior, whole numbers"]
 K = 4
 
@@ -62,6 +63,20 @@ def test_the_terms_are_those_of_the_densities_at_the_draws(kind: str) -> None:
     for with_cells, without in zip(vae.bounds_by_member(one.x, eps)[2][:4], got[:4], strict=True):
         assert torch.equal(with_cells, without)
     torch.testing.assert_close(got.log_evidence, log_w.logsumexp(1) - math.log(K), rtol=1e-6, atol=1e-6)
+
+
+def test_the_scale_is_that_of_the_config_and_a_wider_one_loosens_the_bound() -> None:
+    gaps = []
+    for s in (1e-4, 0.3):
+        one = case("kernel prior", f"likelihood.scale={s}")
+        vae = double(one.vae)
+        assert isinstance(vae, KernelVAE)
+        sigma = vae.encode(one.x)[1]
+        torch.testing.assert_close(sigma, torch.full_like(sigma, s))
+        scale = vae.decode(torch.zeros(1, one.latent_dim).double())["scale"][0]
+        torch.testing.assert_close(scale, vae.features.scale * s, rtol=1e-6, atol=0.0)
+        gaps.append(log_p(vae, one.x) - vae.bound(one.x, standard_eps(K, one.latent_dim, len(one.x)).double()).elbo)
+    assert (gaps[1] > gaps[0] + 0.1).all()
 
 
 @pytest.mark.parametrize("kind", KERNELS)

@@ -154,7 +154,9 @@ def build(config: Config, rows: Rows, train: NDArray[np.intp], varies: NDArray[n
         features = _features(config, rows, train, found)
         assert isinstance(features, Standardize)
         features.leave_out(~torch.from_numpy(varies))
-        return kernel_vae(features, rows.x, train, config.prior.components, config.training.seed)
+        scale = config.likelihood.scale
+        assert isinstance(scale, float)  # checked by the config
+        return kernel_vae(features, rows.x, train, config.prior.components, config.training.seed, scale)
     z, members = dimension(config, rows), config.network.members
     with Seeded(config.training.seed) as draws:
         features = _features(config, rows, train, found)

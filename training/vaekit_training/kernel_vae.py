@@ -22,7 +22,6 @@ from vaekit_training.likelihoods.location_scale import log_normal
 from vaekit_training.networks import Cost
 from vaekit_training.vae import VAE, BoundTerms, draw_latents
 
-SCALE = 1e-4  # scale of p(x|z) and of q(z|x), in standard deviations of the columns
 FARTHEST = 100.0  # |z| is clamped to it where cells are compared, so that differences of squares keep their digits
 Z_90 = 1.6448536269514722  # normal quantile of 0.95: half the width of a central interval of 90 %
 
@@ -72,10 +71,10 @@ class Spread(nn.Module):
 
 
 class KernelVAE(VAE):
-    """mu(x) = the standardised columns that vary, p(x|z) = N(z, SCALE^2) in standard deviations of the columns.
+    """mu(x) = the standardised columns that vary, p(x|z) = N(z, s^2) in standard deviations of the columns.
 
-    With sigma(x) = SCALE too, the expected log-likelihood is the same for every row and needs no draws. The ELBO is the
-    log density of the prior at the row, up to about SCALE^2 / (2 smallest variance) nats per column:
+    With sigma(x) = s too, the expected log-likelihood is the same for every row and needs no draws. The ELBO is the log
+    density of the prior at the row, up to about s^2 / (2 smallest variance) nats per column:
 
         E_q[log p(x|z)] + H(q(z|x)) = 0 for the columns that vary
 
@@ -90,13 +89,21 @@ class KernelVAE(VAE):
     column: Tensor  # (Z,) the columns that vary
     prior: KernelPrior
 
-    def __init__(self, features: Standardize, likelihood: Gaussian, prior: KernelPrior, precision: Tensor) -> None:
-        """precision: inverse covariance of the training rows in model units, (Z, Z), or its diagonal, (Z,)."""
+    def __init__(self, features: Standardize, scale: float, prior: KernelPrior, precision: Tensor) -> None:
+        """
+        Args:
+            features: the standardisation.
+            scale: s.
+            prior: the kernel density.
+            precision: inverse covariance of the training rows in model units, (Z, Z), or its diagonal, (Z,).
+        """
         column = features.active.nonzero()[:, 0]
+        likelihood = Gaussian(scale, torch.full((features.dim,), scale), features.active)
         super().__init__(
             features, Columns(column), Spread(column, features.dim), likelihood, latent_dim=len(column), prior=prior
         )
         self.register_buffer("column", column)
+        self.scale = scale
         self.conditional = Conditional(precision)
 
     def costs(self) -> tuple[Cost, Cost]:
@@ -108,7 +115,7 @@ class KernelVAE(VAE):
     def posterior(self, t: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """mu and sigma of q(z|x), (N, Z) each, for rows t (N, D) in model units; observed: (N, D) bool."""
         mu = self.encoder(t)
-        sigma = torch.full_like(mu, SCALE)
+        sigma = torch.full_like(mu, self.scale)
         if observed is None:
             return mu, sigma
         there = self.encoder(observed)  # (N, Z)
@@ -167,16 +174,16 @@ class KernelVAE(VAE):
         return mu.to(self.dtype), sigma.to(self.dtype), bound
 
     def _log_likelihood(self, t: Tensor, squares: Tensor) -> Tensor:
-        """log p(t_d|z_k), (N, K, D), of rows t (N, D) for z_k = mu + SCALE eps_k, from eps_k^2, (N, K, Z).
+        """log p(t_d|z_k), (N, K, D), of rows t (N, D) for z_k = mu + s eps_k, from eps_k^2, (N, K, Z).
 
         The residual of z_k is -eps_k. Constant columns are N(0, 1) in model units, as in every LocationScale.
         """
         r = self.decoder(squares)  # (N, K, D), 0 for constant columns
         if self.features.all_active:
-            return -0.5 * r - HALF_LOG_2PI - math.log(SCALE)
+            return -0.5 * r - HALF_LOG_2PI - math.log(self.scale)
         constant = t.clamp(-LARGEST_RESIDUAL, LARGEST_RESIDUAL).square()[:, None]  # (N, 1, D)
         active = self.features.active
-        return -0.5 * torch.where(active, r, constant) - HALF_LOG_2PI - torch.where(active, math.log(SCALE), 0.0)
+        return -0.5 * torch.where(active, r, constant) - HALF_LOG_2PI - torch.where(active, math.log(self.scale), 0.0)
 
     def _cells(self, t: Tensor, mu: Tensor, sigma: Tensor, jacobian: Tensor, there: Tensor | None) -> RawCells:
         """log p(x_d | the other cells), its mean and its central 90 % in raw units, for rows t (N, D)."""

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from vaekit_training.features import observed_rows
-from vaekit_training.kernel_vae import SCALE, KernelVAE
+from vaekit_training.kernel_vae import KernelVAE
 from vaekit_training.loop.tracking import ACTIVE, Validation
 from vaekit_training.prior import kl_by_latent
 
@@ -41,7 +41,7 @@ def validation(vae: KernelVAE, x: NDArray[np.float64], seed: int) -> Validation:
     )
     mu = torch.cat(mus)
     error = float(elbo.std(correction=1)) / math.sqrt(len(elbo)) if len(elbo) > 1 else 0.0
-    by_latent = kl_by_latent(mu, torch.full_like(mu, SCALE))  # (N, Z)
+    by_latent = kl_by_latent(mu, torch.full_like(mu, vae.scale))  # (N, Z)
     mean = float(elbo.mean())
     return Validation(
         0, 1.0, -mean,
