@@ -10,7 +10,7 @@ from tests.training.models import case
 from vaekit.detector_training import config_of
 from vaekit.errors import ConfigError
 from vaekit_training import build
-from vaekit_training.config import Config, make_config
+from vaekit_training.config import Config, make_config, unused
 from vaekit_training.data.load import of_array
 from vaekit_training.data.rows import Rows
 from vaekit_training.recipe import FEW
@@ -52,6 +52,11 @@ def test_a_kernel_prior_can_be_asked_for_and_has_no_networks() -> None:
     config = make_config({"name": "x", "data": {"source": "rows.csv"}, "prior": {"name": "kernel"}})
     assert (config.likelihood.name, config.likelihood.scale, config.prior.components) == ("gaussian", 1e-4, 3000)
     assert auto("prior.name=kernel").prior.name == "kernel"
+    ignored = auto("prior.name=kernel", "training.steps=5", "training.seed=1", "network.hidden=[8]", "objective.beta=2")
+    needs = "has no effect: it needs networks, and prior.name = 'kernel' has none"
+    settings = ("network.hidden = [8]", "objective.beta = 2.0", "training.steps = 5")
+    assert sorted(unused(ignored)) == [f"{one} {needs}" for one in settings]
+    assert unused(auto("prior.name=kernel")) == unused(auto().fitted(1000, kernels=True)) == []
     for wrong in ("likelihood.name=student_t", "network.members=2", "export.half=true"):
         with pytest.raises(ConfigError, match=r"prior\.name = 'kernel'"):
             auto("prior.name=kernel", wrong)

@@ -188,6 +188,13 @@ def unused(config: Config) -> list[str]:
         ),
         "objective.cycles": (objective.schedule == "cyclical", "objective.schedule = 'cyclical'"),
     }
+    if kernel:
+        counts |= {
+            f"{section}.{key}": (False, "networks, and prior.name = 'kernel' has none")
+            for section in ("network", "objective", "training")
+            for key in getattr(config, section).model_dump(exclude_defaults=True)
+            if key not in recipe.UNLESS.get(section, set())
+        }
     found = []
     for where, (is_used, need) in counts.items():
         section, key = where.split(".")
