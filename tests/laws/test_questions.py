@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from vaekit.losses import explain, losses_of
 from vaekit_training.build import build
-from vaekit_training.config import load_config, unused
+from vaekit_training.config import load_config
 from vaekit_training.data.load import load
 from vaekit_training.data.rows import Rows
 from vaekit_training.functional import softplus, softplus_inverse
 from vaekit_training.likelihoods import Gaussian
 from vaekit_training.run import run
+from vaekit_training.unused import unused
 from vaekit_training.vae import VAE
 
 SYSTEMS = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "questions.py"), run_name="questions")["SYSTEMS"]

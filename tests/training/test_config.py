@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from vaekit.errors import ConfigError
-from vaekit_training.config import Config, load_config, make_config, slug, unused
+from vaekit_training.config import Config, load_config, make_config, slug
+from vaekit_training.unused import unused
 
 BASE = {"name": "m", "data": {"source": "digits"}}
 

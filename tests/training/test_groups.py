@@ -13,10 +13,11 @@ from tests.kinds import GROUPED, GROUPED_NAMES, TINY, Published, grouped_rows
 from vaekit import Detector, Model
 from vaekit.bundle import Calibration, FoldCalibration, GroupedCalibration
 from vaekit.errors import ConfigError, InputError
-from vaekit_training.config import make_config, unused
+from vaekit_training.config import make_config
 from vaekit_training.data.load import of_array
 from vaekit_training.held_out import calibrated, groups_of
 from vaekit_training.run import run, train
+from vaekit_training.unused import unused
 
 SMALL = [*TINY, "network.hidden=[8]", "training.steps=5"]
 

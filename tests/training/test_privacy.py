@@ -16,11 +16,12 @@ from vaekit.bundle.privacy import Privacy
 from vaekit.detector import Detector
 from vaekit.errors import ConfigError, InputError
 from vaekit.runtime.sampling import check_temperature
-from vaekit_training.config import make_config, unused
+from vaekit_training.config import make_config
 from vaekit_training.data.load import of_array
 from vaekit_training.privacy import Coordinates
 from vaekit_training.report.words import privacy
 from vaekit_training.run import Listener, run, train
+from vaekit_training.unused import unused
 
 FIGURES = (
     "membership_auc",

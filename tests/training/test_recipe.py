@@ -10,12 +10,13 @@ from tests.training.models import case
 from vaekit.detector_training import config_of
 from vaekit.errors import ConfigError
 from vaekit_training import build
-from vaekit_training.config import Config, make_config, unused
+from vaekit_training.config import Config, make_config
 from vaekit_training.data.load import of_array
 from vaekit_training.data.rows import Rows
 from vaekit_training.recipe import FEW
 from vaekit_training.run import run
 from vaekit_training.sections.model import MOST_LATENT
+from vaekit_training.unused import unused
 
 
 def auto(*settings: str) -> Config:

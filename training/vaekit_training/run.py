@@ -19,7 +19,7 @@ from vaekit.runtime.cpu_count import cpu_count
 from vaekit.runtime.device import check_distribution, parse_device
 from vaekit.tabular.groups import check_by
 from vaekit_training import build
-from vaekit_training.config import Config, unused
+from vaekit_training.config import Config
 from vaekit_training.data.batch import Batches, RowTable
 from vaekit_training.data.feed import StreamBatches
 from vaekit_training.data.findings import findings
@@ -41,6 +41,7 @@ from vaekit_training.network_rows import LazyNetworkRows, network_rows
 from vaekit_training.publish import publish_run
 from vaekit_training.threads import cpu_threads, in_forked_child, threads_after_fork
 from vaekit_training.trained import Trained
+from vaekit_training.unused import unused
 from vaekit_training.vae import VAE
 
 SHARED_WORK = 1e9  # floating-point operations per step above which several threads are faster than one
