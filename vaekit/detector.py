@@ -49,11 +49,10 @@ class Detector(Estimator):
 
     Args:
         alpha: false-alarm rate of predict and decision_function.
-        likelihood: "auto" chooses as `vae train` does for data alone: for columns of numbers the default recipe
-            (docs/reference/training.md), which is a kernel prior without training steps if no cell is missing;
-            "bernoulli" for columns of 0 and 1; "mixed" if there are booleans or text, which is read as categories; and
-            "gaussian" for images. Or any likelihood of a training config: "gaussian", "student_t", "bernoulli" for
-            columns of 0 and 1, "mixed" for several kinds.
+        likelihood: "auto" chooses as `vae train` does for data alone: for tables the default recipe
+            (docs/reference/training.md), which is a kernel prior without training steps, where booleans and text, which
+            is read as categories, have probabilities; and "gaussian" for images. Or any likelihood of a training
+            config: "gaussian", "student_t", "bernoulli" for columns of 0 and 1, "mixed" for several kinds.
         settings: any other settings of a training config, as a dictionary, {"network.latent_dim": 4} or
             {"network": {"latent_dim": 4}}, or as texts like those of `vae train --set`, ["network.latent_dim=4"].
         random_state: seed of splits, training and draws.

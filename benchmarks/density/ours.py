@@ -56,14 +56,14 @@ def ours(settings: Sequence[str]) -> Callable[[DensitySplit, int], Elbo]:
         from vaekit_training.data.load import of_array
         from vaekit_training.run import run
 
-        config = config_of(split.train, settings=[*_shares(len(split.train)), *settings], seed=seed)
+        config = config_of(split.train, settings=[*shares(len(split.train)), *settings], seed=seed)
         rows = of_array(split.train, config=config.data, likelihood=config.likelihood)
         return Elbo(run(config, device="cpu", rows=rows), seed)
 
     return fit
 
 
-def _shares(n: int) -> list[str]:
+def shares(n: int) -> list[str]:
     """Settings that split n rows: as many for validation as the other contenders have, few for calibration and test."""
     few = max(LEAST_SHARE, LEAST_ROWS / n)
     shares = {"train": 1.0 - VALIDATION - 2 * few, "validation": VALIDATION, "calibration": few, "test": few}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.density import runs, sets, simple, summary
+from benchmarks.density import levels, runs, sets, simple, summary
 from benchmarks.density.__main__ import main
 from benchmarks.processes import ROOT
 
@@ -140,3 +142,29 @@ def test_the_command_compares_vaekit_with_simple_densities(tmp_path) -> None:
     results = [json.loads(line) for line in out.with_suffix(".jsonl").read_text().splitlines()]
     (ours,) = (one for one in results if one["contender"] == "vaekit")
     assert ours["log_p"] <= ours["log_evidence"] + 0.1
+
+
+def test_probabilities_of_levels_sum_to_one_and_dependent_columns_are_found() -> None:
+    rng = np.random.default_rng(0)
+    code = np.repeat(rng.integers(0, 3, (300, 1)), 3, axis=1)
+    code[rng.random(300) < 0.2, 2] = 0
+    split = levels.LevelSplit(code[:150], code[150:], [3, 3, 3])
+    every = np.array(list(itertools.product(range(3), repeat=3)))
+    values = {}
+    for name in ("independent columns", "latent classes", "vaekit"):
+        log_p = levels.CONTENDERS[name](split, 0)
+        total = np.exp(log_p(every)).sum()
+        assert total == pytest.approx(1.0, abs=0.03)  # vaekit reserves a part for unseen levels
+        values[name] = log_p(split.test).mean()
+    assert min(values["latent classes"], values["vaekit"]) > values["independent columns"] + 0.5
+
+
+def test_columns_of_few_values_are_the_categories_of_a_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.integers(0, 3, (90, 5)), rng.standard_normal(90)])
+    np.savez(tmp_path / "1_few.npz", X=x, y=np.arange(90) < 10)
+    np.savez(tmp_path / "2_none.npz", X=x[:, 4:], y=np.arange(90) < 10)
+    levels.main(["--data", str(tmp_path), "--out", str(tmp_path / "out.json"), "--seeds", "1"])
+    figures = json.loads((tmp_path / "out.json").read_text())["figures"]
+    assert [one["name"] for one in figures] == [f"1_few, 5 columns: {contender}" for contender in levels.CONTENDERS]
+    assert "1_few, 5 columns" in capsys.readouterr().out

@@ -120,7 +120,7 @@ def test_the_cells_that_fill_a_row_are_the_means_of_a_normal_distribution_given_
     there = torch.ones(8, one.latent_dim, dtype=torch.bool)
     there[:, 1], there[2:, 3] = False, False
     mu, sigma = vae.posterior(t, there)
-    q = vae.conditional.precision
+    q = vae.usual.numbers.precision
     for n in range(8):
         gone, kept = (~there[n]).nonzero()[:, 0], there[n].nonzero()[:, 0]
         expected = -torch.linalg.solve(q[gone][:, gone], q[gone][:, kept] @ t[n, kept])
@@ -165,7 +165,7 @@ def test_graphs_predict_the_cells_of_far_rows_as_torch_in_float64_does() -> None
     config = make_config({"name": "far", "data": {"source": "memory"}, "prior": {"name": "kernel"}})
     vae = build(config, Rows(x, tuple("abcdefghij"), np.zeros(1000, dtype=bool)), np.arange(1000))
     assert isinstance(vae, KernelVAE)
-    assert len(vae.prior.exemplars) > 20  # blocks
+    assert vae.prior.places[0] > 20  # blocks
     far = torch.from_numpy(rng.choice([-1.0, 1.0], (40, 10)) * 1e9)
     feeds = graph_inputs(vae, far, 2, seed=0)["surprise"]
     graph = export_graphs(vae.eval(), far, ["surprise"])["surprise"]

@@ -152,3 +152,27 @@ def test_a_row_number_beyond_the_end_is_refused(wrong_csv, models_dir):
     assert isinstance(done.exception, InputError)
     assert "row 8: " in str(done.exception)
     assert "has 8 rows, counted from 0" in str(done.exception)
+
+
+def test_rows_with_categories_have_named_similar_rows_and_unseen_levels_are_drawn(tmp_path):
+    rng = np.random.default_rng(0)
+    city = rng.choice(["Oslo", "Rome"], 200)
+    lines = [f"{one},{x:.3f}" for one, x in zip(city, rng.standard_normal(200) + 5 * (city == "Rome"), strict=True)]
+    (tmp_path / "rows.csv").write_text("\n".join(["city,x", *lines]) + "\n")
+    (tmp_path / "odd.csv").write_text("city,x\nOslo,5.0\nTokyo,5.0\n")
+    words = ["train", str(tmp_path / "rows.csv"), "--models", str(tmp_path), "--run", str(tmp_path / "run")]
+    trained = CliRunner().invoke(app, [*words, "--set", "privacy.show_exemplars=true"])
+    assert trained.exit_code == 0, trained.output
+    assert "category: city; the prior is a kernel density" in trained.output
+    wrong = vae(tmp_path / "rows" / "1", tmp_path / "odd.csv", "--row", "0", "--json")
+    found = json.loads(wrong.stdout)
+    first = found["cells"][0]
+    assert (first["feature"], first["value"], first["expected"]) == ("city", "Oslo", "Rome")
+    assert first["probability"] > 0.9
+    assert {one["values"]["city"] for one in found["similar"]} <= {"Oslo", "Rome"}
+    out = tmp_path / "cells.png"
+    novel = vae(tmp_path / "rows" / "1", tmp_path / "odd.csv", "--row", "1", "--out", out)
+    assert novel.exit_code == 0, novel.output
+    assert "unseen level" in novel.stdout
+    assert "Rome" in novel.stdout.split("similar")[1]
+    assert out.exists()

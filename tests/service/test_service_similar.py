@@ -15,10 +15,14 @@ from tests.kinds import Published, curve_rows
 from tests.service.test_service_arrow import ARROW, stream, table_of
 from tests.service.test_service_openapi import check
 from tests.service.test_service_wire import NPY, npy, records
+from vaekit.bundle.input_spec import Column, VectorSpec
 from vaekit.client import AsyncClient
 from vaekit.client.wire import ElboOptions
 from vaekit.errors import InputError
 from vaekit.runtime import Model
+from vaekit.runtime.results import Similar
+from vaekit.tabular.explained_cells import named_similar
+from vaekit_service.codecs.arrow import writer
 from vaekit_service.engine.answers import make_job
 from vaekit_service.engine.limits import Limits
 from vaekit_service.messages import ParsedRequest
@@ -136,3 +140,16 @@ async def test_the_work_limit_includes_similar_rows(start: Any, shown: Published
         for n, similar, status in ((2, 1, 200), (3, 1, 413), (3, 0, 200)):
             reply = await small.post("/elbo", {"inputs": listed(curve_rows()[:n]), "similar": similar})
             assert reply.status_code == status, reply.text
+
+
+def test_categories_of_similar_rows_are_named_in_json_and_arrow() -> None:
+    columns = (Column(name="city", kind="category", levels=("Oslo", "Rome"), may_be_missing=True), Column(name="x"))
+    spec = VectorSpec(columns=columns)
+    known = np.array([[[1.0, 2.5], [np.nan, 0.0]]])  # (1, 2, 2)
+    found = Similar(index=np.array([[0, 1]]), weight=np.array([[0.7, 0.2]]), row=np.array([[4, 9]]), rows=known)
+    want = [[
+        {"row": 4, "weight": 0.7, "values": {"city": "Rome", "x": 2.5}},
+        {"row": 9, "weight": 0.2, "values": {"city": None, "x": 0.0}},
+    ]]  # fmt: skip
+    assert list(named_similar(found.records(), spec)) == want
+    assert writer._similar(found.records(), spec).to_pylist() == want

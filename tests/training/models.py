@@ -109,6 +109,24 @@ def mixed(n: int = 40, seed: int = 0, missing: bool = False) -> Rows:
     return Rows(x, names, np.zeros(n, dtype=bool), kinds=MIXED, levels=known, may_be_missing=tuple(may))
 
 
+def of_levels(n: int = 40, seed: int = 0, missing: bool = False) -> Rows:
+    """The columns of `mixed` that a kernel prior can model, (n, 5)."""
+    whole = mixed(n, seed, missing)
+    kept = [d for d, kind in enumerate(whole.kinds) if kind not in ("count", "fraction")]
+
+    def of(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(values[d] for d in kept)
+
+    return replace(
+        whole,
+        x=whole.x[:, kept],
+        columns=of(whole.columns),
+        kinds=of(whole.kinds),
+        levels=of(whole.levels),
+        may_be_missing=of(whole.may_be_missing),
+    )
+
+
 def images(n: int = 40, seed: int = 0, channels: int = 1) -> Rows:
     """Images of noise, (n, 4, 3, channels)."""
     x = np.random.default_rng(seed).integers(0, 256, (n, 4, 3, channels), dtype=np.uint8)
@@ -191,6 +209,13 @@ KINDS: dict[str, tuple[Any, list[str]]] = {
         lambda: gaps(replace(counts(), kinds=("real",) * 3)),
         ['prior.name="kernel"'],
     ),
+    "kernel prior, mixed": (of_levels, ['prior.name="kernel"', 'likelihood.name="mixed"']),
+    "kernel prior, mixed, missing cells": (
+        lambda: of_levels(missing=True),
+        ['prior.name="kernel"', 'likelihood.name="mixed"'],
+    ),
+    "kernel prior, categories": (levels, ['prior.name="kernel"', 'likelihood.name="mixed"']),
+    "kernel prior, binary columns": (bits, ['prior.name="kernel"', 'likelihood.name="mixed"']),
     "aggregate prior, members": (table, ['prior.name="aggregate"', "prior.components=7", "network.members=2"]),
 }
 

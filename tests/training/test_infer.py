@@ -25,8 +25,15 @@ def inferred(tmp_path: Path, text: str, asked: dict[str, Any] | None = None) -> 
 
 def test_inference_uses_mixed_for_text_and_binary_columns(tmp_path: Path) -> None:
     tree, said = inferred(tmp_path, "when,load,on,open\nmonday,1.5,0,true\ntuesday,2,1,false\n")
+    assert tree == {"data": {}, "likelihood": {"name": "mixed"}, "prior": {"name": "kernel"}}
+    assert "category: when; binary: on, open; the prior is a kernel density" in said
+
+
+@pytest.mark.parametrize("asked", [{"training": {"steps": 9}}, {"data": {"kinds": {"load": "count"}}}])
+def test_inference_leaves_the_prior_to_networks_that_are_asked_for(tmp_path: Path, asked: dict[str, Any]) -> None:
+    tree, said = inferred(tmp_path, "when,load\nmonday,1\ntuesday,2\n", asked)
     assert tree == {"data": {}, "likelihood": {"name": "mixed"}}
-    assert "category: when; binary: on, open" in said
+    assert "kernel" not in said
 
 
 def test_inference_leaves_out_names_dates_and_empty_columns_with_a_remark(tmp_path: Path) -> None:
@@ -43,9 +50,8 @@ def test_inference_marginalises_missing_cells_with_a_remark(tmp_path: Path) -> N
     assert "missing cells are left out of the ELBO (data.missing = 'marginalise'): a" in said
 
 
-def test_inference_uses_bernoulli_if_all_columns_are_binary(tmp_path: Path) -> None:
-    assert inferred(tmp_path, "a,b\n1,0\n0,1\n")[0]["likelihood"] == {"name": "bernoulli"}
-    for bits in ("1.5,0\n2,1\n", "1.5,7\n2,8\n"):  # 0 and 1 beside other numbers may become 2 later
+def test_inference_takes_0_and_1_as_numbers(tmp_path: Path) -> None:
+    for bits in ("1,0\n0,1\n", "1.5,0\n2,1\n", "1.5,7\n2,8\n"):  # they may become 2 later
         assert inferred(tmp_path, f"a,b\n{bits}")[0] == {"data": {}, "likelihood": {"name": "auto"}}
 
 

@@ -44,9 +44,11 @@ def test_auto_asks_for_kernels_where_they_can_model_the_table_and_nothing_else_i
     assert again == kernels
     assert again.fitted(1000, kernels=True) == again
     for asked in ("network.hidden=[8]", "training.steps=9", "prior.name=aggregate", "likelihood.scale=network",
-                  "objective.beta=1", "data.kinds.a=category", "export.half=true"):  # fmt: skip
+                  "objective.beta=1", "data.kinds.a=count", "export.half=true"):  # fmt: skip
         assert auto(asked).fitted(1000, kernels=True).prior.name != "kernel"
     assert auto("data.kinds.a=positive").fitted(1000, kernels=True).prior.name == "kernel"
+    mixed = auto("data.kinds.a=category").fitted(1000, kernels=True)
+    assert (mixed.prior.name, mixed.likelihood.name, mixed.likelihood.real) == ("kernel", "mixed", "gaussian")
 
 
 def test_a_kernel_prior_can_be_asked_for_and_has_no_networks() -> None:
@@ -58,6 +60,10 @@ def test_a_kernel_prior_can_be_asked_for_and_has_no_networks() -> None:
     settings = ("network.hidden = [8]", "objective.beta = 2.0", "training.steps = 5")
     assert sorted(unused(ignored)) == [f"{one} {needs}" for one in settings]
     assert unused(auto("prior.name=kernel")) == unused(auto().fitted(1000, kernels=True)) == []
+    mixed = auto("prior.name=kernel", "likelihood.name=mixed")
+    assert (mixed.likelihood.real, mixed.likelihood.scale, mixed.prior.components) == ("gaussian", 1e-4, 3000)
+    with pytest.raises(ConfigError, match=r"needs likelihood\.real = 'gaussian', not 'laplace'"):
+        auto("prior.name=kernel", "likelihood.name=mixed", "likelihood.real=laplace")
     for wrong in ("likelihood.name=student_t", "network.members=2", "export.half=true"):
         with pytest.raises(ConfigError, match=r"prior\.name = 'kernel'"):
             auto("prior.name=kernel", wrong)
@@ -196,7 +202,7 @@ def test_a_table_that_never_changes_gets_networks() -> None:
     loaded = of_array(x, config=config.data, likelihood=config.likelihood)
     assert build.kernel_columns(loaded, [np.arange(40)]) is None
     asked = config_of(x, settings=["prior.name=kernel"])
-    with pytest.raises(ConfigError, match=r"prior\.name: 'kernel' is for columns of numbers"):
+    with pytest.raises(ConfigError, match=r"prior\.name: 'kernel' is for columns of kind"):
         run(asked, device="cpu", rows=of_array(x, config=asked.data, likelihood=asked.likelihood))
 
 

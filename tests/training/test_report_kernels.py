@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.training.models import table
+from tests.training.models import levels, of_levels, table
 from tests.training.reported import facts_of
 from tests.training.test_report import Page
 from vaekit.errors import InputError
@@ -57,6 +57,7 @@ def page_of(facts: Facts) -> Page:
     return Page(html(facts, sections(facts), facts.manifest))
 
 
+MIXED = ["prior.name=kernel", "likelihood.name=mixed"]
 TABLES: dict[str, tuple[Rows, list[str]]] = {
     "one column": (rows_of(normals(60, 1)), []),
     "two columns": (rows_of(normals(60, 2)), []),
@@ -68,6 +69,9 @@ TABLES: dict[str, tuple[Rows, list[str]]] = {
     "folds": (rows_of(normals(75, 3)), ["data.folds=3"]),
     "folds, a constant column": (table(n=75, constant=True), ["data.folds=3"]),
     "anomalies": (rows_of(normals(80, 3) + 9.0 * (np.arange(80) < 10)[:, None], anomalies=10), []),
+    "categories and a binary column": (of_levels(80), MIXED),
+    "categories and a binary column, missing cells": (of_levels(80, missing=True), MIXED),
+    "categories alone": (levels(80), MIXED),
     "repeated values": (rows_of(np.round(normals(80, 3))), []),
 }
 
@@ -101,7 +105,7 @@ def test_the_table_of_kernels_has_those_of_the_prior() -> None:
     lines = dict(kernels.tables(facts)[0].lines)
     best = max(prior.trials, key=lambda one: one.log_density)
     assert lines["training rows in the prior (M)"] == f"{prior.count} of {len(facts.run.splits.train)}"
-    assert lines["clusters (K)"].split(";")[0] == str(len(prior.mean))
+    assert lines["clusters (K)"].split(";")[0] == str(prior.clusters)
     assert lines["width of kernels (h)"] == f"{best.h:g}"
     assert lines["degrees of freedom (nu)"].split()[0] == ("infinity" if best.nu == np.inf else f"{best.nu:g}")
     for text in (page_of(facts).words, card(facts, facts.manifest)):
@@ -113,11 +117,9 @@ def test_the_table_of_kernels_has_those_of_the_prior() -> None:
 def test_the_widths_of_kernels_are_the_roots_of_their_variances() -> None:
     facts = facts_of(KERNELS)
     prior = facts.run.one.prior
-    shares = (
-        np.bincount(prior.cluster[prior.place // prior.exemplars.shape[1]], minlength=len(prior.mean)) / prior.count
-    )
+    shares = np.bincount(prior.cluster, minlength=prior.clusters) / prior.count
     covariance = np.linalg.inv(
-        np.einsum("kij,kil->kjl", *[prior.inverse.double().numpy()] * 2)
+        np.einsum("kij,kil->kjl", *[prior.numbers.inverse.double().numpy()] * 2)
     )  # (A A^T)^-1, A = (A^T)^T
     want = shares @ np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
     np.testing.assert_allclose(kernels._scales(prior), want)
@@ -127,8 +129,8 @@ def test_the_widths_of_kernels_are_the_roots_of_their_variances() -> None:
 
 def test_the_search_has_a_line_for_each_number_of_clusters_and_marks_the_chosen_one() -> None:
     prior = facts_of(KERNELS).run.one.prior
-    best = Trial(3, 0.4, 10.0, -1.0)
-    others = [Trial(k, h, nu, -2.0 - k - h) for k in (1, 3, 8) for h in WIDTHS for nu in (3.0, 10.0)]
+    best = Trial(3, 0.4, 10.0, -1.0, 0.9)
+    others = [Trial(k, h, nu, -2.0 - k - h, 0.9) for k in (1, 3, 8) for h in WIDTHS for nu in (3.0, 10.0)]
     prior.trials = (*(one for one in others if one[:3] != best[:3]), best)
     figure = kernels.search(prior)
     assert [text for css, text in figure.keys if css.startswith("line")] == ["1 cluster", "3 clusters", "8 clusters"]

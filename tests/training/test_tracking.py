@@ -61,7 +61,7 @@ def test_a_validation_of_kernels_in_parts_is_that_of_all_rows_at_once(monkeypatc
     one = case("kernel prior")
     assert isinstance(one.vae, KernelVAE)
     whole = kernel_validation.validation(one.vae, one.rows.x, 3)
-    monkeypatch.setattr(kernel_validation, "CELLS", 3 * one.vae.prior.exemplars.numel())
+    monkeypatch.setattr(kernel_validation, "CELLS", 3 * one.vae.prior.values)
     parts = kernel_validation.validation(one.vae, one.rows.x, 3)
     assert (parts.elbo, parts.log_evidence) == pytest.approx((whole.elbo, whole.log_evidence), rel=1e-6)
     assert parts.log_likelihood_by_feature == pytest.approx(whole.log_likelihood_by_feature, rel=1e-5)

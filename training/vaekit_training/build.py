@@ -19,7 +19,7 @@ from vaekit_training.config import LOCATION_SCALE, Config
 from vaekit_training.data import kinds
 from vaekit_training.data.columns import Statistics
 from vaekit_training.data.rows import Rows
-from vaekit_training.features import AnyFeatures, Binarize, Pixels, Standardize
+from vaekit_training.features import MASSES, AnyFeatures, Binarize, Pixels, Standardize
 from vaekit_training.folds import AnyVAE
 from vaekit_training.kernel_fit import kernel_vae
 from vaekit_training.kernel_vae import KernelVAE
@@ -39,6 +39,7 @@ from vaekit_training.likelihoods import (
     StudentT,
 )
 from vaekit_training.prior import Aggregate, Normal, Prior
+from vaekit_training.recipe import OF_KERNELS
 from vaekit_training.sections.model import MOST_LATENT
 from vaekit_training.seeded import Seeded
 from vaekit_training.vae import VAE
@@ -78,15 +79,17 @@ def check(rows: Rows, config: Config) -> None:
 def kernel_columns(rows: Rows, train: Sequence[NDArray[np.intp]]) -> NDArray[np.bool_] | None:
     """The columns of z in a VAE with a kernel prior, (D,); None if such a prior cannot model these rows.
 
-    They vary in the training rows of every fold model, so that all fold models have the same z.
+    They vary in the training rows of every fold model, so that all fold models have the same z. Binary columns and
+    categories are always in z.
 
     Args:
         rows: all rows.
         train: indices of the training rows of each fold model, or of the only model.
     """
-    if not rows.columns or not set(rows.kinds) <= {"real", "positive"}:
+    if not rows.columns or not set(rows.kinds) <= OF_KERNELS:
         return None
     varies = ~np.any([rows.statistics(index).constant for index in train], axis=0)
+    varies |= np.array([kind in MASSES for kind in rows.kinds])
     return varies if 1 <= varies.sum() <= MOST_LATENT else None
 
 
@@ -148,15 +151,18 @@ def build(config: Config, rows: Rows, train: NDArray[np.intp], varies: NDArray[n
         varies = kernel_columns(rows, [train]) if varies is None else varies
         if varies is None:
             raise ConfigError(
-                f"prior.name: 'kernel' is for columns of numbers, of which 1 to {MOST_LATENT} vary: set 'aggregate' or "
-                "'normal'"
+                f"prior.name: 'kernel' is for columns of kind {', '.join(sorted(OF_KERNELS))}, of which 1 to "
+                f"{MOST_LATENT} vary: set 'aggregate' or 'normal'"
             )
         features = _features(config, rows, train, found)
         assert isinstance(features, Standardize)
         features.leave_out(~torch.from_numpy(varies))
         scale = config.likelihood.scale
         assert isinstance(scale, float)  # checked by the config
-        return kernel_vae(features, rows.x, train, config.prior.components, config.training.seed, scale)
+        counts = [len(levels or ()) for levels in rows.levels]
+        return kernel_vae(
+            features, rows.x, train, config.prior.components, config.training.seed, scale, rows.kinds, counts
+        )
     z, members = dimension(config, rows), config.network.members
     with Seeded(config.training.seed) as draws:
         features = _features(config, rows, train, found)

@@ -133,8 +133,13 @@ def _impossible(config: Config) -> Iterator[str]:
 
 def _impossible_by_kernels(config: Config) -> Iterator[str]:
     scale, likelihood = config.likelihood.scale, config.likelihood.name
-    if likelihood != "gaussian" or not isinstance(scale, float):
-        yield f"{OF_KERNELS} needs likelihood.name = 'gaussian' with a number as likelihood.scale, such as 1e-4"
+    if likelihood not in ("gaussian", "mixed") or not isinstance(scale, float):
+        yield (
+            f"{OF_KERNELS} needs likelihood.name = 'gaussian' or 'mixed' with a number as likelihood.scale, such as "
+            "1e-4"
+        )
+    if likelihood == "mixed" and config.likelihood.real != "gaussian":
+        yield f"{OF_KERNELS} needs likelihood.real = 'gaussian', not {config.likelihood.real!r}"
     if config.network.members > 1 or config.network.name != "mlp":
         yield f"{OF_KERNELS} has no networks: leave out network.members and network.name"
     if config.export.half:

@@ -27,7 +27,7 @@ from vaekit_training.data.looks import (
     toml_key,
 )
 from vaekit_training.data.preview import Preview, preview
-from vaekit_training.recipe import AUTO
+from vaekit_training.recipe import AUTO, KERNEL, asks_for_networks
 from vaekit_training.sections import DataConfig
 
 GIVEN_KEYS = (  # keys of [data] that inference reads
@@ -89,7 +89,7 @@ def infer(source: str, asked: Mapping[str, Any] | None = None) -> tuple[dict[str
 def infer_columns(
     found: Preview, data: DataConfig, tree: dict[str, Any], asked: Mapping[str, Any] | None = None
 ) -> Inferred:
-    """Fill in data and likelihood for columns, unless they were given; `vae train` and Detector.fit both call it.
+    """Fill in data, likelihood and prior for columns, unless they were given. `vae train` and Detector.fit call it.
 
     Args:
         found: the columns.
@@ -120,7 +120,7 @@ def infer_columns(
     if found.rows_read < found.total_rows:
         remarks.append(f"inferred from the first {found.rows_read} of {found.total_rows} rows")
     if not is_chosen(asked):
-        remarks += _likelihood(kept, tree)
+        remarks += _likelihood(kept, tree, asked)
     gaps = [name for name in kept if name in found.with_missing]
     if (gaps or data.missing_values) and "missing" not in section(asked, "data"):
         tree["data"]["missing"] = "marginalise"
@@ -144,12 +144,9 @@ def infer_images(images: NDArray[np.uint8], tree: dict[str, Any], asked: Mapping
 def default_recipe(contents: Mapping[str, Content]) -> tuple[str, str]:
     """(the likelihood of a table whose columns have these contents, the remark on it).
 
-    Text and booleans get 'mixed', columns of 0 and 1 alone 'bernoulli', and all other numbers 'auto'.
+    Tables with text or booleans get 'mixed', and tables of numbers 'auto'.
     """
-    kept = set(contents.values())
-    if kept <= {"binary", "boolean"}:
-        return "bernoulli", "all columns hold 0 and 1: the likelihood is bernoulli"
-    if kept & {"category", "name", "boolean"}:
+    if set(contents.values()) & {"category", "name", "boolean"}:
         return "mixed", f"the likelihood is mixed: {_listed(contents)}"
     return AUTO, "columns of numbers: the default recipe, likelihood.name = 'auto'"
 
@@ -269,10 +266,13 @@ def _suspicious(found: Preview, *, is_csv: bool, kept: Mapping[str, Content], dr
     return said
 
 
-def _likelihood(contents: Mapping[str, Content], tree: dict[str, Any]) -> list[str]:
-    """Fill in the likelihood for columns with these contents; returns remarks."""
+def _likelihood(contents: Mapping[str, Content], tree: dict[str, Any], asked: Mapping[str, Any] | None) -> list[str]:
+    """Fill in likelihood and prior for columns with these contents; returns remarks."""
     name, remark = default_recipe(contents)
     tree.setdefault("likelihood", {})["name"] = name
+    if name != AUTO and not asks_for_networks(asked or {}):
+        tree["prior"] = {"name": KERNEL}
+        remark += "; the prior is a kernel density"
     return [remark]
 
 

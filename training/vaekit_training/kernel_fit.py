@@ -1,17 +1,22 @@
 """Builds a KernelVAE from training rows: no steps are taken, the kernels are chosen by rows that are left out.
 
-n rows, Z latent dimensions; model units, nats.
+n rows, Z latent dimensions; model units, nats. Latent dimensions are numbers or, for binary columns and categories,
+indices of levels.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vaekit_training.features import Standardize, observed_rows
+from vaekit.bundle.input_spec import Kind
+from vaekit_training.features import MASSES, Standardize, observed_rows
 from vaekit_training.kernel_vae import KernelVAE
-from vaekit_training.kernels.missing import completed
+from vaekit_training.kernels.levels import Points, one_hot
+from vaekit_training.kernels.missing import Usual, completed
 from vaekit_training.kernels.prior import KernelPrior
 from vaekit_training.kernels.search import EM_ROWS, HELD_OUT, chosen
 
@@ -20,7 +25,14 @@ MOST_CELLS = 2**20  # largest number of values of all exemplars
 
 
 def kernel_vae(
-    features: Standardize, x: NDArray[np.float64], train: NDArray[np.intp], components: int, seed: int, scale: float
+    features: Standardize,
+    x: NDArray[np.float64],
+    train: NDArray[np.intp],
+    components: int,
+    seed: int,
+    scale: float,
+    kinds: Sequence[Kind],
+    levels: Sequence[int],
 ) -> KernelVAE:
     """The VAE of the rows at the indices train (n,) of x (N, D), raw units.
 
@@ -31,12 +43,25 @@ def kernel_vae(
         components: largest number of exemplars.
         seed: decides which rows are exemplars or left out, and where clusters start.
         scale: scale of p(x|z) and of q(z|x), in standard deviations of the columns.
+        kinds: kinds of the D columns.
+        levels: number of levels of each category, 0 for other columns.
     """
     generator = torch.Generator().manual_seed(seed)
-    components = max(2, min(components, MOST_CELLS // features.dim))
+    active = features.active.nonzero()[:, 0].tolist()
+    is_level = torch.tensor([kinds[d] in MASSES for d in active])
+    counts = tuple(levels[d] or 2 for d, one in zip(active, is_level.tolist(), strict=True) if one)
+    components = max(2, min(components, MOST_CELLS // max(features.dim, sum(counts))))
     row = torch.randperm(len(train), generator=generator)[: max(ROWS, components)]
     raw, observed = observed_rows(torch.from_numpy(x[train[row.numpy()]]))
-    there = observed[:, features.active]
-    t, precision = completed(features(raw, observed)[:, features.active], there, generator)  # (n, Z), float64
-    kernels = chosen(t.float(), there, components, generator)
-    return KernelVAE(features, scale, KernelPrior(kernels, row[: len(kernels.exemplars)]), precision)
+    t, there = features(raw, observed)[:, active], observed[:, active]  # (n, Z) each, float64
+    numbers, seen = t[:, ~is_level], there[:, ~is_level]
+    if numbers.shape[1]:
+        numbers, precision = completed(numbers, seen, generator)
+    else:
+        precision = numbers.new_zeros(0)
+    code, known = t[:, is_level], there[:, is_level]
+    points = Points(numbers.float(), one_hot(code.float(), known, counts), counts)
+    kernels = chosen(points, seen, components, generator)
+    prior = KernelPrior(kernels, row[: len(kernels.exemplars)], is_level.tolist())
+    usual = Usual(precision, is_level, torch.where(known, code, torch.nan))
+    return KernelVAE(features, scale, prior, usual, kinds, levels)

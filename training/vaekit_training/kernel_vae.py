@@ -1,22 +1,25 @@
 """The VAE whose latent vector is the standardised row, with a kernel density over training rows as its prior.
 
-N rows, D data dimensions, Z latent dimensions (the columns that vary), K draws; nats.
+N rows, D data dimensions, Z latent dimensions (the columns that vary), K draws, L levels of categories; nats.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from vaekit_training.features import Standardize
+from vaekit.bundle.input_spec import Kind
+from vaekit_training.features import MASSES, Standardize
 from vaekit_training.functional import HALF_LOG_2PI, log_mean_exp
-from vaekit_training.kernels.missing import Conditional
+from vaekit_training.kernels.levels import levels_of
+from vaekit_training.kernels.missing import Usual
 from vaekit_training.kernels.prior import KernelPrior
 from vaekit_training.kernels.similar import Similar
-from vaekit_training.likelihoods import Gaussian
+from vaekit_training.likelihoods import Bernoulli, Categorical, Gaussian, Likelihood, Mixed
 from vaekit_training.likelihoods.base import LARGEST_RESIDUAL
 from vaekit_training.likelihoods.location_scale import log_normal
 from vaekit_training.networks import Cost
@@ -24,19 +27,21 @@ from vaekit_training.vae import VAE, BoundTerms, draw_latents
 
 FARTHEST = 100.0  # |z| is clamped to it where cells are compared, so that differences of squares keep their digits
 Z_90 = 1.6448536269514722  # normal quantile of 0.95: half the width of a central interval of 90 %
+SHARP = 50.0  # -log p of a level next to the one at which z is
 
 
 class RawCells(NamedTuple):
     """p(x_d | the other cells) of each cell, (N, D) each: log density in nats, mean and central 90 % in raw units.
 
-    similar: the exemplars that are most similar to each row.
+    A column of levels has the mean of the index, and no central 90 %.
     """
 
     log_density: Tensor
     expected: Tensor | None = None
     low: Tensor | None = None
     high: Tensor | None = None
-    similar: Similar | None = None
+    similar: Similar | None = None  # the exemplars that are most similar to each row
+    probabilities: Tensor | None = None  # (N, L), of the levels of all categories
 
 
 class Columns(nn.Module):
@@ -52,22 +57,84 @@ class Columns(nn.Module):
         return t.index_select(-1, self.column)
 
 
+def places(active: Tensor) -> Tensor:
+    """The place of each column in z, (D,), for the columns that vary, (D,) bool; Z for the others."""
+    return torch.where(active, torch.cumsum(active.long(), 0) - 1, int(active.sum()))
+
+
 class Spread(nn.Module):
-    """The decoder: latent vectors (..., Z) as rows (..., D), 0 in constant columns."""
+    """The decoder of tables of numbers: latent vectors (..., Z) as rows (..., D), 0 in constant columns."""
 
     place: Tensor  # (D,) index of each column in z; Z for constant columns
 
-    def __init__(self, column: Tensor, dim: int) -> None:
+    def __init__(self, place: Tensor, latent_dim: int) -> None:
         super().__init__()
-        place = torch.full((dim,), len(column))
-        place[column] = torch.arange(len(column))
         self.register_buffer("place", place)
-        self._all = len(column) == dim
+        self._is_identity = torch.equal(place, torch.arange(latent_dim))
 
     def forward(self, z: Tensor) -> Tensor:
-        if self._all:
+        if self._is_identity:
             return z
         return torch.cat([z, torch.zeros_like(z[..., :1])], dim=-1).index_select(-1, self.place)
+
+
+class Levels(nn.Module):
+    """The decoder of tables with columns of levels: the inputs of a likelihood, part by part.
+
+    A level has the logit -SHARP |z_d - its index|, so p(x_d|z) is practically 1 for the level at which z_d is.
+    """
+
+    column: Tensor  # (L,) place in z of the column of each level of the categories
+    level: Tensor  # (L,), index of the level in its column
+    binary: Tensor  # places in z of the binary columns
+
+    def __init__(self, place: Tensor, latent_dim: int, kinds: Sequence[Kind], counts: Sequence[int]) -> None:
+        """
+        Args:
+            place: place of each column in z, (D,).
+            latent_dim: Z.
+            kinds: kinds of the D columns.
+            counts: number of levels of each category, 0 for other columns.
+        """
+        super().__init__()
+        numbers, categories, binary = by_likelihood(kinds)
+        own = [counts[d] for d in categories]
+        column, level = levels_of(own)
+        self.numbers = Spread(place[numbers], latent_dim) if numbers else None
+        self.register_buffer("column", place[categories][column])
+        self.register_buffer("level", level.float())
+        self.register_buffer("binary", place[binary])
+
+    def forward(self, z: Tensor) -> Tensor:
+        found = [] if self.numbers is None else [self.numbers(z)]
+        if len(self.level):
+            found.append(-SHARP * (z.index_select(-1, self.column) - self.level).abs())
+        if len(self.binary):
+            found.append(2.0 * SHARP * (z.index_select(-1, self.binary) - 0.5))
+        return torch.cat(found, dim=-1)
+
+
+def by_likelihood(kinds: Sequence[Kind]) -> tuple[list[int], list[int], list[int]]:
+    """The columns of numbers, the categories and the binary ones, in this order in the decoder's outputs."""
+    return (
+        [d for d, kind in enumerate(kinds) if kind not in MASSES],
+        [d for d, kind in enumerate(kinds) if kind == "category"],
+        [d for d, kind in enumerate(kinds) if kind == "binary"],
+    )
+
+
+def likelihood_of(features: Standardize, scale: float, kinds: Sequence[Kind], counts: Sequence[int]) -> Likelihood:
+    """p(x|z) of the outputs of Levels, or of Spread if all columns are numbers; arguments as in KernelVAE."""
+    numbers, categories, binary = by_likelihood(kinds)
+    parts: list[tuple[list[int], Likelihood]] = []
+    if numbers:
+        active = features.active[numbers]
+        parts.append((numbers, Gaussian(scale, torch.full((len(numbers),), scale), active)))
+    if categories:
+        parts.append((categories, Categorical(tuple(counts[d] for d in categories))))
+    if binary:
+        parts.append((binary, Bernoulli(len(binary))))
+    return parts[0][1] if len(parts) == 1 else Mixed(parts)
 
 
 class KernelVAE(VAE):
@@ -78,6 +145,8 @@ class KernelVAE(VAE):
 
         E_q[log p(x|z)] + H(q(z|x)) = 0 for the columns that vary
 
+    In columns of levels (binary ones and categories) z is the index of the level. p(x_d|z) is 1 for the level at which
+    z_d is, and the entropy of q cancels with that of the prior: see LevelKernels. They can always be left out exactly.
     With diagonal kernels, missing cells are integrated out: the ELBO is that of the other cells. With full ones, a
     missing cell gets a wide q: its mean and standard deviation are those of a normal distribution with the covariance
     of the training rows, given the other cells; that of the standard deviation given all others (mean field).
@@ -87,30 +156,49 @@ class KernelVAE(VAE):
     """
 
     column: Tensor  # (Z,) the columns that vary
+    is_level: Tensor  # (D,) bool, columns of levels
+    of_categories: Tensor  # (L,), the levels of categories among those of all columns of levels
     prior: KernelPrior
 
-    def __init__(self, features: Standardize, scale: float, prior: KernelPrior, precision: Tensor) -> None:
+    def __init__(
+        self,
+        features: Standardize,
+        scale: float,
+        prior: KernelPrior,
+        usual: Usual,
+        kinds: Sequence[Kind],
+        counts: Sequence[int],
+    ) -> None:
         """
         Args:
             features: the standardisation.
             scale: s.
             prior: the kernel density.
-            precision: inverse covariance of the training rows in model units, (Z, Z), or its diagonal, (Z,).
+            usual: what missing cells are filled in by.
+            kinds: kinds of the D columns.
+            counts: number of levels of each category, 0 for other columns.
         """
-        column = features.active.nonzero()[:, 0]
-        likelihood = Gaussian(scale, torch.full((features.dim,), scale), features.active)
-        super().__init__(
-            features, Columns(column), Spread(column, features.dim), likelihood, latent_dim=len(column), prior=prior
-        )
+        column, place = features.active.nonzero()[:, 0], places(features.active)
+        likelihood = likelihood_of(features, scale, kinds, counts)
+        has_levels = prior.levels is not None
+        decoder = Levels(place, len(column), kinds, counts) if has_levels else Spread(place, len(column))
+        super().__init__(features, Columns(column), decoder, likelihood, latent_dim=len(column), prior=prior)
         self.register_buffer("column", column)
-        self.scale = scale
-        self.conditional = Conditional(precision)
+        is_level = torch.tensor([kind in MASSES for kind in kinds])
+        self.register_buffer("is_level", is_level)
+        is_category = torch.tensor(
+            [kinds[d] == "category" for d in column[is_level[column]].tolist()], dtype=torch.bool
+        )
+        of_levels = torch.zeros(0, dtype=torch.long) if prior.levels is None else prior.levels.column
+        self.register_buffer("of_categories", is_category[of_levels].nonzero()[:, 0])
+        self.spread = Spread(place, len(column))
+        self.scale, self.usual = scale, usual
 
     def costs(self) -> tuple[Cost, Cost]:
         """Cost of the encoder with the prior, and of the decoder."""
-        values = self.prior.exemplars.numel()
-        wide = self.features.dim
-        return Cost(values, values + self.prior.inverse.numel(), wide), Cost(0, wide, wide)
+        values, wide = self.prior.values, self.features.dim
+        shapes = 0 if self.prior.numbers is None else self.prior.numbers.inverse.numel()
+        return Cost(values, values + shapes, wide), Cost(0, wide, wide)
 
     def posterior(self, t: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """mu and sigma of q(z|x), (N, Z) each, for rows t (N, D) in model units; observed: (N, D) bool."""
@@ -119,7 +207,7 @@ class KernelVAE(VAE):
         if observed is None:
             return mu, sigma
         there = self.encoder(observed)  # (N, Z)
-        filled, wide = self.conditional(mu.double(), there)
+        filled, wide = self.usual(mu.double(), there)
         return torch.where(there, mu, filled.to(t.dtype)), torch.where(there, sigma, wide.to(t.dtype))
 
     def encode(self, x: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -149,7 +237,7 @@ class KernelVAE(VAE):
         jacobian = self.features.log_jacobian(t)  # (D,) or (N, D)
         per_feature = self._log_likelihood(t, noise.square())  # (N, K, D)
         expected = self._log_likelihood(t, torch.ones_like(mu)[:, None])[:, 0]  # (N, D): E_q[eps^2] = 1
-        there = self.encoder(observed) if observed is not None and self.prior.is_diagonal else None  # (N, Z)
+        there = None if observed is None else self.encoder(observed)  # (N, Z)
         of_cells = self._cells(t, mu, sigma, jacobian, there) if cells else RawCells(expected + jacobian)
         if observed is not None:
             jacobian = torch.where(observed, jacobian, 0.0)
@@ -170,29 +258,44 @@ class KernelVAE(VAE):
             feature_low=of_cells.low,
             feature_high=of_cells.high,
             similar=of_cells.similar,
+            feature_probabilities=of_cells.probabilities,
         )
         return mu.to(self.dtype), sigma.to(self.dtype), bound
 
     def _log_likelihood(self, t: Tensor, squares: Tensor) -> Tensor:
         """log p(t_d|z_k), (N, K, D), of rows t (N, D) for z_k = mu + s eps_k, from eps_k^2, (N, K, Z).
 
-        The residual of z_k is -eps_k. Constant columns are N(0, 1) in model units, as in every LocationScale.
+        The residual of z_k is -eps_k. Constant columns are N(0, 1) in model units, as in every LocationScale. Levels
+        have the probability 1.
         """
-        r = self.decoder(squares)  # (N, K, D), 0 for constant columns
+        r = self.spread(squares)  # (N, K, D), 0 for constant columns
         if self.features.all_active:
-            return -0.5 * r - HALF_LOG_2PI - math.log(self.scale)
-        constant = t.clamp(-LARGEST_RESIDUAL, LARGEST_RESIDUAL).square()[:, None]  # (N, 1, D)
-        active = self.features.active
-        return -0.5 * torch.where(active, r, constant) - HALF_LOG_2PI - torch.where(active, math.log(self.scale), 0.0)
+            log_p = -0.5 * r - HALF_LOG_2PI - math.log(self.scale)
+        else:
+            constant = t.clamp(-LARGEST_RESIDUAL, LARGEST_RESIDUAL).square()[:, None]  # (N, 1, D)
+            active = self.features.active
+            log_scale = torch.where(active, math.log(self.scale), 0.0)
+            log_p = -0.5 * torch.where(active, r, constant) - HALF_LOG_2PI - log_scale
+        return log_p if self.prior.levels is None else torch.where(self.is_level, 0.0, log_p)
 
     def _cells(self, t: Tensor, mu: Tensor, sigma: Tensor, jacobian: Tensor, there: Tensor | None) -> RawCells:
         """log p(x_d | the other cells), its mean and its central 90 % in raw units, for rows t (N, D)."""
-        found = self.prior.cells(mu.clamp(-FARTHEST, FARTHEST), sigma, there)
-        log_density, mean, deviation = (self.decoder(one) for one in found[:3])  # (N, D) each
+        near = mu.clamp(-FARTHEST, FARTHEST)
+        if self.prior.levels is not None:
+            near = torch.where(self.encoder(self.is_level), mu, near)
+        found = self.prior.cells(near, sigma, there)
+        log_density, mean, deviation = (self.spread(one) for one in found[:3])  # (N, D) each
         if not self.features.all_active:
             active = self.features.active
             constant = log_normal(t.clamp(-LARGEST_RESIDUAL, LARGEST_RESIDUAL))
             log_density = torch.where(active, log_density, constant)
             deviation = torch.where(active, deviation, 1.0)
-        to_raw, half = self.features.to_raw, Z_90 * deviation
-        return RawCells(log_density + jacobian, to_raw(mean), to_raw(mean - half), to_raw(mean + half), found.similar)
+        to_raw, half, p = self.features.to_raw, Z_90 * deviation, found.probabilities
+        return RawCells(
+            log_density + jacobian,
+            to_raw(mean),
+            to_raw(mean - half),
+            to_raw(mean + half),
+            found.similar,
+            p.index_select(1, self.of_categories) if p is not None and len(self.of_categories) else None,
+        )

@@ -1,12 +1,13 @@
 """The default recipe: the settings that likelihood.name = 'auto' stands for.
 
-Tables of numbers get a kernel prior, see of_kernels and
+Tables of numbers, binary columns and categories get a kernel prior, see of_kernels and
 docs/decisions/2026-11-29-exemplar-kernels.md. Other tables get networks, see fill and
 docs/decisions/2026-11-24-the-default-recipe.md. `python -m benchmarks.detection` measures the recipe.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 AUTO = "auto"
@@ -35,6 +36,8 @@ KERNELS: dict[str, dict[str, Any]] = {
 OF_NETWORKS = ("network", "objective", "likelihood", "training", "prior", "export")  # sections that ask for networks,
 UNLESS = {"likelihood": {"name"}, "training": {"seed", "threads"}, "prior": {"components"}}  # but not by these keys
 KERNEL = KERNELS["prior"]["name"]
+OF_KERNELS = frozenset({"real", "positive", "binary", "category"})  # kinds that a kernel prior can model
+OF_LEVELS = {"name": "mixed", "real": "gaussian"}  # likelihood of tables with binary columns or categories
 
 Filled = frozenset[tuple[str, str]]  # (section, key) of settings that fill sets
 
@@ -47,8 +50,8 @@ def fill(tree: dict[str, Any]) -> Filled:
         Config.fitted adapts them.
     """
     likelihood = tree.get("likelihood")
-    if _table(tree, "prior").get("name") == KERNEL and _table(tree, "likelihood").get("name", AUTO) == AUTO:
-        tree["likelihood"] = {**KERNELS["likelihood"], **_table(tree, "likelihood"), "name": "gaussian"}
+    if _table(tree, "prior").get("name") == KERNEL and _table(tree, "likelihood").get("name", AUTO) in (AUTO, "mixed"):
+        tree["likelihood"] = {**_table(tree, "likelihood"), **_likelihood_of_kernels(tree)}
         for name in ("prior", "draws"):
             tree[name] = {**KERNELS[name], **_table(tree, name)}
         return frozenset()
@@ -87,16 +90,26 @@ def fill(tree: dict[str, Any]) -> Filled:
 def of_kernels(tree: dict[str, Any]) -> dict[str, Any] | None:
     """The nested tables with the settings of a kernel prior, for tables that it can model: see build.kernel_columns.
 
-    None if 'auto' is not asked for, if columns are of kinds other than numbers, or if a setting is given that only
-    networks have.
+    None if 'auto' is not asked for, if a kind is given that only networks can model, or a setting that only they have.
     """
-    asks_for_networks = any(set(_table(tree, name)) - UNLESS.get(name, set()) for name in OF_NETWORKS)
-    if _table(tree, "likelihood").get("name") != AUTO or asks_for_networks:
-        return None
-    if not set(_table(tree, "data").get("kinds", {}).values()) <= {"real", "positive"}:
+    if _table(tree, "likelihood").get("name") != AUTO or asks_for_networks(tree):
         return None
     sections = {name: {**settings, **_table(tree, name)} for name, settings in KERNELS.items()}
-    return {**tree, **sections, "likelihood": dict(KERNELS["likelihood"])}
+    return {**tree, **sections, "likelihood": _likelihood_of_kernels(tree)}
+
+
+def asks_for_networks(tree: Mapping[str, Any]) -> bool:
+    """Whether nested tables have a setting that only networks have, or a kind of column that only they can model."""
+    kinds = set(_given(tree, "data").get("kinds", {}).values())
+    return not kinds <= OF_KERNELS or any(set(_given(tree, name)) - UNLESS.get(name, set()) for name in OF_NETWORKS)
+
+
+def _likelihood_of_kernels(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """[likelihood] of a kernel prior; settings that are given, except the name, are kept."""
+    given = _given(tree, "likelihood")
+    has_levels = bool(set(_given(tree, "data").get("kinds", {}).values()) & {"binary", "category"})
+    own = OF_LEVELS if has_levels or given.get("name") == "mixed" else {}
+    return {**KERNELS["likelihood"], **own, **{key: value for key, value in given.items() if key != "name"}}
 
 
 def by_size(members: int, rows: int) -> dict[tuple[str, str], Any]:
@@ -119,6 +132,11 @@ def by_size(members: int, rows: int) -> dict[tuple[str, str], Any]:
         ("objective", "beta"): beta,
         ("training", "learning_rate"): rate,
     }
+
+
+def _given(tree: Mapping[str, Any], section: str) -> Mapping[str, Any]:
+    found = tree.get(section)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _table(tree: dict[str, Any], section: str) -> dict[str, Any]:

@@ -35,6 +35,9 @@ class BoundTerms(NamedTuple):
     feature_low: Tensor | None = None  # the central 90 % of p(x_d | the other cells)
     feature_high: Tensor | None = None
     fold_elbo: Tensor | None = None  # (N, F) ELBO of each fold model, in a mixture of fold models
+    feature_probabilities: Tensor | None = (
+        None  # of each level of the categories given the other cells, (N, L); or None
+    )
     similar: Similar | None = None  # the training rows most similar to each row, of a KernelVAE alone
 
 
@@ -240,4 +243,5 @@ def mixture(members: BoundTerms) -> BoundTerms:
         feature_expected=of_features(members.feature_expected),
         feature_low=of_features(members.feature_low),
         feature_high=of_features(members.feature_high),
+        feature_probabilities=of_features(members.feature_probabilities),
     )

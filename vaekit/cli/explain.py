@@ -106,7 +106,7 @@ def _similar(rows: list[dict[str, Any]], features: list[str]) -> Table:
         table.add_column(escape(column), justify="right")
     for one in rows:
         values = [one["values"][feature] for feature in features]
-        shown = ["" if value is None else f"{value:.4g}" for value in values]
+        shown = ["" if value is None else escape(_short(value)) for value in values]
         table.add_row(str(one["row"]), f"{one['weight']:.1%}", *shown)
     return table
 

@@ -114,6 +114,7 @@ class CellElbo(Elbo):
     feature_expected: Array | None = None  # mean of p(x_d | the other cells)
     feature_low: Array | None = None  # ends of its central 90 %
     feature_high: Array | None = None
+    feature_probabilities: Array | None = None  # of the levels of all categories, (N, L); without categories None
 
     def without_cells(self) -> dict[str, Any]:
         """The arrays of the ELBO by name."""

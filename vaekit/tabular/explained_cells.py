@@ -32,16 +32,20 @@ def named(cells: NDArray[Any], spec: VectorSpec | ImageSpec) -> list[list[dict[s
 
 
 def named_similar(records: NDArray[Any], spec: VectorSpec | ImageSpec) -> Iterator[list[dict[str, Any]]]:
-    """Records (N, k) of similar rows as dicts, with the values by the names of columns; None for a missing cell.
+    """Records (N, k) of similar rows as dicts, with the values by the names of columns; a category by the
+    name of its level, None for a missing cell.
 
     The dicts of all rows together may need a hundred bytes per value, so they are made row by row.
     """
-    assert isinstance(spec, VectorSpec)  # a kernel prior has columns of numbers
-    return ([_similar(one, spec.names) for one in row] for row in records)
+    assert isinstance(spec, VectorSpec)  # a kernel prior is for columns
+    return ([_similar(one, spec.columns) for one in row] for row in records)
 
 
-def _similar(record: np.void, names: Sequence[str]) -> dict[str, Any]:
-    values = {name: _number(float(value)) for name, value in zip(names, record["values"], strict=True)}
+def _similar(record: np.void, columns: Sequence[Column]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for column, value in zip(columns, record["values"].tolist(), strict=True):
+        is_level = column.levels is not None and not np.isnan(value)
+        values[column.name] = _level_name(value, column) if is_level else _number(value)
     return {"row": int(record["row"]), "weight": float(record["weight"]), "values": values}
 
 

@@ -21,6 +21,7 @@ from vaekit_training.vae import VAE, log_member_weights
 
 EVIDENCE, FEATURES = "log_evidence", "feature_log_likelihood"
 CELLS = ("feature_expected", "feature_low", "feature_high")  # of a kernel prior
+PROBABILITIES = "feature_probabilities"  # of a kernel prior, if there are categories
 EXEMPLAR, WEIGHT = "exemplar", "exemplar_weight"  # of a kernel prior, without folds
 V = TypeVar("V", bound=nn.Module)
 
@@ -49,7 +50,8 @@ class _RowOperations(_Operations):
         of_folds = () if bound.fold_elbo is None else (bound.fold_elbo,)
         of_features = (*bound[4:8],)
         shaped = (each.unflatten(-1, x.shape[1:]) for each in of_features if each is not None)
-        return (*latents, *bound[:4], *of_folds, *shaped, *(bound.similar or ()))
+        of_levels = () if bound.feature_probabilities is None else (bound.feature_probabilities,)
+        return (*latents, *bound[:4], *of_folds, *shaped, *of_levels, *(bound.similar or ()))
 
 
 class _Prior(_Operations):
@@ -172,13 +174,20 @@ def output_names(vae: AnyVAE, operation: Operation) -> tuple[str, ...]:
         "observe": ("x",),
         "bound": tuple(name for name in elbo if name != EVIDENCE),
         "elbo": elbo,
-        "surprise": (*elbo, FEATURES, *(CELLS if has_cells(vae) else ()), *_of_exemplars(vae)),
+        "surprise": (*elbo, FEATURES, *_of_cells(vae), *_of_exemplars(vae)),
     }[operation]
 
 
 def has_cells(vae: AnyVAE) -> bool:
     """Whether the model predicts each cell from the others."""
     return isinstance(vae.each[0] if isinstance(vae, FoldModels) else vae, KernelVAE)
+
+
+def _of_cells(vae: AnyVAE) -> tuple[str, ...]:
+    if not has_cells(vae):
+        return ()
+    has_categories = "probabilities" in vae.likelihood.parameters_in_raw_units
+    return (*CELLS, *((PROBABILITIES,) if has_categories else ()))
 
 
 def _of_exemplars(vae: AnyVAE) -> tuple[str, ...]:

@@ -24,6 +24,8 @@ def smallest_scales(columns: Sequence[Tensor], shape: Shape) -> list[Tensor]:
     least LEAST_REPEATED in columns of repeated values. In a column of few rare values the gap is many standard
     deviations, and then such a value hardly counts. The second, if it differs, has LEAST_REPEATED there instead.
     """
+    if not columns:
+        return [torch.zeros(0)]
     distinct = [torch.unique(column) for column in columns]
     gaps = torch.stack([one.diff().min() / 2.0 if len(one) > 1 else torch.zeros(()) for one in distinct])
     repeated = torch.tensor([repeats([column]) > MOST_REPEATS for column in columns]) & (shape == "diagonal")

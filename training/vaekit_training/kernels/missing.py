@@ -1,6 +1,6 @@
 """Fills in missing cells by a normal distribution with the covariance of the training rows.
 
-N rows, Z columns in model units; cells that are missing hold any number.
+N rows, Z columns in model units; cells that are missing hold any number. Levels are independent of all other columns.
 """
 
 from __future__ import annotations
@@ -55,6 +55,49 @@ class Conditional(nn.Module):
             step = (after * rate) * step + (2.0 * after / self.radius) * residual
             rate = after
         return filled / root, root.reciprocal() + z * 0.0
+
+
+class Usual(nn.Module):
+    """Fills in the missing cells of rows: numbers by Conditional, levels by the mean index in the training rows."""
+
+    at_numbers: Tensor  # (R,) the columns of numbers
+    at_levels: Tensor  # (C,) the columns of levels
+    order: Tensor  # (Z,) place of each column among the numbers and then the levels
+    mean: Tensor  # (C,) of the index
+    deviation: Tensor  # (C,)
+
+    def __init__(self, precision: Tensor, is_level: Tensor, code: Tensor) -> None:
+        """
+        Args:
+            precision: inverse covariance of the numbers of the training rows, (R, R), or its diagonal, (R,).
+            is_level: (Z,) bool, which columns have levels.
+            code: indices of the levels of training rows, (n, C), NaN where a cell is missing.
+        """
+        super().__init__()
+        at_numbers, at_levels = (~is_level).nonzero()[:, 0], is_level.nonzero()[:, 0]
+        there = ~code.isnan()
+        count, known = there.sum(0).clamp_min(1), torch.where(there, code, 0.0)
+        mean = known.sum(0) / count
+        variance = torch.where(there, code - mean, 0.0).square().sum(0) / count
+        self.register_buffer("at_numbers", at_numbers)
+        self.register_buffer("at_levels", at_levels)
+        self.register_buffer("order", torch.argsort(torch.cat([at_numbers, at_levels])))
+        self.register_buffer("mean", mean.double())
+        self.register_buffer("deviation", variance.sqrt().clamp_min(0.1).double())
+        self.numbers = Conditional(precision) if len(at_numbers) else None
+
+    def forward(self, z: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows with the missing cells filled in, and their standard deviations, (N, Z) each; as in Conditional."""
+        if not len(self.at_levels):
+            assert self.numbers is not None
+            filled, deviation = self.numbers(z, there)
+            return filled, deviation
+        levels = z.index_select(1, self.at_levels) * 0.0
+        parts = [(levels + self.mean, levels + self.deviation)]
+        if self.numbers is not None:
+            parts.insert(0, self.numbers(z.index_select(1, self.at_numbers), there.index_select(1, self.at_numbers)))
+        filled, deviation = (torch.cat(each, 1).index_select(1, self.order) for each in zip(*parts, strict=True))
+        return filled, deviation
 
 
 def precision(t: Tensor, more: Tensor | None = None) -> Tensor:

@@ -1,7 +1,7 @@
-"""Gaussian mixtures by EM, whose covariances give kernels their shape.
+"""Mixtures by EM, whose covariances give kernels their shape.
 
-N rows, Z dimensions, K clusters; model units, nats. Covariances are matrices, (K, Z, Z), or if they are diagonal the
-variances, (K, Z).
+N rows, Z dimensions, L levels, K clusters; model units, nats. Covariances are matrices, (K, Z, Z), or if they are
+diagonal the variances, (K, Z). Columns of levels are independent within a cluster.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+
+from vaekit_training.kernels.levels import Points, shares
 
 Shape = Literal["full", "diagonal"]
 MOST_FULL = 64  # columns; wider tables get diagonal covariances
@@ -24,17 +26,19 @@ LOG_2PI = math.log(2.0 * math.pi)
 
 @dataclass(frozen=True)
 class Clusters:
-    """A Gaussian mixture."""
+    """A mixture of normal densities, times the probabilities of levels."""
 
     log_weight: Tensor  # (K,)
     mean: Tensor  # (K, Z)
     covariance: Tensor  # (K, Z, Z) or (K, Z)
+    share: Tensor  # (K, L), of each level of each column
 
-    def log_joint(self, x: Tensor) -> Tensor:
-        """log pi_k N(x; m_k, S_k), (N, K)."""
-        inverse, log_scale = whitening(self.covariance)
+    def log_joint(self, points: Points) -> Tensor:
+        """log pi_k N(x; m_k, S_k) prod_d share_kd(x_d), (N, K)."""
+        x, (inverse, log_scale) = points.real, whitening(self.covariance)
         squares = torch.stack([whitened(x - m, a).square().sum(1) for m, a in zip(self.mean, inverse, strict=True)], 1)
-        return self.log_weight + log_scale - 0.5 * (squares + x.shape[1] * LOG_2PI)
+        of_levels = points.hot @ self.share.log().T
+        return self.log_weight + log_scale - 0.5 * (squares + x.shape[1] * LOG_2PI) + of_levels
 
 
 def whitening(covariance: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,14 +64,15 @@ def as_covariance(variance: Tensor, shape: Shape) -> Tensor:
     return torch.diag(variance) if shape == "full" else variance
 
 
-def mixture(x: Tensor, clusters: int, least: Tensor, shape: Shape, generator: torch.Generator) -> Clusters:
-    """A Gaussian mixture of rows x (N, Z) by EM, with smallest variances `least` (Z,).
+def mixture(points: Points, clusters: int, least: Tensor, shape: Shape, generator: torch.Generator) -> Clusters:
+    """A mixture of N points by EM, with smallest variances `least` (Z,).
 
     S_k = (N_k S_k + a W) / (N_k + a) + diag(least),   W the mean covariance of the clusters, a = PULL (Z + 2)
     """
+    x = points.real
     n, dim = x.shape
     pull, floor = PULL[shape] * (dim + 2), as_covariance(least, shape)
-    share = torch.nn.functional.one_hot(_k_means(x, clusters, generator), clusters).to(x.dtype)  # (N, K)
+    share = torch.nn.functional.one_hot(_k_means(points.all, clusters, generator), clusters).to(x.dtype)  # (N, K)
     before = -math.inf
     for _ in range(EM_STEPS):
         size = share.sum(0)  # (K,)
@@ -75,10 +80,11 @@ def mixture(x: Tensor, clusters: int, least: Tensor, shape: Shape, generator: to
         scatter = torch.stack([_scatter(x - m, share[:, k], shape) for k, m in enumerate(mean)])
         within = _shrunk(scatter.sum(0), n)
         covariance = (scatter + pull * within) / (size + pull).view(-1, *[1] * within.ndim) + floor
-        found = Clusters(((size + 1.0) / (n + clusters)).log(), mean, covariance)
+        log_weight = ((size + 1.0) / (n + clusters)).log()
+        found = Clusters(log_weight, mean, covariance, shares(points.hot, share, points.counts))
         if clusters == 1:
             return found
-        joint = found.log_joint(x)
+        joint = found.log_joint(points)
         log_p = joint.logsumexp(1)  # (N,)
         share = (joint - log_p[:, None]).exp()
         if (value := float(log_p.mean())) - before < EM_GAIN:

@@ -1,9 +1,11 @@
 """Chooses the kernels of a density over training rows by the log density of rows that are left out.
 
-N rows, Z dimensions, K clusters, M exemplars; model units, nats. With m_k and S_k the mean and covariance of the
-cluster of exemplar x_i, and F = diag(least) the smallest variances:
+N rows, Z columns of numbers, L levels of other columns, K clusters, M exemplars; model units, nats. With m_k and S_k
+the mean and covariance of the cluster of exemplar x_i, and F = diag(least) the smallest variances:
 
-    p(z) = (1/M) sum_i t_nu(z; c_i, h^2 S_k + F),   c_i = m_k + sqrt(1 - h^2) (x_i - m_k)
+    p(z) = (1/M) sum_i t_nu(z; c_i, h^2 S_k + F) prod_d k_id(z_d),   c_i = m_k + sqrt(1 - h^2) (x_i - m_k)
+
+The product is over the columns of levels, see `levels`.
 
 Shrinking the exemplars towards their mean keeps the covariance of a cluster at S_k for every h (West 1993,
 "Approximating posterior distributions by mixture"): h near 0 is a kernel density, h near 1 a Gaussian mixture.
@@ -14,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from vaekit.bundle.ranking import auroc
 from vaekit_training.kernels.floors import MOST_REPEATS, repeats, smallest_scales
+from vaekit_training.kernels.levels import Points, levels_of, log_probabilities
 from vaekit_training.kernels.mixture import (
     LOG_2PI,
     MOST_FULL,
@@ -37,6 +39,7 @@ CLUSTERS = (1, 3, 8, 20, 50)
 LEAST_ROWS = 8  # rows per cluster
 WIDTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)  # h
 DEGREES = (1.0, 3.0, 10.0, math.inf)  # nu; inf: normal kernels
+KEEPS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)  # a, of columns of levels
 FOLDS, MANY, HELD_OUT = 5, 1_500, 1_000  # with MANY rows or more one split with at most HELD_OUT rows replaces folds
 FEWEST = 2 * FOLDS  # with fewer rows nothing is left out, and the kernels are one normal density
 EM_ROWS = 6_000
@@ -44,6 +47,7 @@ ROWS = 1_024  # of log densities that are computed at once
 WORSE = 2  # the search ends after this many numbers of clusters that are worse
 FEWER, LOST = (250, 500, 1_000, 2_000), 0.02  # numbers of exemplars that are tried, and nats that they may lose
 SWAPPED, SWAPS = 0.3, 4  # share of the cells of a row that are swapped to compare smallest scales; copies of each row
+CLEARLY = 0.01  # difference in AUROC by which wider smallest scales must be better
 
 
 class Trial(NamedTuple):
@@ -53,81 +57,91 @@ class Trial(NamedTuple):
     h: float
     nu: float
     log_density: float  # mean over the rows left out, nats, model units
+    keep: float  # a; without columns of levels it is not used
 
 
 @dataclass(frozen=True)
 class Kernels:
-    """M exemplars with the means and covariances of their K clusters."""
+    """M exemplars with the means, covariances and shares of levels of their K clusters."""
 
-    exemplars: Tensor  # (M, Z), the rows x_i
+    exemplars: Points  # M rows x_i
     cluster: Tensor  # (M,), k of each exemplar
     mean: Tensor  # (K, Z), m_k
     covariance: Tensor  # (K, Z, Z), h^2 S_k + F, or its diagonal, (K, Z)
+    share: Tensor  # (K, L)
     h: float
     nu: float
+    keep: float  # a
     trials: tuple[Trial, ...] = ()  # those of the search; none if there are too few rows to leave some out
 
     @property
     def centres(self) -> Tensor:
         """c_i, (M, Z)."""
         mean = self.mean[self.cluster]
-        return mean + math.sqrt(1.0 - self.h**2) * (self.exemplars - mean)
+        return mean + math.sqrt(1.0 - self.h**2) * (self.exemplars.real - mean)
 
-    def log_density(self, x: Tensor) -> Tensor:
-        """log p of rows x (N, Z), (N,)."""
-        parts = [_log_densities(self, rows, [self.nu])[self.nu] for rows in x.split(ROWS)]
+    @property
+    def log_levels(self) -> Tensor:
+        """log k_id(l), (M, L)."""
+        return log_probabilities(self.exemplars.hot, self.share[self.cluster], self.keep, self.exemplars.counts)
+
+    def log_density(self, points: Points) -> Tensor:
+        """log p of N rows, (N,)."""
+        parts = [_log_densities(self, rows, [self.nu])[self.nu] for rows in points.split(ROWS)]
         return torch.cat(parts)
 
 
-ONE_NORMAL = Trial(1, WIDTHS[-1], math.inf, -math.inf)  # without rows to leave out
+ONE_NORMAL = Trial(1, WIDTHS[-1], math.inf, -math.inf, 0.0)  # without rows to leave out
 
 
-def chosen(x: Tensor, there: Tensor, components: int, generator: torch.Generator) -> Kernels:
-    """The kernels with the highest log density of rows left out, among those with K, h and nu of the constants above.
+def chosen(points: Points, there: Tensor, components: int, generator: torch.Generator) -> Kernels:
+    """The kernels with the highest log density of rows left out, among those with K, h, nu and a of the constants.
 
     Args:
-        x: training rows (N, Z), in random order. The first `components` of them become exemplars.
-        there: which cells of x are observed, (N, Z); the others are filled in.
+        points: N training rows, in random order. The first `components` of them become exemplars.
+        there: which numbers are observed, (N, Z); the others are filled in.
         components: largest number of exemplars.
         generator: draws the starts of clusters.
     """
+    x = points.real
     values = [column[own] for column, own in zip(x.T, there.T, strict=True)]
-    shape: Shape = "diagonal" if repeats(values) > MOST_REPEATS or x.shape[1] > MOST_FULL else "full"
+    is_diagonal = not values or repeats(values) > MOST_REPEATS or len(values) > MOST_FULL
+    shape: Shape = "diagonal" if is_diagonal else "full"
     candidates = smallest_scales(values, shape)
     if len(x) < MANY:  # too few rows to tell the candidates apart
         candidates = candidates[:1]
     found: list[tuple[float, Kernels]] = []
     for scales in candidates:
         least = scales.square()
-        trials = _trials(x, least, shape, components, generator)
+        trials = _trials(points, least, shape, components, generator)
         best = max(trials, key=lambda one: one.log_density, default=ONE_NORMAL)
-        clusters = mixture(x[:EM_ROWS], best.clusters, least, shape, generator)
-        count = _exemplars(x, clusters, least, best, components) if len(x) >= MANY else components
-        kernels = replace(_kernels(x[:count], clusters, least, best.h, best.nu), trials=tuple(trials))
+        clusters = mixture(points[:EM_ROWS], best.clusters, least, shape, generator)
+        count = _exemplars(points, clusters, least, best, components) if len(points) >= MANY else components
+        kernels = replace(_kernels(points[:count], clusters, least, best), trials=tuple(trials))
         if len(candidates) == 1:
             return kernels
-        found.append((_told_apart(x, least, best, shape, components, generator), kernels))
-    return max(found, key=lambda one: one[0])[1]
+        found.append((_told_apart(points, least, best, shape, components, generator), kernels))
+    (wide, of_wide), (narrow, of_narrow) = found
+    return of_wide if wide > narrow + CLEARLY else of_narrow
 
 
-def _exemplars(x: Tensor, clusters: Clusters, least: Tensor, trial: Trial, components: int) -> int:
+def _exemplars(points: Points, clusters: Clusters, least: Tensor, trial: Trial, components: int) -> int:
     """The smallest number of exemplars that loses at most LOST nats of the mean log density of rows left out.
 
     With wide kernels a few exemplars of each cluster are enough, and scoring takes time in proportion to their number.
     """
-    ((kept, left_out),) = _splits(len(x))
-    exemplars, rows = x[kept], x[left_out]
+    ((kept, left_out),) = _splits(len(points))
+    exemplars, rows = points[kept], points[left_out]
 
     def mean(count: int) -> float:
-        found = _kernels(exemplars[:count], clusters, least, trial.h, trial.nu)
-        return float(found.log_density(rows).mean())
+        return float(_kernels(exemplars[:count], clusters, least, trial).log_density(rows).mean())
 
     whole = mean(components)
     return next((count for count in FEWER if count < components and mean(count) >= whole - LOST), components)
 
 
 def _told_apart(
-    x: Tensor, least: Tensor, trial: Trial, shape: Shape, components: int, generator: torch.Generator
+    points: Points, least: Tensor, trial: Trial, shape: Shape, components: int, generator: torch.Generator
 ) -> float:
     """How well the kernels of a trial tell rows left out from the same rows with swapped cells: the AUROC.
 
@@ -137,39 +151,64 @@ def _told_apart(
     """
     real, swapped = [torch.zeros(1)], [torch.zeros(1)]
     swaps = torch.Generator().manual_seed(generator.initial_seed())  # the same for every trial
-    for kept, left_out in _splits(len(x)):
-        clusters = mixture(x[kept][:EM_ROWS], trial.clusters, least, shape, generator)
-        kernels = _kernels(x[kept][:components], clusters, least, trial.h, trial.nu)
-        rows = x[left_out]
+    for kept, left_out in _splits(len(points)):
+        clusters = mixture(points[kept][:EM_ROWS], trial.clusters, least, shape, generator)
+        kernels = _kernels(points[kept][:components], clusters, least, trial)
+        rows = points[left_out]
         real.append(kernels.log_density(rows))
-        for _ in range(SWAPS):
-            others = torch.stack([column[torch.randperm(len(rows), generator=swaps)] for column in rows.T], dim=1)
-            is_swapped = torch.rand(rows.shape, generator=swaps) < SWAPPED
-            swapped.append(kernels.log_density(torch.where(is_swapped, others, rows)))
+        swapped += [kernels.log_density(_swapped(rows, swaps)) for _ in range(SWAPS)]
     return auroc(-torch.cat(real).double().numpy(), -torch.cat(swapped).double().numpy())[0]
 
 
-def _trials(x: Tensor, least: Tensor, shape: Shape, components: int, generator: torch.Generator) -> list[Trial]:
-    """Kernels with all h and nu, and with numbers of clusters that grow until WORSE of them are worse than the best."""
+def _swapped(points: Points, draws: torch.Generator) -> Points:
+    """The points with a share SWAPPED of the cells, at random, from another row."""
+    column, _ = levels_of(points.counts)
+    n, dim = points.real.shape
+    width = dim + len(points.counts)
+    other = torch.stack([torch.randperm(n, generator=draws) for _ in range(width)], dim=1)  # (n, Z + C)
+    is_swapped = torch.rand((n, width), generator=draws) < SWAPPED
+    row = torch.where(is_swapped, other, torch.arange(n)[:, None])
+    return Points(points.real.gather(0, row[:, :dim]), points.hot.gather(0, row[:, dim:][:, column]), points.counts)
+
+
+def _trials(points: Points, least: Tensor, shape: Shape, components: int, generator: torch.Generator) -> list[Trial]:
+    """Kernels with all h and nu, and with numbers of clusters that grow until WORSE of them are worse than the best.
+
+    Columns of levels have a = sqrt(1 - h^2) with each h, and all a with the best h and nu of each number of clusters.
+    """
     tried: list[Trial] = []
-    best, since, splits = -math.inf, 0, list(_splits(len(x)))
+    best, since, splits = -math.inf, 0, list(_splits(len(points)))
+    count = sum(len(points[left_out]) for _, left_out in splits)
     for clusters in CLUSTERS if splits else ():
-        if clusters > 1 and clusters * LEAST_ROWS > len(x):
+        if clusters > 1 and clusters * LEAST_ROWS > len(points):
             break
-        total: dict[tuple[float, float], float] = dict.fromkeys(product(WIDTHS, DEGREES), 0.0)
-        for kept, left_out in splits:
-            found = mixture(x[kept][:EM_ROWS], clusters, least, shape, generator)
-            exemplars, rows = x[kept][:components], x[left_out]
-            for h in WIDTHS:
-                for nu, log_p in _log_densities(_kernels(exemplars, found, least, h, math.inf), rows, DEGREES).items():
-                    total[h, nu] += float(log_p.sum())
-        count = sum(len(x[left_out]) for _, left_out in splits)
-        tried += [Trial(clusters, h, nu, value / count) for (h, nu), value in total.items()]
-        value = max(total.values())
+        found = [mixture(points[kept][:EM_ROWS], clusters, least, shape, generator) for kept, _ in splits]
+
+        def means(h: float, keep: float, degrees: Sequence[float]) -> list[Trial]:
+            total = dict.fromkeys(degrees, 0.0)
+            for (kept, left_out), one in zip(splits, found, strict=True):  # noqa: B023  called in this round only
+                trial = Trial(clusters, h, math.inf, 0.0, keep)  # noqa: B023
+                kernels = _kernels(points[kept][:components], one, least, trial)
+                for nu, log_p in _log_densities(kernels, points[left_out], degrees).items():
+                    total[nu] += float(log_p.sum())
+            return [Trial(clusters, h, nu, value / count, keep) for nu, value in total.items()]  # noqa: B023
+
+        own: list[Trial] = []
+        if points.real.shape[1]:
+            own += [one for h in WIDTHS for one in means(h, math.sqrt(1.0 - h * h), DEGREES)]
+        if points.counts:
+            h, nu = max(own, key=_height)[1:3] if own else ONE_NORMAL[1:3]
+            own += [one for keep in KEEPS for one in means(h, keep, [nu])]
+        value = max(map(_height, own))
+        tried += own
         best, since = (value, 0) if value > best else (best, since + 1)
         if since == WORSE:
             break
     return tried
+
+
+def _height(trial: Trial) -> float:
+    return trial.log_density
 
 
 def _splits(n: int) -> Iterator[tuple[slice | Tensor, slice | Tensor]]:
@@ -183,25 +222,30 @@ def _splits(n: int) -> Iterator[tuple[slice | Tensor, slice | Tensor]]:
             yield fold != f, fold == f
 
 
-def _kernels(x: Tensor, clusters: Clusters, least: Tensor, h: float, nu: float) -> Kernels:
-    """Kernels around the exemplars x (M, Z); clusters without exemplars are left out."""
-    own = clusters.log_joint(x).argmax(1)  # (M,)
+def _kernels(exemplars: Points, clusters: Clusters, least: Tensor, trial: Trial) -> Kernels:
+    """Kernels around M exemplars with the h, nu and a of a trial; clusters without exemplars are left out."""
+    own = clusters.log_joint(exemplars).argmax(1)  # (M,)
     used, cluster = own.unique(return_inverse=True)
     covariance = clusters.covariance[used]
     floor = as_covariance(least, "full" if covariance.ndim == 3 else "diagonal")
-    return Kernels(x, cluster, clusters.mean[used], h * h * covariance + floor, h, nu)
+    wide = trial.h**2 * covariance + floor
+    return Kernels(exemplars, cluster, clusters.mean[used], wide, clusters.share[used], trial.h, trial.nu, trial.keep)
 
 
-def _log_densities(kernels: Kernels, x: Tensor, degrees: Sequence[float]) -> dict[float, Tensor]:
-    """log p (N,) of rows x (N, Z) for each nu."""
+def _log_densities(kernels: Kernels, points: Points, degrees: Sequence[float]) -> dict[float, Tensor]:
+    """log p (N,) of N rows for each nu."""
     parts: dict[float, list[Tensor]] = {nu: [] for nu in degrees}
     inverse, log_scale = whitening(kernels.covariance)
-    centres = kernels.centres
+    x, centres = points.real, kernels.centres
+    of_levels = points.hot @ kernels.log_levels.T if points.counts else None  # (N, M)
     for k, (a, mean) in enumerate(zip(inverse, kernels.mean, strict=True)):
-        own = whitened(centres[kernels.cluster == k] - mean, a)  # (M_k, Z)
+        at = kernels.cluster == k
+        own = whitened(centres[at] - mean, a)  # (M_k, Z)
         squares = torch.cdist(whitened(x - mean, a), own).square()  # (N, M_k)
         for nu, logs in parts.items():
-            logs.append(log_kernel(squares, x.shape[1], nu).logsumexp(1) + log_scale[k])
+            log_p = log_kernel(squares, x.shape[1], nu)
+            log_p = log_p if of_levels is None else log_p + of_levels[:, at]
+            logs.append(log_p.logsumexp(1) + log_scale[k])
     return {nu: torch.stack(logs, 1).logsumexp(1) - math.log(len(centres)) for nu, logs in parts.items()}
 
 

@@ -27,7 +27,7 @@ def validation(vae: KernelVAE, x: NDArray[np.float64], seed: int) -> Validation:
     draws = torch.Generator().manual_seed(seed)
     every = torch.from_numpy(np.ascontiguousarray(x[:ROWS]))  # (N, D)
     noise = torch.randn((len(every), DRAWS, vae.latent_dim), generator=draws)
-    most = max(1, CELLS // vae.prior.exemplars.numel())
+    most = max(1, CELLS // vae.prior.values)
     parts, mus = [], []
     for raw, eps in zip(every.split(most), noise.split(most), strict=True):
         rows, observed = observed_rows(raw)

@@ -18,7 +18,7 @@ from vaekit_training.kernel_fit import ROWS
 from vaekit_training.kernel_vae import KernelVAE
 from vaekit_training.kernels.mixture import MOST_FULL
 from vaekit_training.kernels.prior import KernelPrior
-from vaekit_training.kernels.search import FEWEST, FOLDS, HELD_OUT, MANY, WIDTHS, Trial
+from vaekit_training.kernels.search import FEWEST, FOLDS, HELD_OUT, KEEPS, MANY, WIDTHS, Trial
 from vaekit_training.report.facts import Facts
 from vaekit_training.report.parts import Figure, ReportTable, Section, number, plural
 from vaekit_training.report.rows import MOST_COLUMNS, horizontal_bars
@@ -27,7 +27,7 @@ from vaekit_training.report.svg import Axis, Chart
 Floats = NDArray[np.float64]
 
 STYLES = ("s1", "s2", "s3", "s4", "s1 dash", "s2 dash")
-FINE = np.linspace(WIDTHS[0], WIDTHS[-1], 88)  # h of the points of a line
+POINTS = 88  # of a line
 ROOM = 0.3  # below the lowest top of a line, as a share of the range of tops
 LISTED = 3  # columns whose scales the table lists
 
@@ -47,8 +47,11 @@ def section(facts: Facts) -> Section:
         text.append(
             f"The model is the mean of {len(each)} fold models. The charts and the first table are of fold model 1."
         )
-    figures = [search(first.prior), search_by_nu(first.prior)] if first.prior.trials else []
-    return Section("kernels", "Kernels", tuple(text), (*figures, widths(facts, first)), tables(facts))
+    figures = [search(first.prior)] if first.prior.trials else []
+    if first.prior.numbers is not None:
+        figures += [search_by_nu(first.prior)] if first.prior.trials else []
+        figures.append(widths(facts, first))
+    return Section("kernels", "Kernels", tuple(text), tuple(figures), tables(facts))
 
 
 def summary(facts: Facts) -> str:
@@ -57,10 +60,12 @@ def summary(facts: Facts) -> str:
     prior = models(run.vae)[0].prior
     rows = len(run.splits.trains[0])
     if prior.trials:
+        names = ["K", *(["h", "nu"] if prior.numbers is not None else []), *(["a"] if prior.levels is not None else [])]
+        chosen = f"{', '.join(names[:-1])} and {names[-1]}"
         n = min(rows, max(ROWS, run.config.prior.components))
         split = f"each of {FOLDS} parts in turn" if n < MANY else f"{min(HELD_OUT, n // 6):,} rows, once"
         how = (
-            f"K, h and nu were chosen among {len(prior.trials)} combinations, by the log density of training rows that "
+            f"{chosen} were chosen among {len(prior.trials)} combinations, by the log density of training rows that "
             f"were left out: {split}."
         )
     else:
@@ -74,13 +79,16 @@ def summary(facts: Facts) -> str:
     )
 
 
-def explained(prior: KernelPrior) -> tuple[str, str, str]:
-    """What the prior, h and nu are, and the values of this one."""
+def explained(prior: KernelPrior) -> tuple[str, ...]:
+    """What the prior, h, nu and a are, and the values of this one."""
     is_normal = math.isinf(prior.nu)
-    return (
-        f"The prior p(z) is the mean of {prior.count:,} kernels, one for each of {prior.count:,} training rows. The "
-        f"rows are in {plural(len(prior.mean), 'cluster')}. All kernels of a cluster have the same shape: the "
-        "covariance of the cluster, times h^2, and no column has a scale of less than a small limit.",
+    shape = (
+        " All kernels of a cluster have the same shape: the covariance of the cluster, times h^2, and no column has a "
+        "scale of less than a small limit."
+        if prior.numbers is not None
+        else ""
+    )
+    of_numbers = (
         "h is the width of the kernels relative to their cluster. Near 0 the kernels are narrow, and the density "
         "follows single training rows. Near 1 every kernel is as wide as its cluster, and the density is nearly a "
         f"mixture of one smooth component for each cluster. Here h = {number(prior.h)}."
@@ -93,6 +101,17 @@ def explained(prior: KernelPrior) -> tuple[str, str, str]:
         "the more slowly the score grows with the distance from the training rows. Without a limit (nu = infinity) the "
         f"kernels are normal densities. Here {'the kernels are normal' if is_normal else f'nu = {number(prior.nu)}'}.",
     )
+    of_levels = (
+        "In a column of levels, each kernel keeps the level of its training row with the probability a, and otherwise "
+        "draws one by the shares of the levels in its cluster. Near 1 the density follows single training rows. At 0 "
+        f"columns are independent within a cluster. Here a = {number(prior.keep)}.",
+    )
+    return (
+        f"The prior p(z) is the mean of {prior.count:,} kernels, one for each of {prior.count:,} training rows. The "
+        f"rows are in {plural(prior.clusters, 'cluster')}.{shape}",
+        *(of_numbers if prior.numbers is not None else ()),
+        *(of_levels if prior.levels is not None else ()),
+    )
 
 
 def tables(facts: Facts) -> tuple[ReportTable, ...]:
@@ -101,18 +120,21 @@ def tables(facts: Facts) -> tuple[ReportTable, ...]:
     first, rows = each[0], [len(train) for train in facts.run.splits.trains]
     prior, counts = first.prior, _rows_by_cluster(first.prior)
     sizes = f"; {int(counts.min()):,} to {int(counts.max()):,} training rows each" if len(counts) > 1 else ""
-    scales, names = _scales(prior), _names(facts, first)
-    narrow = ", ".join(f"{names[j]} {number(scales[j], 2)}" for j in np.argsort(scales)[:LISTED])
     lines = [
         ("training rows in the prior (M)", f"{prior.count:,} of {rows[0]:,}"),
         ("clusters (K)", f"{len(counts)}{sizes}"),
-        ("width of kernels (h)", number(prior.h)),
-        ("degrees of freedom (nu)", _nu(prior.nu)),
-        ("covariances", _shape(prior)),
-        ("dimensions of z", f"{prior.dim}: the columns that vary"),
-        ("narrowest kernels by column", f"{narrow} standard deviations"),
-        ("narrowest direction", f"{number(_narrowest(prior), 2)} standard deviations"),
+        *_of_numbers(prior),
+        ("dimensions of z", f"{first.latent_dim}: the columns that vary"),
     ]
+    if prior.levels is not None:
+        lines.append(("level of the training row is kept (a)", number(prior.keep)))
+    if prior.numbers is not None:
+        scales, names = _scales(prior), _names(facts, first)
+        narrow = ", ".join(f"{names[j]} {number(scales[j], 2)}" for j in np.argsort(scales)[:LISTED])
+        lines += [
+            ("narrowest kernels by column", f"{narrow} standard deviations"),
+            ("narrowest direction", f"{number(_narrowest(prior), 2)} standard deviations"),
+        ]
     if prior.trials:
         lines.append(("log density of rows left out", f"{number(_best(prior).log_density, 5)} nats per row, mean"))
     lines.append(("floating-point operations", f"about {facts.encoder.flops:,} per scored row"))
@@ -128,13 +150,29 @@ def tables(facts: Facts) -> tuple[ReportTable, ...]:
     return tuple(found)
 
 
+def _of_numbers(prior: KernelPrior) -> list[tuple[str, str]]:
+    """Lines of the table on the columns of numbers."""
+    if prior.numbers is None:
+        return []
+    return [
+        ("width of kernels (h)", number(prior.h)),
+        ("degrees of freedom (nu)", _nu(prior.nu)),
+        ("covariances", _shape(prior)),
+    ]
+
+
 def search(prior: KernelPrior) -> Figure:
-    """Chart of the log density of rows left out by h, the best nu of each, one line for each number of clusters."""
+    """Chart of the log density of rows left out by h, the best nu of each, one line for each number of clusters.
+
+    Without columns of numbers it is by a.
+    """
+    by = _by_h if prior.numbers is not None else _by_keep
     lines = {
-        plural(k, "cluster"): _by_h([one for one in prior.trials if one.clusters == k])
+        plural(k, "cluster"): by([one for one in prior.trials if one.clusters == k])
         for k in sorted({one.clusters for one in prior.trials})
     }
-    return _chart(prior, "Search by number of clusters", lines, "With the best nu of each h and number of clusters.")
+    best = "With the best nu of each h and number of clusters." if prior.numbers is not None else ""
+    return _chart(prior, "Search by number of clusters", lines, best)
 
 
 def search_by_nu(prior: KernelPrior) -> Figure:
@@ -150,17 +188,20 @@ def search_by_nu(prior: KernelPrior) -> Figure:
 def _chart(prior: KernelPrior, title: str, lines: dict[str, Floats], caption: str) -> Figure:
     best = _best(prior)
     low = _lowest(list(lines.values()))
-    chart = Chart(Axis(0, 1), Axis.over([low, best.log_density], margin=0.06), "h", "nats per row")
+    name, tried, own = ("h", WIDTHS, best.h) if prior.numbers is not None else ("a", KEEPS, best.keep)
+    fine = np.linspace(tried[0], tried[-1], POINTS)
+    chart = Chart(Axis(0, 1), Axis.over([low, best.log_density], margin=0.06), name, "nats per row")
     keys = []
-    for css, (name, line) in zip(STYLES, lines.items(), strict=False):
-        value = np.interp(FINE, WIDTHS, line)
-        chart.line(FINE, np.where(value >= low, value, np.nan), css)
-        keys.append((f"line {css}", name))
-    chart.points([best.h], [best.log_density], "s6 large")
-    keys.append(("dot s6 large", f"chosen: h = {number(best.h)}, nu = {_nu(best.nu)}, K = {best.clusters}"))
+    for css, (label, line) in zip(STYLES, lines.items(), strict=False):
+        value = np.interp(fine, tried, line)
+        chart.line(fine, np.where(value >= low, value, np.nan), css)
+        keys.append((f"line {css}", label))
+    chart.points([own], [best.log_density], "s6 large")
+    nu = f", nu = {_nu(best.nu)}" if prior.numbers is not None else ""
+    keys.append(("dot s6 large", f"chosen: {name} = {number(own)}{nu}, K = {best.clusters}"))
     alt = "largest log density of rows left out: "
     alt += "; ".join(
-        f"{name} {number(float(line.max()))} at h = {WIDTHS[line.argmax()]}" for name, line in lines.items()
+        f"{label} {number(float(line.max()))} at {name} = {tried[line.argmax()]}" for label, line in lines.items()
     )
     below = " Values below the frame are not shown." if any(line.min() < low for line in lines.values()) else ""
     return Figure(
@@ -197,13 +238,18 @@ def _by_h(trials: list[Trial]) -> Floats:
     return np.array([max(one.log_density for one in trials if one.h == h) for h in WIDTHS])
 
 
+def _by_keep(trials: list[Trial]) -> Floats:
+    """The log density for each a, in the order of KEEPS."""
+    return np.array([max(one.log_density for one in trials if one.keep == keep) for keep in KEEPS])
+
+
 def _best(prior: KernelPrior) -> Trial:
     return max(prior.trials, key=lambda one: one.log_density)
 
 
 def _choice(f: int, prior: KernelPrior, rows: int) -> tuple[str, ...]:
     log_density = number(_best(prior).log_density, 5) if prior.trials else ""
-    return str(f + 1), f"{rows:,}", str(len(prior.mean)), number(prior.h), _nu(prior.nu), log_density
+    return str(f + 1), f"{rows:,}", str(prior.clusters), number(prior.h), _nu(prior.nu), log_density
 
 
 def _nu(nu: float) -> str:
@@ -213,32 +259,34 @@ def _nu(nu: float) -> str:
 def _shape(prior: KernelPrior) -> str:
     if not prior.is_diagonal:
         return "full: kernels follow the correlations within their cluster"
-    why = f"there are more than {MOST_FULL} columns" if prior.dim > MOST_FULL else "most values are repeated"
+    assert prior.numbers is not None
+    why = f"there are more than {MOST_FULL} columns" if prior.numbers.dim > MOST_FULL else "most values are repeated"
     return f"diagonal, without correlations within a cluster, because {why}"
 
 
 def _names(facts: Facts, vae: KernelVAE) -> list[str]:
-    """Names of the columns in z."""
+    """Names of the columns of numbers in z."""
     spec = facts.manifest.input
     assert isinstance(spec, VectorSpec)
-    return [spec.columns[d].name for d in vae.column.tolist()]
+    return [spec.columns[d].name for d in vae.column.tolist() if not vae.is_level[d]]
 
 
 def _rows_by_cluster(prior: KernelPrior) -> torch.Tensor:
     """Number of exemplars in each cluster, (K,)."""
-    block = prior.place.div(prior.exemplars.shape[1], rounding_mode="floor")  # (M,)
-    return torch.bincount(prior.cluster[block], minlength=len(prior.mean))
+    return torch.bincount(prior.cluster, minlength=prior.clusters)
 
 
 def _scales(prior: KernelPrior) -> Floats:
-    """The scale of the kernels in each column, mean over exemplars, (Z,)."""
-    factor = prior.factor.double()
-    of_cluster = factor.square().sum(2).sqrt() if factor.ndim == 3 else factor.abs()  # (K, Z)
+    """The scale of the kernels in each column of numbers, mean over exemplars, (R,)."""
+    assert prior.numbers is not None
+    factor = prior.numbers.factor.double()
+    of_cluster = factor.square().sum(2).sqrt() if factor.ndim == 3 else factor.abs()  # (K, R)
     share = _rows_by_cluster(prior).double() / prior.count
     return np.asarray((share @ of_cluster).numpy())
 
 
 def _narrowest(prior: KernelPrior) -> float:
     """The smallest scale of any kernel in any direction."""
-    factor = prior.factor.double()
+    assert prior.numbers is not None
+    factor = prior.numbers.factor.double()
     return float(torch.linalg.svdvals(factor).min() if factor.ndim == 3 else factor.abs().min())

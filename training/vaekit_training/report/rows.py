@@ -9,7 +9,9 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import VectorSpec
+from vaekit.runtime.explain.explanation import of_columns
 from vaekit_training.evaluate import ALPHA
+from vaekit_training.features import MASSES
 from vaekit_training.kernel_vae import Z_90
 from vaekit_training.report import image_sheets
 from vaekit_training.report.facts import Facts
@@ -114,21 +116,31 @@ def predictions(facts: Facts) -> Section | None:
     spec, bound = facts.manifest.input, facts.bound
     assert isinstance(spec, VectorSpec)
     varying = [d for d, column in enumerate(spec.columns) if column.constant is None]
-    mean, low, high = bound.feature_expected, bound.feature_low, bound.feature_high
-    if len(varying) < 2 or mean is None or low is None or high is None:
+    cells = of_columns(bound, spec)
+    if len(varying) < 2 or cells is None:
         return None
     test = np.asarray(facts.test, dtype=np.float64)
-    inside = ((test >= low) & (test <= high))[:, varying]
+    numbers = [d for d in varying if spec.columns[d].kind not in MASSES]
+    inside = ((test >= cells.low) & (test <= cells.high))[:, numbers][~np.isnan(test[:, numbers])]
     text = (
         "Each cell of a test row is predicted from the other cells of the row, by p(x_d | the other cells). "
-        "Explanations of rows use this prediction. A column with an error near 1 cannot be predicted from the others. "
-        f"The central 90 % of p(x_d | the other cells) holds {inside.mean():.1%} of the test cells; explanations "
-        "widen it if held-out cells are outside more often."
+        "Explanations of rows use this prediction. A column with an error near 1 cannot be predicted from the others."
     )
+    if len(inside):
+        of_numbers = "" if len(numbers) == len(varying) else " in columns of numbers"
+        text += (
+            f" The central 90 % of p(x_d | the other cells) holds {inside.mean():.1%} of the test cells{of_numbers}; "
+            "explanations widen it if held-out cells are outside more often."
+        )
+    scale = np.where(np.isin(range(spec.dim), numbers), (cells.high - cells.low) / (2 * Z_90), np.nan)
     what = Prediction(
-        mean, (high - low) / (2 * Z_90), "log p(x_d | the other cells)", "prediction", "E[x_d | the other cells]",
+        cells.expected,
+        scale if numbers else None,
+        "log p(x_d | the other cells)",
+        "prediction",
+        "E[x_d | the other cells]",
         "scale of the prediction, half of its central 90 % / 1.645",
-    )  # fmt: skip
+    )
     return Section(
         "cells", "Each column given the others", (text,), (_log_likelihoods(facts, what), _errors(facts, what))
     )
@@ -213,12 +225,13 @@ def _left_out(columns: list[int]) -> str:
 def horizontal_bars(names: list[str], values: Floats, marks: Floats | None, xlabel: str) -> Markup:
     """A chart of horizontal bars from 0, the first one at the top; marks: a dot for each bar."""
     n = len(names)
-    scale = Axis.over(values, [] if marks is None else marks, 0.0)
+    scale = Axis.over(values, [] if marks is None else marks[np.isfinite(marks)], 0.0)
     chart = Chart(scale, Axis(-0.6, n - 0.4), xlabel, left=150, height=44 + 15 * n, y_ticks=0)
     for i, (name, value) in enumerate(zip(names, values, strict=True)):
         chart.horizontal_bar(n - 1 - i, float(value), 0.36, "f1", name)
     if marks is not None:
-        chart.points(marks, np.arange(n)[::-1], "s2")
+        there = np.isfinite(marks)
+        chart.points(marks[there], np.arange(n)[::-1][there], "s2")
     return chart.svg(f"{xlabel} by column: " + ", ".join(f"{a} {v:.3g}" for a, v in zip(names, values, strict=True)))
 
 

@@ -56,8 +56,8 @@ class LikelihoodConfig(ConfigSection):
 
     name: LikelihoodName = Field(
         "gaussian",
-        description="'auto': the default recipe (docs/reference/training.md), which is a kernel prior for columns of "
-        "numbers; otherwise, or if a setting of networks is given, student_t for real columns, "
+        description="'auto': the default recipe (docs/reference/training.md), which is a kernel prior; if that cannot "
+        "model the columns, or if a setting of networks is given, student_t for real columns, "
         "mixed for others, and the recipe's settings where the config does not set them; 'gaussian', 'student_t' or "
         "'laplace' for real columns; 'bernoulli' for 0 and 1 (pixels: 0 and 255); 'continuous_bernoulli' for values "
         "between 0 and 1; 'discretized_logistic' for pixels and counts; 'categorical' for categories; 'mixed' for "
@@ -100,7 +100,8 @@ class PriorConfig(ConfigSection):
     name: Literal["normal", "aggregate", "kernel"] = Field(
         "normal",
         description="'normal': N(0, I); 'aggregate': the mean of the posteriors of training rows; 'kernel': a kernel "
-        "density over training rows, with the standardised row as z and no networks, for columns of numbers; "
+        "density over training rows, with the standardised row as z and no networks, for columns of numbers, "
+        "categories and binary columns; "
         "with the last two the bundle contains training rows",
     )
     components: Annotated[int, Field(ge=2)] = Field(

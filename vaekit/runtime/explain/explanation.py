@@ -33,7 +33,7 @@ from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.heldout import Surprises
 from vaekit.errors import InputError
 from vaekit.runtime.explain.intervals import factor_of, widened
-from vaekit.runtime.explain.predict import Predicted, points, predict
+from vaekit.runtime.explain.predict import TAIL, Predicted, categories, points, predict
 from vaekit.runtime.explain.surprises import surprise
 from vaekit.runtime.operations import Operations
 from vaekit.runtime.results import CELL, NO_CELL, Array, CellElbo, Elbo, Explained
@@ -171,12 +171,21 @@ class RankedCells:
         return Predicted(**{name: values.reshape(which.shape) for name, values in vars(found).items()})
 
 
-def of_columns(elbo: CellElbo) -> Predicted | None:
+def of_columns(elbo: CellElbo, spec: VectorSpec | ImageSpec) -> Predicted | None:
     """All cells as the model predicts them from the others, (n, D); None if it does not."""
     expected, low, high = elbo.feature_expected, elbo.feature_low, elbo.feature_high
-    if expected is None or low is None or high is None:
+    if expected is None or low is None or high is None or isinstance(spec, ImageSpec):
         return None
-    return Predicted(expected, low, high, np.full(expected.shape, np.nan))
+    expected, probability = expected.copy(), np.full(expected.shape, np.nan)
+    binary = np.array([column.kind == "binary" for column in spec.columns])
+    low = np.where(binary, np.where(expected > 1.0 - TAIL, 1.0, 0.0), low)
+    high = np.where(binary, np.where(expected >= TAIL, 1.0, 0.0), high)
+    if elbo.feature_probabilities is not None:
+        for d, at in categories(spec):
+            p = elbo.feature_probabilities[:, at]
+            expected[:, d], probability[:, d] = p.argmax(axis=1), p.max(axis=1)
+    is_level = np.isfinite(probability)
+    return Predicted(expected, np.where(is_level, np.nan, low), np.where(is_level, np.nan, high), probability)
 
 
 def rank_cells(model: Operations, rows: NDArray[Any], elbo: CellElbo, held_out: Surprises, count: int) -> RankedCells:
@@ -190,7 +199,7 @@ def rank_cells(model: Operations, rows: NDArray[Any], elbo: CellElbo, held_out: 
     over = found - held_out.features.middle  # (n, D)
     first_of = over if outside is None else np.where(outside, np.inf, over)  # above every held-out surprise
     which = _indices_of_largest(np.where(np.isnan(over), -np.inf, first_of), count)  # (n, C)
-    cells, removed = of_columns(elbo), None
+    cells, removed = of_columns(elbo, model.spec), None
     if cells is None:
         out = _remove_cells(model, rows, which, held_out)
         removed = out.rows

@@ -53,7 +53,7 @@ class HeldOutRows:
         folds = np.full(len(rows), float(fold))
         self._sample.add(np.column_stack([surprise(scored, rows), kl, folds, rows.reshape(len(rows), -1)]))
         self._n += len(rows)
-        if (cells := of_columns(scored)) is not None:
+        if (cells := of_columns(scored, self._model.spec)) is not None:
             every = np.broadcast_to(np.arange(self._model.spec.dim), rows.shape)
             self._ratios.add(ratios(cells, every, rows, self._model.spec))
 

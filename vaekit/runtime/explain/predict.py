@@ -22,6 +22,7 @@ from vaekit.runtime.results import Array
 from vaekit.tabular.levels import level_slices
 
 COVERAGE = 0.9  # of an interval
+TAIL = (1.0 - COVERAGE) / 2
 POINTS = 64  # about S, the number of draws of x that an interval is computed from; S is a multiple of K
 _GOLDEN_RATIO = (5**0.5 - 1) / 2
 _MIN_WEIGHT = 1e-300  # smallest weight of a member, so that the weights of selected members are never all 0
@@ -102,12 +103,12 @@ def _expected(model: Operations, draws_of_z: _LatentDraws, which: NDArray[np.int
     probability = np.full(expected.shape, np.nan)
     if decoded.probabilities is not None:
         levels = np.einsum("nj,njl->nl", draws_of_z.weight, decoded.probabilities.reshape(n, draws, -1))
-        for d, at in _categories(model.spec):
+        for d, at in categories(model.spec):
             expected[:, d], probability[:, d] = levels[:, at].argmax(axis=1), levels[:, at].max(axis=1)
     return np.take_along_axis(expected, which, axis=1), np.take_along_axis(probability, which, axis=1)
 
 
-def _categories(spec: VectorSpec | ImageSpec) -> list[tuple[int, slice]]:
+def categories(spec: VectorSpec | ImageSpec) -> list[tuple[int, slice]]:
     """(index of the column, slice of its levels among all levels) for each category."""
     slices = level_slices(spec)
     names = spec.names if isinstance(spec, VectorSpec) else ()
@@ -127,9 +128,8 @@ def _interval(model: Operations, draws_of_z: _LatentDraws, which: NDArray[np.int
     x = _observe(model, feeds).reshape(n, len(order), -1)  # (n, M S, D)
     drawn = np.take_along_axis(x, which[:, None], axis=2)  # (n, M S, k)
     weight = draws_of_z.weight[:, order] * k / len(normals)
-    tail = (1.0 - COVERAGE) / 2
-    high = -_weighted_quantile(-drawn, weight, tail) + 0.0  # + 0.0 turns -0.0 into 0.0
-    return _weighted_quantile(drawn, weight, tail), high
+    high = -_weighted_quantile(-drawn, weight, TAIL) + 0.0  # + 0.0 turns -0.0 into 0.0
+    return _weighted_quantile(drawn, weight, TAIL), high
 
 
 def _observe(model: Operations, feeds: dict[str, NDArray[Any]]) -> NDArray[np.float64]:

@@ -100,7 +100,9 @@ def _title(found: RowExplained) -> str:
     return f"{found.model}: row {found.row} of {found.data}: score {found.score:.4g} nats, {p_value}{kl}"
 
 
-def _short(value: float | str) -> str:
+def _short(value: float | str | None) -> str:
+    if value is None:
+        return "unseen level"
     return value if isinstance(value, str) else f"{value:.4g}"
 
 

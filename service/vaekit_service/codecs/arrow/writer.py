@@ -75,12 +75,21 @@ def _explained(cells: NDArray[Any], spec: VectorSpec | ImageSpec) -> pa.Array:
 
 def _similar(records: NDArray[Any], spec: VectorSpec | ImageSpec) -> pa.Array:
     """Similar rows (N, k) as one list of structs per row, with the values as a struct by column name."""
-    assert isinstance(spec, VectorSpec)  # a kernel prior has columns of numbers
+    assert isinstance(spec, VectorSpec)  # a kernel prior is for columns
     flat = records.reshape(-1)
-    values = {name: pa.array(flat["values"][:, d], from_pandas=True) for d, name in enumerate(spec.names)}
+    values = {column.name: _known(flat["values"][:, d], column) for d, column in enumerate(spec.columns)}
     fields = {"row": pa.array(flat["row"]), "weight": pa.array(flat["weight"]), "values": _struct(values)}
     offsets = np.arange(len(records) + 1, dtype=np.int32) * records.shape[1]
     return pa.ListArray.from_arrays(pa.array(offsets), _struct(fields))
+
+
+def _known(values: NDArray[Any], column: Column) -> pa.Array:
+    """Cells (N,) of training rows, NaN for missing ones; those of a category by the names of its levels."""
+    if column.levels is None:
+        return pa.array(values, from_pandas=True)
+    missing = np.isnan(values)
+    index = pa.array(np.where(missing, 0, values).astype(np.int32), mask=missing)
+    return pa.DictionaryArray.from_arrays(index, pa.array(column.levels, pa.string()))
 
 
 def _cells(values: NDArray[Any], column: Column, *, named: bool) -> pa.Array:

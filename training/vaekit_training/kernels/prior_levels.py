@@ -1,0 +1,108 @@
+"""The columns of levels in a kernel prior.
+
+N rows, C columns of levels, L levels over all of them, M exemplars in B blocks of S places; nats. In z, the value of
+such a column is the index of its level, up to the small noise of q(z|x).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vaekit_training.functional import normal_cdf
+from vaekit_training.kernels.levels import levels_of
+
+HALF = 0.5  # z is at the level that is nearer than this
+
+
+class LevelCells(NamedTuple):
+    """p(z_d | the other cells) of each column of levels."""
+
+    log_density: Tensor  # (N, C), log probability of the level
+    mean: Tensor  # (N, C), of the index
+    probabilities: Tensor  # (N, L), of all levels
+
+
+class LevelKernels(nn.Module):
+    """log k_id(l), the probability of each level of each column around each exemplar: see `levels`.
+
+    Given exemplar i, the level of column d has p(z_d) = sum_l k_id(l) N(z_d; l, s^2), and q(z_d|x) = N(l, s^2) at the
+    level l of the row. So the entropies cancel, and log k_id(l) remains of the KL.
+    """
+
+    log_level: Tensor  # (B, S, L) float64, 0 in empty places
+    column: Tensor  # (L,), the column of each level
+    level: Tensor  # (L,), its index in the column
+    own: Tensor  # (C, most), the index among the L of each level of each column; its first where it has fewer levels
+    exists: Tensor  # (C, most) bool, whether the column has the level
+    last: Tensor  # (C,), index of the last level
+    first: Tensor  # (C,), index among the L of the first level of each column
+    places: Tensor  # (L,), place of each level in (C, most)
+    index: Tensor  # (L, C), index of each level in its column, 0 in the others
+
+    def __init__(self, log_levels: Tensor, place: Tensor, places: tuple[int, int], counts: Sequence[int]) -> None:
+        """
+        Args:
+            log_levels: log k_id(l) of the exemplars, (M, L).
+            place: place of each exemplar among the B S places, (M,).
+            places: (B, S).
+            counts: number of levels of each column.
+        """
+        super().__init__()
+        column, level = levels_of(counts)
+        by_place = torch.zeros(places[0] * places[1], log_levels.shape[1], dtype=torch.float64)
+        by_place[place] = log_levels.double()
+        sizes = torch.tensor(list(counts))
+        first, each = torch.cumsum(sizes, 0) - sizes, torch.arange(int(sizes.max()))
+        exists = each < sizes[:, None]
+        self.register_buffer("log_level", by_place.unflatten(0, places))
+        self.register_buffer("column", column)
+        self.register_buffer("level", level.double())
+        self.register_buffer("own", torch.where(exists, first[:, None] + each, first[:, None]))
+        self.register_buffer("exists", exists)
+        self.register_buffer("last", (sizes - 1).double())
+        self.register_buffer("first", first)
+        self.register_buffer("places", exists.flatten().nonzero()[:, 0])
+        index = torch.nn.functional.one_hot(column, len(sizes)).double() * level[:, None]
+        self.register_buffer("index", index)
+
+    def of_rows(self, z: Tensor, there: Tensor | None) -> Tensor:
+        """sum_d log k_id(z_d), (B, N, S), for z (N, C); over the columns that are `there`, (N, C) bool."""
+        distance = z.double().index_select(1, self.column) - self.level
+        hot = distance.abs() < HALF  # (N, L)
+        hot = hot if there is None else hot & there.index_select(1, self.column)
+        return hot.double() @ self.log_level.transpose(1, 2)
+
+    def cells(self, log_kernels: Tensor, z: Tensor, there: Tensor | None) -> LevelCells:
+        """p(z_d | the other cells) = sum_i w_id k_id(z_d), w_id proportional to the kernel of exemplar i without z_d.
+
+        Args:
+            log_kernels: log of the whole kernels, (B, N, S), up to a constant of each row.
+            z: (N, C).
+            there: which cells are observed, (N, C) bool; None: all.
+        """
+        at = self.first + z.double().round().clamp_min(0.0).minimum(self.last).long()  # (N, C)
+        log_k = self.log_level.index_select(2, at.flatten()).unflatten(2, at.shape).transpose(1, 2)  # (B, N, S, C)
+        log_k = log_k if there is None else torch.where(there[:, None], log_k, 0.0)
+        log_w = log_kernels[..., None] - log_k.to(log_kernels.dtype)
+        w = torch.exp(log_w - log_w.amax(dim=(0, 2), keepdim=True))
+        w = w / w.sum(2).sum(0)[:, None]  # as in NumberKernels.cells
+        of_level = self.log_level.to(w.dtype).exp().flatten(0, 1)  # (B S, L)
+        by_column = of_level.index_select(1, self.own.flatten()).unflatten(1, self.own.shape)  # (B S, C, most)
+        p = w.permute(3, 1, 0, 2).flatten(2) @ by_column.transpose(0, 1)  # (C, N, most)
+        every = p.transpose(0, 1).flatten(1).index_select(1, self.places).double()  # (N, L)
+        return LevelCells(every.gather(1, at).log(), every @ self.index, every)
+
+    def sample(self, place: Tensor, noise: Tensor) -> Tensor:
+        """Indices of levels (N, C): the first at which the cumulative probability reaches Phi(n), for noise (N, C).
+
+        place: (N,), places of the exemplars among the B S places.
+        """
+        p = self.log_level.flatten(0, 1).index_select(0, place).exp()  # (N, L)
+        p = p.index_select(1, self.own.flatten()).unflatten(1, self.own.shape)  # (N, C, most)
+        reached = torch.cumsum(torch.where(self.exists, p, 0.0), dim=-1)
+        index = (normal_cdf(noise)[..., None].double() > reached).double().sum(-1)
+        return torch.minimum(index, self.last)
