@@ -115,7 +115,8 @@ def ours(settings: Sequence[str]) -> Callable[[LevelSplit, int], LogMass]:
         from vaekit_training.run import run
 
         names = np.array([[f"level {code:02}" for code in row] for row in split.train.tolist()], dtype=object)
-        config = config_of(names, settings=[*shares(len(names)), *settings], seed=seed)
+        kinds = [f"data.kinds.x{d}=category" for d in range(names.shape[1])]  # else a column of names is left out
+        config = config_of(names, settings=[*shares(len(names)), *kinds, *settings], seed=seed)
         rows = of_array(names, config=config.data, likelihood=config.likelihood)
         trained = run(config, device="cpu", rows=rows)
         return lambda codes: np.asarray(in_torch(trained, codes.astype(np.float64)).elbo)

@@ -13,8 +13,9 @@ from vaekit_training import build
 from vaekit_training.config import Config, make_config
 from vaekit_training.data.load import of_array
 from vaekit_training.data.rows import Rows
+from vaekit_training.kernel_vae import KernelVAE
 from vaekit_training.recipe import FEW
-from vaekit_training.run import run
+from vaekit_training.run import Listener, run
 from vaekit_training.sections.model import MOST_LATENT
 from vaekit_training.unused import unused
 
@@ -225,3 +226,25 @@ def test_each_member_has_the_configured_source_and_floor_of_its_scale() -> None:
     torch.testing.assert_close(feature, feature[:1].expand_as(feature), rtol=1e-6, atol=0)
     assert float(network.min()) >= 0.3
     assert 0.01 <= float(feature.min()) != pytest.approx(0.3)
+
+
+def test_a_search_for_kernels_says_what_it_tried() -> None:
+    lines: list[str] = []
+    config = config_of(whole())
+    rows = of_array(whole(), config=config.data, likelihood=config.likelihood)
+    trained = run(config, device="cpu", rows=rows, listener=Listener(say=lines.append))
+    tried = [line for line in lines if "nats per row left out (h = " in line]
+    assert isinstance(trained.vae, KernelVAE)
+    assert len(tried) == len({one.clusters for one in trained.vae.prior.trials})
+    best = max(trained.vae.prior.trials, key=lambda one: one.log_density)
+    plural = "s" if best.clusters > 1 else ""
+    assert f"{best.clusters} cluster{plural}: {best.log_density:.5g} nats per row left out" in " ".join(tried)
+
+
+def test_the_memory_of_networks_is_not_asked_for_if_kernels_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vaekit_training.memory.available", lambda _: 1)
+    config = config_of(few())
+    assert run(config, device="cpu", rows=of_array(few())).config.prior.name == "kernel"
+    networks = config_of(few(), settings=["prior.name=normal"])
+    with pytest.raises(ConfigError, match=r"network\.members: 3 need about"):
+        run(networks, device="cpu", rows=of_array(few()))

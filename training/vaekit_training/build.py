@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -138,10 +138,21 @@ def dimension(config: Config, rows: Rows) -> int:
     return min(32, max(2, count)) if config.prior.name == "aggregate" else min(16, max(2, count // 2))
 
 
-def build(config: Config, rows: Rows, train: NDArray[np.intp], varies: NDArray[np.bool_] | None = None) -> VAE:
+def _ignore(text: str) -> None:
+    pass
+
+
+def build(
+    config: Config,
+    rows: Rows,
+    train: NDArray[np.intp],
+    varies: NDArray[np.bool_] | None = None,
+    say: Callable[[str], None] = _ignore,
+) -> VAE:
     """An untrained VAE, standardised by the rows at the indices train (n,); its weights depend only on the seed.
 
-    A VAE with a kernel prior is complete. varies (D,): the columns of its z; None: those that vary in these rows.
+    A VAE with a kernel prior is complete. varies (D,): the columns of its z; None: those that vary in these rows. say
+    gets lines on its progress.
 
     Raises:
         InputError, ConfigError: a column cannot be standardised, or a network or likelihood does not accept the rows.
@@ -160,9 +171,8 @@ def build(config: Config, rows: Rows, train: NDArray[np.intp], varies: NDArray[n
         scale = config.likelihood.scale
         assert isinstance(scale, float)  # checked by the config
         counts = [len(levels or ()) for levels in rows.levels]
-        return kernel_vae(
-            features, rows.x, train, config.prior.components, config.training.seed, scale, rows.kinds, counts
-        )
+        components, seed = config.prior.components, config.training.seed
+        return kernel_vae(features, rows.x, train, components, seed, scale, rows.kinds, counts, say)
     z, members = dimension(config, rows), config.network.members
     with Seeded(config.training.seed) as draws:
         features = _features(config, rows, train, found)

@@ -72,10 +72,14 @@ class Config(ConfigSection):
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
     @property
+    def may_have_kernels(self) -> bool:
+        """Whether the prior is a kernel density, or becomes one if it can model the table: see fitted."""
+        return self.prior.name == "kernel" or self._of_kernels is not None
+
+    @property
     def may_show_exemplars(self) -> bool:
-        """Whether the bundle is to hold the rows of a kernel prior, which 'auto' has if the table is of numbers."""
-        is_kernel = self.prior.name == "kernel" or self._of_kernels is not None
-        return self.privacy.show_exemplars and is_kernel and self.data.folds is None
+        """Whether the bundle is to hold the rows of a kernel prior."""
+        return self.privacy.show_exemplars and self.may_have_kernels and self.data.folds is None
 
     def fitted(self, rows: int, *, kernels: bool) -> Config:
         """The config with the settings of 'auto' that depend on the data.

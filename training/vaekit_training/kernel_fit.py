@@ -6,7 +6,7 @@ indices of levels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ def kernel_vae(
     scale: float,
     kinds: Sequence[Kind],
     levels: Sequence[int],
+    say: Callable[[str], None],
 ) -> KernelVAE:
     """The VAE of the rows at the indices train (n,) of x (N, D), raw units.
 
@@ -45,6 +46,7 @@ def kernel_vae(
         scale: scale of p(x|z) and of q(z|x), in standard deviations of the columns.
         kinds: kinds of the D columns.
         levels: number of levels of each category, 0 for other columns.
+        say: gets lines on the progress.
     """
     generator = torch.Generator().manual_seed(seed)
     active = features.active.nonzero()[:, 0].tolist()
@@ -61,7 +63,7 @@ def kernel_vae(
         precision = numbers.new_zeros(0)
     code, known = t[:, is_level], there[:, is_level]
     points = Points(numbers.float(), one_hot(code.float(), known, counts), counts)
-    kernels = chosen(points, seen, components, generator)
+    kernels = chosen(points, seen, components, generator, say)
     prior = KernelPrior(kernels, row[: len(kernels.exemplars)], is_level.tolist())
     usual = Usual(precision, is_level, torch.where(known, code, torch.nan))
     return KernelVAE(features, scale, prior, usual, kinds, levels)

@@ -143,7 +143,8 @@ def _run(
     check_imports()
     for text in unused(config):
         listener.warn(text)
-    check_memory(config, device)
+    if not config.may_have_kernels:
+        check_memory(config, device)
     if config.training.cuda_graphs:
         check_graphs(device, ranks)
     seen: list[str] = []
@@ -155,17 +156,18 @@ def _run(
             listener.say(remark)
     build.check(rows, config)
     check_by(config.calibration.by, dict(zip(rows.columns, rows.kinds, strict=True)), "calibration.by")
-    dim = math.prod(rows.x.shape[1:])
-    check_memory(config, device, len(rows.x) if rows.streamed is None else rows.streamed.counts["train"], dim, dim)
     splits = split(rows, config.data, config.training.seed)
     for text in (wrong := findings(rows, splits, config.data.kinds)):
         listener.found(text)
     varies = build.kernel_columns(rows, splits.trains)
     asked = config.may_show_exemplars
     config = config.fitted(splits.trained_on, kernels=varies is not None)
+    if config.prior.name != "kernel":
+        dim = math.prod(rows.x.shape[1:])
+        check_memory(config, device, len(rows.x) if rows.streamed is None else rows.streamed.counts["train"], dim, dim)
     if config.prior.name == "kernel":
         splits = splits.with_few_validation_rows()
-        listener.say("choosing the kernels")
+        listener.say("choosing the kernels by the log density of rows left out, in standardised columns")
     elif asked:
         listener.warn("privacy.show_exemplars = True has no effect: a kernel prior cannot model this table")
     if splits.folds and ranks.size > 1:
@@ -173,7 +175,7 @@ def _run(
             f"data.folds: fold models cannot be trained on {ranks.size} ranks: start the run without torchrun"
         )
     runs = _runs(config, splits)
-    vaes = [build.build(one.config, rows, one.splits.train, varies) for one in runs]
+    vaes = [build.build(one.config, rows, one.splits.train, varies, listener.say) for one in runs]
     if not rows.is_image:
         for own in vaes:
             own.features.reserve(rows.kinds, splits.trained_on)

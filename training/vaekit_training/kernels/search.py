@@ -14,7 +14,7 @@ Shrinking the exemplars towards their mean keeps the covariance of a cluster at 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -94,7 +94,17 @@ class Kernels:
 ONE_NORMAL = Trial(1, WIDTHS[-1], math.inf, -math.inf, 0.0)  # without rows to leave out
 
 
-def chosen(points: Points, there: Tensor, components: int, generator: torch.Generator) -> Kernels:
+def _ignore(text: str) -> None:
+    pass
+
+
+def chosen(
+    points: Points,
+    there: Tensor,
+    components: int,
+    generator: torch.Generator,
+    say: Callable[[str], None] = _ignore,
+) -> Kernels:
     """The kernels with the highest log density of rows left out, among those with K, h, nu and a of the constants.
 
     Args:
@@ -102,6 +112,7 @@ def chosen(points: Points, there: Tensor, components: int, generator: torch.Gene
         there: which numbers are observed, (N, Z); the others are filled in.
         components: largest number of exemplars.
         generator: draws the starts of clusters.
+        say: gets a line on each number of clusters that was tried.
     """
     x = points.real
     values = [column[own] for column, own in zip(x.T, there.T, strict=True)]
@@ -112,8 +123,10 @@ def chosen(points: Points, there: Tensor, components: int, generator: torch.Gene
         candidates = candidates[:1]
     found: list[tuple[float, Kernels]] = []
     for scales in candidates:
+        if len(candidates) > 1:
+            say(f"smallest scales of repeated values, {'narrower' if found else 'wider'} ones:")
         least = scales.square()
-        trials = _trials(points, least, shape, components, generator)
+        trials = _trials(points, least, shape, components, generator, say)
         best = max(trials, key=lambda one: one.log_density, default=ONE_NORMAL)
         clusters = mixture(points[:EM_ROWS], best.clusters, least, shape, generator)
         count = _exemplars(points, clusters, least, best, components) if len(points) >= MANY else components
@@ -171,7 +184,14 @@ def _swapped(points: Points, draws: torch.Generator) -> Points:
     return Points(points.real.gather(0, row[:, :dim]), points.hot.gather(0, row[:, dim:][:, column]), points.counts)
 
 
-def _trials(points: Points, least: Tensor, shape: Shape, components: int, generator: torch.Generator) -> list[Trial]:
+def _trials(
+    points: Points,
+    least: Tensor,
+    shape: Shape,
+    components: int,
+    generator: torch.Generator,
+    say: Callable[[str], None],
+) -> list[Trial]:
     """Kernels with all h and nu, and with numbers of clusters that grow until WORSE of them are worse than the best.
 
     Columns of levels have a = sqrt(1 - h^2) with each h, and all a with the best h and nu of each number of clusters.
@@ -199,12 +219,20 @@ def _trials(points: Points, least: Tensor, shape: Shape, components: int, genera
         if points.counts:
             h, nu = max(own, key=_height)[1:3] if own else ONE_NORMAL[1:3]
             own += [one for keep in KEEPS for one in means(h, keep, [nu])]
-        value = max(map(_height, own))
+        top = max(own, key=_height)
+        value = top.log_density
+        say(f"{clusters} cluster{'s' * (clusters > 1)}: {value:.5g} nats per row left out ({_named(top, points)})")
         tried += own
         best, since = (value, 0) if value > best else (best, since + 1)
         if since == WORSE:
             break
     return tried
+
+
+def _named(trial: Trial, points: Points) -> str:
+    """The values of a trial that these points use, as text."""
+    of_numbers = [f"h = {trial.h:g}", f"nu = {trial.nu:g}"] if points.real.shape[1] else []
+    return ", ".join([*of_numbers, *([f"a = {trial.keep:.3g}"] if points.counts else [])])
 
 
 def _height(trial: Trial) -> float:
