@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import wilcoxon
 
 from benchmarks.detection import plots, sets, summary
 from benchmarks.detection.runs import Result, Store
@@ -154,3 +155,14 @@ def test_the_benchmark_runs_and_resumes(tmp_path: Path) -> None:
     assert out.with_name("detection-ranks.png").read_bytes().startswith(b"\x89PNG")
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     assert out.with_suffix(".jsonl").read_text().splitlines() == lines
+
+
+def test_the_tests_against_each_method_are_corrected_together() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.random(20)
+    values = np.column_stack([a, a - 0.1 - 0.1 * rng.random(20), a + 0.01 * rng.standard_normal(20)])
+    table = summary.Table(list("abcdefghijklmnopqrst"), ["own", "worse", "equal"], {"auroc": values}, a, a, [])
+    p = summary.holm_p(table, "auroc", "own")
+    assert p["worse"] == pytest.approx(2 * wilcoxon(values[:, 0] - values[:, 1]).pvalue)
+    assert p["equal"] == pytest.approx(wilcoxon(values[:, 0] - values[:, 2]).pvalue)
+    assert p["worse"] < 1e-4 < 0.05 < p["equal"]
