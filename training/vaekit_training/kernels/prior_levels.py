@@ -36,12 +36,9 @@ class LevelKernels(nn.Module):
     log_level: Tensor  # (B, S, L) float64, 0 in empty places
     column: Tensor  # (L,), the column of each level
     level: Tensor  # (L,), its index in the column
-    own: Tensor  # (C, most), the index among the L of each level of each column; its first where it has fewer levels
-    exists: Tensor  # (C, most) bool, whether the column has the level
     last: Tensor  # (C,), index of the last level
     first: Tensor  # (C,), index among the L of the first level of each column
-    places: Tensor  # (L,), place of each level in (C, most)
-    index: Tensor  # (L, C), index of each level in its column, 0 in the others
+    belongs: Tensor  # (L, C), 1 for the levels of each column, else 0
 
     def __init__(self, log_levels: Tensor, place: Tensor, places: tuple[int, int], counts: Sequence[int]) -> None:
         """
@@ -56,18 +53,12 @@ class LevelKernels(nn.Module):
         by_place = torch.zeros(places[0] * places[1], log_levels.shape[1], dtype=torch.float64)
         by_place[place] = log_levels.double()
         sizes = torch.tensor(list(counts))
-        first, each = torch.cumsum(sizes, 0) - sizes, torch.arange(int(sizes.max()))
-        exists = each < sizes[:, None]
         self.register_buffer("log_level", by_place.unflatten(0, places))
         self.register_buffer("column", column)
         self.register_buffer("level", level.double())
-        self.register_buffer("own", torch.where(exists, first[:, None] + each, first[:, None]))
-        self.register_buffer("exists", exists)
         self.register_buffer("last", (sizes - 1).double())
-        self.register_buffer("first", first)
-        self.register_buffer("places", exists.flatten().nonzero()[:, 0])
-        index = torch.nn.functional.one_hot(column, len(sizes)).double() * level[:, None]
-        self.register_buffer("index", index)
+        self.register_buffer("first", torch.cumsum(sizes, 0) - sizes)
+        self.register_buffer("belongs", torch.nn.functional.one_hot(column, len(sizes)).double())
 
     def of_rows(self, z: Tensor, there: Tensor | None) -> Tensor:
         """sum_d log k_id(z_d), (B, N, S), for z (N, C); over the columns that are `there`, (N, C) bool."""
@@ -90,19 +81,16 @@ class LevelKernels(nn.Module):
         log_w = log_kernels[..., None] - log_k.to(log_kernels.dtype)
         w = torch.exp(log_w - log_w.amax(dim=(0, 2), keepdim=True))
         w = w / w.sum(2).sum(0)[:, None]  # as in NumberKernels.cells
-        of_level = self.log_level.to(w.dtype).exp().flatten(0, 1)  # (B S, L)
-        by_column = of_level.index_select(1, self.own.flatten()).unflatten(1, self.own.shape)  # (B S, C, most)
-        p = w.permute(3, 1, 0, 2).flatten(2) @ by_column.transpose(0, 1)  # (C, N, most)
-        every = p.transpose(0, 1).flatten(1).index_select(1, self.places).double()  # (N, L)
-        return LevelCells(every.gather(1, at).log(), every @ self.index, every)
+        of_level = self.log_level.to(w.dtype).exp()[:, None]  # (B, 1, S, L)
+        p = (w.index_select(3, self.column) * of_level).sum(2).sum(0).double()  # (N, L)
+        return LevelCells(p.gather(1, at).log(), (p * self.level) @ self.belongs, p)
 
     def sample(self, place: Tensor, noise: Tensor) -> Tensor:
         """Indices of levels (N, C): the first at which the cumulative probability reaches Phi(n), for noise (N, C).
 
         place: (N,), places of the exemplars among the B S places.
         """
-        p = self.log_level.flatten(0, 1).index_select(0, place).exp()  # (N, L)
-        p = p.index_select(1, self.own.flatten()).unflatten(1, self.own.shape)  # (N, C, most)
-        reached = torch.cumsum(torch.where(self.exists, p, 0.0), dim=-1)
-        index = (normal_cdf(noise)[..., None].double() > reached).double().sum(-1)
-        return torch.minimum(index, self.last)
+        reached = torch.cumsum(self.log_level.flatten(0, 1).index_select(0, place).exp(), dim=-1)  # (N, L)
+        reached = reached - self.column  # the probabilities of each column before it add up to 1
+        above = normal_cdf(noise).double().index_select(1, self.column) > reached  # (N, L)
+        return torch.minimum(above.double() @ self.belongs, self.last)
