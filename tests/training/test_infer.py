@@ -125,5 +125,36 @@ def test_inference_keeps_grey_and_coloured_values(
     x = np.array(values, dtype=np.uint8).reshape(2, 1, 1, 1)
     np.save(tmp_path / "x.npy", np.broadcast_to(x, (2, 3, 5, channels)))
     tree, remarks = infer(str(tmp_path / "x.npy"))
-    assert tree["likelihood"] == {"name": likelihood}
+    scale = {"scale": 0.3} if likelihood == "gaussian" else {}
+    assert tree["likelihood"] == {"name": likelihood, **scale}
+    assert ("prior" in tree) == (likelihood == "gaussian")
     assert remarks == [f"2 images of 5 x 3 pixels (width x height), {said}"]
+
+
+AGGREGATE = {"name": "aggregate", "components": 1000}
+
+
+@pytest.mark.parametrize(
+    ("asked", "network", "prior", "scale"),
+    [
+        ({}, {"latent_dim": 32}, AGGREGATE, 0.3),
+        ({"training": {"steps": 9}, "network": {"latent_dim": 4}}, None, AGGREGATE, 0.3),
+        ({"network": {"name": "conv"}, "likelihood": {"scale": "network"}}, {"latent_dim": 32}, AGGREGATE, None),
+        ({"prior": {"name": "normal"}}, None, None, None),
+        ({"objective": {"free_bits": 0.1}}, None, None, None),
+        ({"training": {"cuda_graphs": True}}, None, None, None),
+        ({"likelihood": {"name": "gaussian"}}, None, None, None),
+    ],
+)
+def test_images_get_their_settings_unless_others_are_asked_for(
+    asked: dict[str, Any],
+    network: dict[str, Any] | None,
+    prior: dict[str, Any] | None,
+    scale: float | None,
+    tmp_path: Path,
+) -> None:
+    np.save(tmp_path / "x.npy", np.full((2, 3, 5), 7, dtype=np.uint8))
+    tree, _ = infer(str(tmp_path / "x.npy"), asked)
+    assert tree.get("network") == network
+    assert tree.get("prior") == prior
+    assert tree.get("likelihood", {}).get("scale") == scale

@@ -27,7 +27,7 @@ from vaekit_training.data.looks import (
     toml_key,
 )
 from vaekit_training.data.preview import Preview, preview
-from vaekit_training.recipe import AUTO, KERNEL, asks_for_networks
+from vaekit_training.recipe import AUTO, KERNEL, asks_for_networks, of_images
 from vaekit_training.sections import DataConfig
 
 GIVEN_KEYS = (  # keys of [data] that inference reads
@@ -58,7 +58,8 @@ class Inferred:
 def infer(source: str, asked: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], list[str]]:
     """The config as nested tables, and remarks that explain the choices and report suspicious columns.
 
-    Images get a gaussian likelihood of their values 0 to 255, or a bernoulli one if all are 0 or 255. Tables get the
+    Images get a gaussian likelihood of their values 0 to 255 with recipe.IMAGES, or a bernoulli one if all are 0 or
+    255. Tables get the
     default recipe, see `default_recipe`. Missing cells are marginalised.
 
     Args:
@@ -137,8 +138,8 @@ def infer_columns(
 
 
 def infer_images(images: NDArray[np.uint8], tree: dict[str, Any], asked: Mapping[str, Any] | None = None) -> list[str]:
-    """Fill in the likelihood for images (N, H, W, C), unless it is chosen; returns remarks. See infer."""
-    return _images(images, tree, is_chosen(asked))
+    """Fill in the settings for images (N, H, W, C), unless the likelihood is chosen; returns remarks. See infer."""
+    return _images(images, tree, asked)
 
 
 def default_recipe(contents: Mapping[str, Content]) -> tuple[str, str]:
@@ -207,16 +208,18 @@ def _refuse_stray_text(source: str, name: str, values: NDArray[Any], *, is_csv: 
         )
 
 
-def _images(images: NDArray[np.uint8], tree: dict[str, Any], chosen: bool) -> list[str]:
-    """Fill in the likelihood for images, unless it was given; returns remarks."""
+def _images(images: NDArray[np.uint8], tree: dict[str, Any], asked: Mapping[str, Any] | None) -> list[str]:
+    """Fill in likelihood, prior and latent dimensions for images, unless the likelihood was given; returns remarks."""
     count, height, width, channels = images.shape
     two_valued = all(bool(np.isin(image, (0, 255)).all()) for image in images)
     colours = "black and white" if two_valued else {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
     what = f"{count} images of {width} x {height} pixels (width x height), {colours}"
-    if chosen:
+    if is_chosen(asked):
         return [what]
     name = "bernoulli" if two_valued else "gaussian"
     tree["likelihood"] = {"name": name}
+    for section, settings in {} if two_valued else of_images(asked or {}).items():
+        tree[section] = {**tree.get(section, {}), **settings}
     values = "0 and 255" if two_valued else "0 to 255"
     return [f"{what}: the likelihood is {name}, of pixel values {values}"]
 

@@ -39,6 +39,14 @@ KERNEL = KERNELS["prior"]["name"]
 OF_KERNELS = frozenset({"real", "positive", "binary", "category"})  # kinds that a kernel prior can model
 OF_LEVELS = {"name": "mixed", "real": "gaussian"}  # likelihood of tables with binary columns or categories
 
+IMAGES: dict[str, dict[str, Any]] = {
+    "network": {"latent_dim": 32},
+    "likelihood": {"scale": 0.3},
+    "prior": {"name": "aggregate", "components": 1000},
+}  # the settings for images with grey or coloured values
+UNLIKE_IMAGES = {"prior": None, "objective": {"free_bits"}, "training": {"cuda_graphs"}}  # keys that rule them out;
+# None: any key
+
 Filled = frozenset[tuple[str, str]]  # (section, key) of settings that fill sets
 
 
@@ -110,6 +118,20 @@ def _likelihood_of_kernels(tree: Mapping[str, Any]) -> dict[str, Any]:
     has_levels = bool(set(_given(tree, "data").get("kinds", {}).values()) & {"binary", "category"})
     own = OF_LEVELS if has_levels or given.get("name") == "mixed" else {}
     return {**KERNELS["likelihood"], **own, **{key: value for key, value in given.items() if key != "name"}}
+
+
+def of_images(asked: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The settings for images as nested tables, without those that were asked for; empty if one of these rules it out.
+
+    A fixed scale keeps small differences of many pixels from counting more than the latent vector. The aggregate prior
+    makes a latent vector unlike those of all training images improbable.
+    """
+    for section, keys in UNLIKE_IMAGES.items():
+        given = set(_given(asked, section))
+        if given if keys is None else given & keys:
+            return {}
+    left = {name: {k: v for k, v in own.items() if k not in _given(asked, name)} for name, own in IMAGES.items()}
+    return {name: own for name, own in left.items() if own}
 
 
 def by_size(members: int, rows: int) -> dict[tuple[str, str], Any]:
