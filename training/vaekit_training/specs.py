@@ -5,7 +5,6 @@ from __future__ import annotations
 from vaekit.bundle.input_spec import Column, Constant, ImageSpec, VectorSpec
 from vaekit.bundle.manifest import LikelihoodSpec, PriorSpec
 from vaekit.bundle.novelty import Novelty
-from vaekit_training.build import family
 from vaekit_training.config import Config
 from vaekit_training.data.load import Rows
 from vaekit_training.data.split import Splits
@@ -13,6 +12,7 @@ from vaekit_training.features import Binarize, Standardize
 from vaekit_training.folds import AnyVAE, FoldModels
 from vaekit_training.likelihoods import Mixed
 from vaekit_training.prior import Aggregate, Normal
+from vaekit_training.rows_likelihood import family
 
 SCALED = ("gaussian", "student_t", "laplace", "mixed")  # likelihoods that use likelihood.scale
 
