@@ -97,6 +97,7 @@ def make_components(settings: Settings, log: Log) -> Components:
         answer_seconds=settings.answer_seconds,
         queue_timeout=settings.queue_timeout,
         max_batch_rows=settings.max_batch_rows,
+        server_timing=settings.server_timing,
     )
     metrics.observe(engine, registry, ready=lambda: components.unready() is None)
     return components

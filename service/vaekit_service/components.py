@@ -34,6 +34,7 @@ class Components:
     answer_seconds: float
     queue_timeout: float  # seconds
     max_batch_rows: int
+    server_timing: bool
 
     def unready(self) -> str | None:
         """Why /readyz answers 503; None if the service is ready."""

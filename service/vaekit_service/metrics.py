@@ -18,8 +18,10 @@ from vaekit_service.engine.batcher import Batch
 from vaekit_service.engine.engine import Engine
 from vaekit_service.engine.jobs import Job
 from vaekit_service.engine.model_registry import ModelRegistry
+from vaekit_service.stages import STAGES, Stages
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_STAGE_SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -45,6 +47,14 @@ class Metrics:
             ["status"],
             registry=self._registry,
         )
+        self.stage_seconds = Histogram(
+            "vae_stage_duration_seconds",
+            "Time of each stage of the answered requests to /encode, /decode, /sample and /elbo.",
+            ["stage"],
+            buckets=_STAGE_SECONDS,
+            registry=self._registry,
+        )
+        self._of_stages = [(stage, self.stage_seconds.labels(stage)) for stage in STAGES]
         self.in_flight = 0  # requests that are being answered
         self.connections: Callable[[], int] = lambda: 0  # number of open connections; set by the server
         self.rows = Counter(
@@ -92,6 +102,11 @@ class Metrics:
             self._of_requests[method, route, status] = known
         known[0].inc()
         known[1].observe(seconds)
+
+    def staged(self, stages: Stages) -> None:
+        """Record the stages of an answered request. Called in the event loop."""
+        for stage, histogram in self._of_stages:
+            histogram.observe(getattr(stages, stage))
 
     def ran(self, batch: Batch[Job, RowArrays], seconds: float) -> None:
         """Record a batch that the engine ran. Called in the engine's thread or the event loop, one batch at a time."""

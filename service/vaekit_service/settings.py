@@ -127,6 +127,9 @@ class Settings(BaseSettings):
         "first",
     )
 
+    server_timing: bool = Field(
+        True, description="send the seconds of each stage of a request with its reply, in the header Server-Timing"
+    )
     log_format: Literal["console", "json"] = Field(
         "console", description="console for people, or json for a log collector"
     )

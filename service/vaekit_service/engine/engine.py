@@ -132,6 +132,7 @@ class Engine:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[RowArrays] = loop.create_future()
+        job.stages.waiting_since = perf_counter()
         with self._changed:
             self._check_open()
             is_first = not self._batcher.rows
@@ -242,6 +243,11 @@ class Engine:
     def _run(self, batch: Batch[Job, RowArrays]) -> list[tuple[Ticket[Job, RowArrays], Outcome]]:
         """Run a batch; return the tickets that it completes, each with its result or the error."""
         start = perf_counter()
+        for part in batch.slices:
+            if part.start == 0:
+                stages = part.job.stages
+                stages.queue += start - stages.waiting_since
+                stages.waiting_since = start
         try:
             results = jobs.run(batch.slices)
         except Exception as exc:  # noqa: BLE001 - the waiting callers must get any error
@@ -251,6 +257,8 @@ class Engine:
                 return [(ticket, exc) for ticket in self._batcher.fail(batch)]
         seconds, job = perf_counter() - start, batch.slices[0].job
         self._paces.setdefault(job.model, {})[job.kind] = seconds / batch.n
+        for part in batch.slices:
+            part.job.stages.run += seconds
         if self._report is not None:
             self._report.ran(batch, seconds)
         with self._changed:

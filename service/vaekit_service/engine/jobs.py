@@ -20,6 +20,7 @@ from vaekit.runtime.sampling import SampleDraws
 from vaekit.tabular.columns import NOTHING_IGNORED, Ignored
 from vaekit_service.engine.batcher import JobSlice
 from vaekit_service.messages import Operation
+from vaekit_service.stages import Stages
 
 
 @dataclass(eq=False)
@@ -43,6 +44,9 @@ class Job:
     alarms_at: float | None = field(default=None, kw_only=True)  # alpha, if the rows are alarms to compare with rules
     ignored: Ignored = field(default=NOTHING_IGNORED, kw_only=True)  # columns of the rows that the model does not have
     max_batch_rows: int = field(default=2**31, kw_only=True)  # rows of a full batch
+    stages: Stages = field(
+        default_factory=Stages, kw_only=True, repr=False
+    )  # gets the seconds in the queue and on the device
     _draws: SampleDraws | None = field(default=None, init=False, repr=False)
 
     @property

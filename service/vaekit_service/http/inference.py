@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import TypeVar, TypeVarTuple
 from weakref import WeakKeyDictionary
 
@@ -47,6 +47,7 @@ class OperationHandler:
 
     async def respond(self, scope: Scope, receive: Receive) -> ModelResponse:
         """The reply to a request. Path and headers are checked before the body is read."""
+        start = perf_counter()
         components, context, path = self._components, RequestContext.of(scope), scope["path_params"]
         headers, timer, memory = context.headers, context.timer, context.memory
         lease = components.registry.lend(path.get("name"), path.get("version"))
@@ -58,6 +59,7 @@ class OperationHandler:
         body_seconds = components.body_seconds
         timer.set_deadline(body_seconds, lambda: SlowBody(f"the body did not arrive within {body_seconds:g} s"))
         body = await read_body(scope, receive)
+        context.stages.read = perf_counter() - start
         reader = stated or negotiation.recognise(body, content_type, self._operation)
         timer.set_deadline(seconds, lambda: DeadlineExceeded(f"no answer within {seconds:g} s"))
         timer.cancel_on_disconnect(receive)
@@ -65,9 +67,15 @@ class OperationHandler:
         del body  # so that `_answer` can free it once the array is made
         answer = await work
         memory.hold(sum(a.nbytes for a in answer.rows.values() if a is not None))
+        start = perf_counter()
         content = await self._write(writer, answer)
         memory.hold(len(content))
-        return ModelResponse(content, writer.media_type, writer.headers(answer))
+        context.stages.encode = perf_counter() - start
+        components.metrics.staged(context.stages)
+        reply = ModelResponse(content, writer.media_type, writer.headers(answer))
+        if components.server_timing:
+            reply.raw_headers.append((b"server-timing", context.stages.header()))
+        return reply
 
     async def _answer(
         self, lease: Lease, reader: Reader, body: Body, options: dict[str, str], context: RequestContext
@@ -77,10 +85,12 @@ class OperationHandler:
             manifest = model.manifest
             context.model = f"{manifest.name}@{manifest.version}"
             target = self._target(model)
+            start = perf_counter()
             parsed = await self._read(reader, body, options, target)
             del body
             job = make_job(self._operation, model, parsed, components.limits, components.max_batch_rows)
-            context.rows = job.n
+            context.rows, job.stages = job.n, context.stages
+            context.stages.decode = perf_counter() - start
             result = await components.engine.submit(job, monotonic() + components.queue_timeout)
             components.metrics.scored(manifest, result)
             answer = make_answer(job, result, parsed.options, components.alpha)
@@ -91,6 +101,7 @@ class OperationHandler:
         components = self._components
         alarms, found = alarms_job(job, answer, components.limits, components.max_batch_rows), None
         if alarms is not None:
+            alarms.stages = job.stages
             found = await components.engine.submit(alarms, monotonic() + components.queue_timeout)
         return with_rules(job, answer, found)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from starlette.types import Receive, Scope
 
 from vaekit_service.engine.limits import Reservation
 from vaekit_service.errors import Disconnected
+from vaekit_service.stages import Stages
 
 LISTEN_AFTER = 0.05  # seconds; most answers are ready by then, and listening for a disconnect needs a task
 CONNECTION, CONTEXT = "connection", "context"  # keys of the scope's state, set by protocol.py and access_log.py
@@ -38,6 +39,7 @@ class RequestContext:
     model: str | None = None
     rows: int | None = None
     error: str | None = None
+    stages: Stages = field(default_factory=Stages)
 
     @staticmethod
     def of(scope: Scope) -> RequestContext:
