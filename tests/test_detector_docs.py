@@ -6,8 +6,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from vaekit import Detector
 
@@ -39,3 +42,15 @@ def test_the_reference_lists_exactly_the_public_methods() -> None:
     named = set(re.findall(r"^\| `(\w+)\(", table, re.MULTILINE))
     public = {name for name in vars(Detector) if not name.startswith("_") and callable(getattr(Detector, name))}
     assert named == public - {"fit", "fit_predict", "of"}
+
+
+def test_a_table_of_principal_components_finds_odd_images_as_the_page_says() -> None:
+    page = (DOCS / "reference" / "benchmarks" / "images.md").read_text()
+    (snippet,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    digits = load_digits()
+    normal, odd = digits.images[digits.target != 4], digits.images[digits.target == 4]
+    names: dict[str, Any] = {"train": normal[::2], "test": np.concatenate([normal[1::2], odd])}
+    exec(snippet, names)
+    is_odd = names["is_odd"]
+    assert is_odd[-len(odd) :].mean() > 0.7
+    assert is_odd[: -len(odd)].mean() < 0.12

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
+from benchmarks import images
 from benchmarks.detection import plots, sets, summary
 from benchmarks.detection.runs import Result, Store
 from benchmarks.detection.worker import Job
@@ -166,3 +167,30 @@ def test_the_tests_against_each_method_are_corrected_together() -> None:
     assert p["worse"] == pytest.approx(2 * wilcoxon(values[:, 0] - values[:, 1]).pvalue)
     assert p["equal"] == pytest.approx(wilcoxon(values[:, 0] - values[:, 2]).pvalue)
     assert p["worse"] < 1e-4 < 0.05 < p["equal"]
+
+
+def test_images_of_a_class_left_out_are_scored_in_all_ways(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(images, "MOST_ROWS", 120)
+    quick = [*images.PLAIN, "training.steps=20", "training.evaluate_every=10"]
+    monkeypatch.setattr(images, "PLAIN", quick)
+    real = images.trained
+    monkeypatch.setattr(images, "trained", lambda x, settings: real(x, settings or quick[1:]))
+    images.main(["--classes", "3", "--out", str(tmp_path / "out.json")])
+    figures = json.loads((tmp_path / "out.json").read_text())["figures"]
+    assert len(figures) == 9
+    assert {one["name"] for one in figures} >= {"digits: settings for images, -ELBO", "digits: kNN-mean on pixels"}
+    assert all(0 <= one["value"] <= 100 for one in figures)
+    images.main(["--classes", "3", "--tables", str(tmp_path / "tables")])
+    with np.load(tmp_path / "tables" / "digits-3.npz") as arrays:
+        assert arrays["X"].shape == (120, 64)
+        assert 0 < arrays["y"].mean() < 0.5
+    capsys.readouterr()
+
+
+def test_a_mutated_image_has_a_share_of_random_pixels_and_noise_is_long_as_png() -> None:
+    flat = np.zeros((4, 8, 8, 1), np.uint8)
+    changed = (images.mutated(flat) != flat).mean()
+    assert 0.1 < changed < 0.3
+    assert (images.png_bits(images.mutated(flat)) > images.png_bits(flat)).all()
