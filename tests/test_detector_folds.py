@@ -49,6 +49,18 @@ def test_52_of_60_rows_are_divided_into_folds(fitted: Detector) -> None:
     assert fitted.model_.manifest.members == 3
 
 
+def test_fold_models_with_a_kernel_prior_predict_levels() -> None:
+    rng = np.random.default_rng(0)
+    level = rng.integers(0, 3, 150)
+    names = np.array(["a", "b", "c"], dtype=object)
+    rows = pd.DataFrame({"one": names[level], "two": names[level], "x": level + 0.1 * rng.standard_normal(150)})
+    fitted = Detector(folds=3).fit(rows)
+    assert fitted.model_.manifest.prior.name == "kernel"
+    (cell,) = fitted.explain(pd.DataFrame({"one": ["a"], "two": ["c"], "x": [0.0]}), top=1).cells[0]
+    assert (cell["feature"], cell["value"], cell["expected"]) == ("two", "c", "a")
+    assert cell["probability"] > 0.8
+
+
 def test_the_false_alarm_rate_is_at_most_the_guaranteed_one() -> None:
     """30 runs with new rows each. The guarantee is a mean rate of at most 1.5 alpha; the usual rate is about alpha."""
     from benchmarks.folds import calibration, scored

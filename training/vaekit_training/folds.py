@@ -18,6 +18,8 @@ from vaekit_training.likelihoods import Likelihood
 from vaekit_training.prior import Prior
 from vaekit_training.vae import VAE, BoundTerms, mixture
 
+OF_ONE_MODEL = ("fold_elbo", "similar")  # terms that a mixture of fold models does not take from them
+
 
 class FoldModels(nn.Module):
     """p(x) = (1/F) sum_f p_f(x), where each fold model p_f has its own standardisation, likelihood and prior."""
@@ -64,12 +66,15 @@ class FoldModels(nn.Module):
     ) -> tuple[Tensor, Tensor, BoundTerms]:
         """mu, sigma (F M, N, Z) each, and the bound of each member of each fold model, (F M, N)."""
         mu, sigma, bounds = zip(*(vae.bounds_by_member(x, eps, observed) for vae in self.each), strict=True)
-        terms = zip(*(bound[:8] for bound in bounds), strict=True)  # without fold_elbo and similar
-        joined = (_joined(each, axes) for axes, each in zip((2, 2, 2, 2, 3, 3, 3, 3), terms, strict=True))
+        joined = {
+            name: _joined([getattr(bound, name) for bound in bounds], 3 if name.startswith("feature") else 2)
+            for name in BoundTerms._fields
+            if name not in OF_ONE_MODEL
+        }
         return (
             torch.cat([_with_members(m) for m in mu]),
             torch.cat([_with_members(s) for s in sigma]),
-            BoundTerms(*joined),
+            BoundTerms(**joined),
         )
 
     def mixed(self, of_members: BoundTerms) -> BoundTerms:
