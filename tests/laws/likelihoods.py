@@ -77,6 +77,7 @@ CASES: dict[str, Case] = {
     "bernoulli": Case(lambda: Bernoulli(3), "levels"),
     "continuous_bernoulli": Case(lambda: ContinuousBernoulli(3), "unit"),
     "categorical": Case(lambda: Categorical(LEVELS), "levels"),
+    "categorical, one column with many levels": Case(lambda: Categorical((2, 30, 3, 4, 2)), "levels"),
     "categorical, as many levels each": Case(lambda: Categorical((4, 4, 4)), "levels"),
     "gaussian on pixels": Case(lambda: BinnedGaussian("network", pixels(), ALL), "grid"),
     "gaussian on counts, scale by feature": Case(lambda: BinnedGaussian("feature", counts(), ALL), "grid"),

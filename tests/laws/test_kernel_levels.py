@@ -19,7 +19,7 @@ from vaekit_training.kernels.levels import Points, levels_of, log_probabilities,
 from vaekit_training.kernels.prior import KernelPrior
 from vaekit_training.kernels.search import KEEPS, Kernels, chosen
 
-COUNTS = (3, 2, 4)
+COUNTS = (2, 2, 9)  # in two groups of LevelGroups
 IS_LEVEL = (True, False, True, False, True)  # of z: levels and numbers in turn
 KINDS = ["kernel prior, mixed", "kernel prior, categories", "kernel prior, binary columns"]
 K = 3

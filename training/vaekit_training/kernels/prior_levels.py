@@ -1,7 +1,8 @@
 """The columns of levels in a kernel prior.
 
-N rows, C columns of levels, L levels over all of them, M exemplars in B blocks of S places; nats. In z, the value of
-such a column is the index of its level, up to the small noise of q(z|x).
+N rows, C columns of levels, L levels over all of them, in groups of C_g columns padded to most_g levels, see
+LevelGroups; M exemplars in B blocks of S places; nats. In z, the value of such a column is the index of its level, up
+to the small noise of q(z|x).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from vaekit_training.functional import normal_cdf
 from vaekit_training.kernels.levels import levels_of
+from vaekit_training.level_groups import LevelGroups
 
 HALF = 0.5  # z is at the level that is nearer than this
 
@@ -38,7 +40,6 @@ class LevelKernels(nn.Module):
     level: Tensor  # (L,), its index in the column
     last: Tensor  # (C,), index of the last level
     first: Tensor  # (C,), index among the L of the first level of each column
-    belongs: Tensor  # (L, C), 1 for the levels of each column, else 0
 
     def __init__(self, log_levels: Tensor, place: Tensor, places: tuple[int, int], counts: Sequence[int]) -> None:
         """
@@ -58,7 +59,7 @@ class LevelKernels(nn.Module):
         self.register_buffer("level", level.double())
         self.register_buffer("last", (sizes - 1).double())
         self.register_buffer("first", torch.cumsum(sizes, 0) - sizes)
-        self.register_buffer("belongs", torch.nn.functional.one_hot(column, len(sizes)).double())
+        self.groups = LevelGroups(counts)
 
     def of_rows(self, z: Tensor, there: Tensor | None) -> Tensor:
         """sum_d log k_id(z_d), (B, N, S), for z (N, C); over the columns that are `there`, (N, C) bool."""
@@ -81,16 +82,23 @@ class LevelKernels(nn.Module):
         log_w = log_kernels[..., None] - log_k.to(log_kernels.dtype)
         w = torch.exp(log_w - log_w.amax(dim=(0, 2), keepdim=True))
         w = w / w.sum(2).sum(0)[:, None]  # as in NumberKernels.cells
-        of_level = self.log_level.to(w.dtype).exp()[:, None]  # (B, 1, S, L)
-        p = (w.index_select(3, self.column) * of_level).sum(2).sum(0).double()  # (N, L)
-        return LevelCells(p.gather(1, at).log(), (p * self.level) @ self.belongs, p)
+        of_level = self.log_level.to(w.dtype).exp().flatten(0, 1)  # (B S, L)
+        by_column = self.groups.of_columns(w.permute(3, 1, 0, 2).flatten(2), 0)  # (C_g, N, B S) of each group
+        p = [
+            (own @ of_group.transpose(0, 1)).transpose(0, 1).double()  # (N, C_g, most_g)
+            for own, of_group in zip(by_column, self.groups.padded(of_level, 0.0), strict=True)
+        ]
+        every = self.groups.levels(p)  # (N, L)
+        mean = [each @ torch.arange(each.shape[-1], dtype=each.dtype) for each in p]
+        return LevelCells(every.gather(1, at).log(), self.groups.joined(mean), every)
 
     def sample(self, place: Tensor, noise: Tensor) -> Tensor:
         """Indices of levels (N, C): the first at which the cumulative probability reaches Phi(n), for noise (N, C).
 
         place: (N,), places of the exemplars among the B S places.
         """
-        reached = torch.cumsum(self.log_level.flatten(0, 1).index_select(0, place).exp(), dim=-1)  # (N, L)
-        reached = reached - self.column  # the probabilities of each column before it add up to 1
-        above = normal_cdf(noise).double().index_select(1, self.column) > reached  # (N, L)
-        return torch.minimum(above.double() @ self.belongs, self.last)
+        p = self.log_level.flatten(0, 1).index_select(0, place).exp()  # (N, L)
+        reached = [torch.cumsum(each, dim=-1) for each in self.groups.padded(p, 0.0)]  # (N, C_g, most_g)
+        draws = self.groups.of_columns(normal_cdf(noise).double())  # (N, C_g)
+        index = [(u[..., None] > each).double().sum(-1) for u, each in zip(draws, reached, strict=True)]
+        return torch.minimum(self.groups.joined(index), self.last)
