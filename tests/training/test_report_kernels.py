@@ -19,6 +19,7 @@ from vaekit.runtime import Model
 from vaekit_training.config import make_config
 from vaekit_training.data.rows import Rows
 from vaekit_training.data.split import split
+from vaekit_training.folds import FoldModels
 from vaekit_training.kernels.search import WIDTHS, Trial
 from vaekit_training.publish import publish_run
 from vaekit_training.report import CARD, PAGE, kernels
@@ -72,6 +73,7 @@ TABLES: dict[str, tuple[Rows, list[str]]] = {
     "categories and a binary column": (of_levels(80), MIXED),
     "categories and a binary column, missing cells": (of_levels(80, missing=True), MIXED),
     "categories alone": (levels(80), MIXED),
+    "folds, categories alone": (levels(80), [*MIXED, "data.folds=3"]),
     "repeated values": (rows_of(np.round(normals(80, 3))), []),
 }
 
@@ -112,6 +114,22 @@ def test_the_table_of_kernels_has_those_of_the_prior() -> None:
         assert lines["covariances"] in text
         assert f"among {len(prior.trials)} combinations" in text
         assert sentence_of(facts.manifest).split(":")[0] in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"), [(KERNELS, "K h nu"), ("kernel prior, mixed", "K h nu a"), ("kernel prior, categories", "K a")]
+)
+def test_only_settings_that_the_kernels_use_are_shown(kind: str, names: str) -> None:
+    facts = facts_of(kind)
+    prior = facts.run.one.prior
+    assert list(kernels.settings(prior)) == names.split()
+    assert kernels.settings(prior).get("a", f"{prior.keep:.4g}") == f"{prior.keep:.4g}"
+    vae, rows = facts.run.one, facts.run.splits.train
+    run_of_folds = replace(
+        facts.run, vae=FoldModels([vae, vae]), splits=replace(facts.run.splits, folds=(rows[::2], rows[1::2]))
+    )
+    folds = replace(facts, run=run_of_folds)
+    assert kernels.tables(folds)[1].head[2:-1] == tuple(names.split())
 
 
 def test_the_widths_of_kernels_are_the_roots_of_their_variances() -> None:

@@ -60,7 +60,7 @@ def summary(facts: Facts) -> str:
     prior = models(run.vae)[0].prior
     rows = len(run.splits.trains[0])
     if prior.trials:
-        names = ["K", *(["h", "nu"] if prior.numbers is not None else []), *(["a"] if prior.levels is not None else [])]
+        names = list(settings(prior))
         chosen = f"{', '.join(names[:-1])} and {names[-1]}"
         n = min(rows, max(ROWS, run.config.prior.components))
         split = f"each of {FOLDS} parts in turn" if n < MANY else f"{min(HELD_OUT, n // 6):,} rows, once"
@@ -77,6 +77,13 @@ def summary(facts: Facts) -> str:
         f"{how} Means over {plural(len(run.splits.validation), 'validation row')}, which choose nothing: ELBO "
         f"{number(best.elbo, 6)}, log evidence {number(best.log_evidence, 6)}, KL {number(best.kl, 4)} nats."
     )
+
+
+def settings(prior: KernelPrior) -> dict[str, str]:
+    """The settings of the kernels that this prior uses, by name: h and nu of numbers, a of levels."""
+    of_numbers = {} if prior.numbers is None else {"h": number(prior.h), "nu": _nu(prior.nu)}
+    of_levels = {} if prior.levels is None else {"a": number(prior.keep)}
+    return {"K": str(prior.clusters), **of_numbers, **of_levels}
 
 
 def explained(prior: KernelPrior) -> tuple[str, ...]:
@@ -143,7 +150,7 @@ def tables(facts: Facts) -> tuple[ReportTable, ...]:
     if len(each) > 1:
         found.append(
             ReportTable(
-                ("fold model", "training rows", "K", "h", "nu", "log density of rows left out"),
+                ("fold model", "training rows", *settings(first.prior), "log density of rows left out"),
                 tuple(_choice(f, one.prior, rows[f]) for f, one in enumerate(each)),
             )
         )
@@ -249,7 +256,7 @@ def _best(prior: KernelPrior) -> Trial:
 
 def _choice(f: int, prior: KernelPrior, rows: int) -> tuple[str, ...]:
     log_density = number(_best(prior).log_density, 5) if prior.trials else ""
-    return str(f + 1), f"{rows:,}", str(prior.clusters), number(prior.h), _nu(prior.nu), log_density
+    return str(f + 1), f"{rows:,}", *settings(prior).values(), log_density
 
 
 def _nu(nu: float) -> str:
