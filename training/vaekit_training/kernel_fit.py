@@ -22,6 +22,14 @@ from vaekit_training.kernels.search import EM_ROWS, HELD_OUT, chosen
 
 ROWS = EM_ROWS + HELD_OUT  # largest number of training rows that the search uses
 MOST_CELLS = 2**20  # largest number of values of all exemplars
+MOST_HOT = 2**26  # largest number of values of all one-hot vectors in the search, unless
+FEW = 100  # fewer rows than this would be left
+
+
+def rows_searched(components: int, levels: int) -> int:
+    """The largest number of training rows that the search uses, with this many levels over all columns."""
+    most = max(ROWS, components)
+    return min(most, max(FEW, MOST_HOT // levels)) if levels else most
 
 
 def kernel_vae(
@@ -53,7 +61,7 @@ def kernel_vae(
     is_level = torch.tensor([kinds[d] in MASSES for d in active])
     counts = tuple(levels[d] or 2 for d, one in zip(active, is_level.tolist(), strict=True) if one)
     components = max(2, min(components, MOST_CELLS // max(features.dim, sum(counts))))
-    row = torch.randperm(len(train), generator=generator)[: max(ROWS, components)]
+    row = torch.randperm(len(train), generator=generator)[: rows_searched(components, sum(counts))]
     raw, observed = observed_rows(torch.from_numpy(x[train[row.numpy()]]))
     t, there = features(raw, observed)[:, active], observed[:, active]  # (n, Z) each, float64
     numbers, seen = t[:, ~is_level], there[:, ~is_level]

@@ -27,7 +27,6 @@ from vaekit_training.vae import VAE, BoundTerms, draw_latents
 
 FARTHEST = 100.0  # |z| is clamped to it where cells are compared, so that differences of squares keep their digits
 Z_90 = 1.6448536269514722  # normal quantile of 0.95: half the width of a central interval of 90 %
-LEVEL_WIDTH = 4  # float32 numbers that a row needs for each level: its distance, and whether the row has the level
 SHARP = 50.0  # -log p of a level next to the one at which z is
 
 
@@ -197,8 +196,7 @@ class KernelVAE(VAE):
 
     def costs(self) -> tuple[Cost, Cost]:
         """Cost of the encoder with the prior, and of the decoder. Rows are compared with all levels at once."""
-        values, levels = self.prior.values, 0 if self.prior.levels is None else len(self.prior.levels.column)
-        wide = max(self.features.dim, LEVEL_WIDTH * levels)
+        values, wide = self.prior.values, max(self.features.dim, self.prior.level_count)
         shapes = 0 if self.prior.numbers is None else self.prior.numbers.inverse.numel()
         return Cost(values, values + shapes, wide), Cost(0, wide, wide)
 

@@ -94,6 +94,11 @@ class KernelPrior(nn.Module):
         return self.row.numel()
 
     @property
+    def level_count(self) -> int:
+        """L, the number of levels of all columns of levels."""
+        return 0 if self.levels is None else self.levels.column.numel()
+
+    @property
     def is_diagonal(self) -> bool:
         """Whether the covariances are diagonal. Missing numbers then have an exact q: the kernels' own."""
         return self.numbers is None or self.numbers.is_diagonal

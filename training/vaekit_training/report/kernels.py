@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vaekit.bundle.input_spec import VectorSpec
 from vaekit.losses import sentence_of
 from vaekit_training.folds import AnyVAE, FoldModels
-from vaekit_training.kernel_fit import ROWS
+from vaekit_training.kernel_fit import rows_searched
 from vaekit_training.kernel_vae import KernelVAE
 from vaekit_training.kernels.mixture import MOST_FULL
 from vaekit_training.kernels.prior import KernelPrior
@@ -62,7 +62,7 @@ def summary(facts: Facts) -> str:
     if prior.trials:
         names = list(settings(prior))
         chosen = f"{', '.join(names[:-1])} and {names[-1]}"
-        n = min(rows, max(ROWS, run.config.prior.components))
+        n = min(rows, rows_searched(run.config.prior.components, prior.level_count))
         split = f"each of {FOLDS} parts in turn" if n < MANY else f"{min(HELD_OUT, n // 6):,} rows, once"
         how = (
             f"{chosen} were chosen among {len(prior.trials)} combinations, by the log density of training rows that "
