@@ -22,7 +22,7 @@ from vaekit_training.kernels.search import EM_ROWS, HELD_OUT, chosen
 
 ROWS = EM_ROWS + HELD_OUT  # largest number of training rows that the search uses
 MOST_CELLS = 2**20  # largest number of values of all exemplars
-MOST_HOT = 2**26  # largest number of values of all one-hot vectors in the search, unless
+MOST_HOT = 2**27  # largest number of values of all one-hot vectors in the search, unless
 FEW = 100  # fewer rows than this would be left
 
 

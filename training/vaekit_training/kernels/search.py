@@ -198,7 +198,8 @@ def _trials(
     """
     tried: list[Trial] = []
     best, since, splits = -math.inf, 0, list(_splits(len(points)))
-    count = sum(len(points[left_out]) for _, left_out in splits)
+    parts = [(points[kept][:components], points[left_out]) for kept, left_out in splits]  # copied once
+    count = sum(len(left_out) for _, left_out in parts)
     for clusters in CLUSTERS if splits else ():
         if clusters > 1 and clusters * LEAST_ROWS > len(points):
             break
@@ -206,10 +207,10 @@ def _trials(
 
         def means(h: float, keep: float, degrees: Sequence[float]) -> list[Trial]:
             total = dict.fromkeys(degrees, 0.0)
-            for (kept, left_out), one in zip(splits, found, strict=True):  # noqa: B023  called in this round only
+            for (exemplars, left_out), one in zip(parts, found, strict=True):  # noqa: B023  called in this round only
                 trial = Trial(clusters, h, math.inf, 0.0, keep)  # noqa: B023
-                kernels = _kernels(points[kept][:components], one, least, trial)
-                for nu, log_p in _log_densities(kernels, points[left_out], degrees).items():
+                kernels = _kernels(exemplars, one, least, trial)
+                for nu, log_p in _log_densities(kernels, left_out, degrees).items():
                     total[nu] += float(log_p.sum())
             return [Trial(clusters, h, nu, value / count, keep) for nu, value in total.items()]  # noqa: B023
 
