@@ -230,9 +230,18 @@ def test_each_member_has_the_configured_source_and_floor_of_its_scale() -> None:
 
 def test_a_search_for_kernels_says_what_it_tried() -> None:
     lines: list[str] = []
+    threads: list[int] = []
+
+    def say(line: str) -> None:
+        lines.append(line)
+        threads.append(torch.get_num_threads())
+
+    before = torch.get_num_threads()
     config = config_of(whole())
     rows = of_array(whole(), config=config.data, likelihood=config.likelihood)
-    trained = run(config, device="cpu", rows=rows, listener=Listener(say=lines.append))
+    trained = run(config, device="cpu", rows=rows, listener=Listener(say=say))
+    assert threads[-1] == 1
+    assert torch.get_num_threads() == before
     tried = [line for line in lines if "nats per row left out (h = " in line]
     assert isinstance(trained.vae, KernelVAE)
     assert len(tried) == len({one.clusters for one in trained.vae.prior.trials})

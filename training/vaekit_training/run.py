@@ -7,6 +7,7 @@ import importlib
 import math
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -112,7 +113,8 @@ def train(
 
 def _publish(trained: Trained, models: Path, listener: Listener, draws_report: bool) -> str:
     try:
-        manifest = publish_run(trained, models, listener.say, listener.warn, draws_report=draws_report)
+        with cpu_threads(1) if trained.config.prior.name == "kernel" else nullcontext():  # as for its search
+            manifest = publish_run(trained, models, listener.say, listener.warn, draws_report=draws_report)
     except StorageError as exc:
         if trained.folder is None:
             raise
@@ -175,7 +177,8 @@ def _run(
             f"data.folds: fold models cannot be trained on {ranks.size} ranks: start the run without torchrun"
         )
     runs = _runs(config, splits)
-    vaes = [build.build(one.config, rows, one.splits.train, varies, listener.say) for one in runs]
+    with cpu_threads(1 if in_forked_child() else config.training.threads or 1):  # several would wait for each other
+        vaes = [build.build(one.config, rows, one.splits.train, varies, listener.say) for one in runs]
     if not rows.is_image:
         for own in vaes:
             own.features.reserve(rows.kinds, splits.trained_on)
