@@ -21,7 +21,7 @@ PIECE = 64 * 1024
 TRICKLING = 500  # connections at once
 PAUSE = 1.0  # seconds between two bytes of one of them
 REFUSED = b"a" * 4_800_000
-HEAD = b"POST /elbo HTTP/1.1\r\nhost: x\r\n"
+HEAD = b"POST /elbo HTTP/1.1\r\nhost: localhost\r\n"
 CHUNKED = HEAD + b"content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n"
 
 FLOODS: dict[str, tuple[bytes, bytes]] = {  # how it begins, and what then repeats
@@ -34,8 +34,8 @@ PROBES: dict[str, bytes] = {  # one request each, of which the statuses of the r
     "no host": b"GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n",
     "two hosts": b"GET /healthz HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n",
     "gzip, chunked": HEAD + b"transfer-encoding: gzip, chunked\r\nconnection: close\r\n\r\n0\r\n\r\n",
-    "upgrade to h2c": b"POST /models/nobody/elbo HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n"
-    b"content-length: 2\r\n\r\n{}GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    "upgrade to h2c": b"POST /models/nobody/elbo HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: h2c\r\n"
+    b"content-length: 2\r\n\r\n{}GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
     "4.8 MB refused": HEAD + b"content-type: text/plain\r\ncontent-length: %d\r\n\r\n" % len(REFUSED) + REFUSED,
 }
 

@@ -16,14 +16,18 @@ from vaekit_service.engine.engine import INLINE_SECONDS, Engine
 from vaekit_service.engine.limits import Limits, MemoryBudget
 from vaekit_service.engine.model_registry import ModelRegistry
 from vaekit_service.http import problems
-from vaekit_service.http.access_log import AccessLog
+from vaekit_service.http.admin import admin_router
 from vaekit_service.http.docs_page import docs_router
 from vaekit_service.http.fast_path import FastPath
+from vaekit_service.http.guard import Guard
+from vaekit_service.http.layers import make_layers, wrapped
 from vaekit_service.http.openapi import DESCRIPTION, operation_id
 from vaekit_service.http.routes import make_handlers, operations_router, status_router
+from vaekit_service.keys.keyring import Keyring
+from vaekit_service.keys.rates import RateLimits, parse_rate
 from vaekit_service.logs import Log, make_log
 from vaekit_service.metrics import Metrics
-from vaekit_service.settings import Settings
+from vaekit_service.settings import Settings, names
 
 
 def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
@@ -32,21 +36,25 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     Args:
         settings: see vaekit_service/settings.py.
         log: the logger; None: a logger that writes to stderr in the format and from the level of the settings.
+
+    Raises:
+        ConfigError: the keys or their rate cannot be read.
     """
     log = log or make_log(settings.log_format, settings.log_level)
     components = make_components(settings, log)
-    access_log = partial(
-        AccessLog,
-        log=log,
-        metrics=components.metrics,
-        memory=components.memory,
+    guard = make_guard(settings, components)
+    layers = make_layers(
+        components,
+        guard,
+        log,
         reply_seconds=settings.reply_seconds,
+        origins=sorted(names(settings.cors_origins)),
     )
     handlers = make_handlers(components)
     app = FastPath(
         operations_router(handlers),
         handlers,
-        access_log=access_log,
+        wrap=partial(wrapped, layers=layers),
         title="vaekit",
         version=__version__,
         description=DESCRIPTION,
@@ -60,8 +68,12 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     app.state.components = components
     app.include_router(status_router(components))
     app.include_router(docs_router())
+    if settings.admin:
+        app.include_router(admin_router(components))
+    guard.learn(app.routes)
     app.add_exception_handler(HTTPException, problems.on_http_error)
-    app.add_middleware(access_log)
+    for layer in layers:
+        app.add_middleware(layer)
     return app
 
 
@@ -84,6 +96,7 @@ def make_components(settings: Settings, log: Log) -> Components:
     memory = MemoryBudget(max_body_bytes=settings.max_body_bytes, max_inflight_bytes=settings.max_inflight_bytes)
     limits = Limits(settings.max_rows, settings.max_cells, settings.max_work)
     codec_pool = ThreadPoolExecutor(2, thread_name_prefix="codec")  # more threads would hold more bodies in memory
+    keyring = Keyring(settings.key_source, log, metrics.keys_reloaded)
     components = Components(
         registry,
         engine,
@@ -91,6 +104,7 @@ def make_components(settings: Settings, log: Log) -> Components:
         limits,
         metrics,
         lifecycle,
+        keyring,
         codec_pool,
         alpha=settings.alpha,
         body_seconds=settings.body_seconds,
@@ -103,14 +117,28 @@ def make_components(settings: Settings, log: Log) -> Components:
     return components
 
 
+def make_guard(settings: Settings, components: Components) -> Guard:
+    """Create the guard, which knows no routes yet."""
+    rates = RateLimits(None if settings.rate_limit is None else parse_rate(settings.rate_limit, "VAE_RATE_LIMIT"))
+    return Guard(
+        components.keyring,
+        rates,
+        components.metrics,
+        public=names(settings.public),
+        hosts=names(settings.allowed_hosts),
+    )
+
+
 @asynccontextmanager
 async def lifespan(components: Components) -> AsyncIterator[None]:
     """Start the engine and the loading of models; stop both at shutdown. The socket is already listening."""
     components.engine.start()
     components.registry.start()
+    components.keyring.start()
     try:
         yield
     finally:
+        await components.keyring.close()
         await components.engine.close()
         await components.registry.close()
         components.codec_pool.shutdown(wait=False, cancel_futures=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vaekit_service.engine.engine import Engine
 from vaekit_service.engine.limits import Limits, MemoryBudget
 from vaekit_service.engine.model_registry import ModelRegistry
+from vaekit_service.keys.keyring import Keyring
 from vaekit_service.metrics import Metrics
 
 
@@ -28,6 +29,7 @@ class Components:
     limits: Limits
     metrics: Metrics
     lifecycle: Lifecycle
+    keyring: Keyring
     codec_pool: ThreadPoolExecutor  # reads and writes large bodies, so that they do not block the event loop
     alpha: float  # default false-alarm rate
     body_seconds: float

@@ -8,6 +8,14 @@ VaeError
     ├── HeadTooLarge             the headers, trailers or chunk extensions exceed the limits
     ├── UnknownCoding            the body has a transfer coding other than chunked
     ├── TooManyConnections       no room for another connection at the moment; the caller may retry
+    ├── HostNotAllowed           the request names a host that is not among the allowed ones
+    ├── MissingKey               the request has no key
+    ├── InvalidKey               the key is not valid; its two subclasses get the same reply
+    │   ├── UnknownKey           no such key
+    │   └── ExpiredKey           the key has expired
+    ├── MissingScope             the key does not have the scope of the route
+    ├── RateLimited              the key has no requests left for now; the caller may retry
+    ├── NotReloaded              the key file cannot be read again; the keys are as before
     ├── Unparsable (ValueError)  the body is not valid data of its content type
     ├── SlowBody                 the body did not arrive in time
     ├── NotAcceptable            the service writes no reply type that the caller accepts
@@ -49,6 +57,54 @@ class UnknownCoding(ServiceError):
 
 class TooManyConnections(ServiceError):
     """No room for another connection at the moment; the same request may succeed a moment later."""
+
+
+class HostNotAllowed(ServiceError):
+    """The request names a host that is not among the allowed ones."""
+
+
+class MissingKey(ServiceError):
+    """The request has no key."""
+
+
+class InvalidKey(ServiceError):
+    """The key is not valid. The reply does not say why: that would tell keys that were valid once from others."""
+
+
+class UnknownKey(InvalidKey):
+    """No such key."""
+
+
+class ExpiredKey(InvalidKey):
+    """The key has expired."""
+
+
+class MissingScope(ServiceError):
+    """The key does not have the scope of the route.
+
+    Attributes:
+        scope: the missing scope.
+    """
+
+    def __init__(self, message: str, scope: str) -> None:
+        super().__init__(message)
+        self.scope = scope
+
+
+class RateLimited(ServiceError):
+    """The key has no requests left for now.
+
+    Attributes:
+        seconds: after which it has.
+    """
+
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class NotReloaded(ServiceError):
+    """The key file cannot be read again; the keys are as before."""
 
 
 class Unparsable(ServiceError, ValueError):

@@ -16,15 +16,19 @@ from vaekit.tabular.levels import level_names
 _MAX_LENGTH = 1500  # characters; a longer command is awkward to paste
 
 
-def curl(model: Model, url: str) -> str:
-    """A curl command that scores one row sampled from the model; if rows are too long, a command for /sample."""
-    base = f"{url}/models/{model.manifest.name}"
-    line = _line(f"{base}/elbo", {"inputs": [_row(model)]})
-    return line if len(line) <= _MAX_LENGTH else _line(f"{base}/sample", {"n": 2})
+def curl(model: Model, url: str, *, with_key: bool = False) -> str:
+    """A curl command that scores one row sampled from the model; if rows are too long, a command for /sample.
+
+    Args:
+        with_key: whether the command sends a key, which it takes from VAE_API_KEY.
+    """
+    base, key = f"{url}/models/{model.manifest.name}", ' -H "authorization: Bearer $VAE_API_KEY"' if with_key else ""
+    line = _line(f"{base}/elbo", {"inputs": [_row(model)]}, key)
+    return line if len(line) <= _MAX_LENGTH else _line(f"{base}/sample", {"n": 2}, key)
 
 
-def _line(url: str, body: object) -> str:
-    return f"curl -s {url} -H 'content-type: application/json' -d '{json.dumps(body)}'"
+def _line(url: str, body: object, key: str) -> str:
+    return f"curl -s {url}{key} -H 'content-type: application/json' -d '{json.dumps(body)}'"
 
 
 def _row(model: Model) -> object:

@@ -55,6 +55,15 @@ class Metrics:
             registry=self._registry,
         )
         self._of_stages = [(stage, self.stage_seconds.labels(stage)) for stage in STAGES]
+        self.key_refusals = Counter(
+            "vae_key_refusals",
+            "Requests refused because of their host or key, by reason.",
+            ["reason"],
+            registry=self._registry,
+        )
+        self.key_reloads = Counter(
+            "vae_key_reloads", "Readings of a changed key file.", ["outcome"], registry=self._registry
+        )
         self.in_flight = 0  # requests that are being answered
         self.connections: Callable[[], int] = lambda: 0  # number of open connections; set by the server
         self.rows = Counter(
@@ -107,6 +116,10 @@ class Metrics:
         """Record the stages of an answered request. Called in the event loop."""
         for stage, histogram in self._of_stages:
             histogram.observe(getattr(stages, stage))
+
+    def keys_reloaded(self, succeeded: bool) -> None:
+        """Record that a changed key file was read."""
+        self.key_reloads.labels("succeeded" if succeeded else "failed").inc()
 
     def ran(self, batch: Batch[Job, RowArrays], seconds: float) -> None:
         """Record a batch that the engine ran. Called in the engine's thread or the event loop, one batch at a time."""

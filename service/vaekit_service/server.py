@@ -23,7 +23,7 @@ from fastapi import FastAPI
 from vaekit.bundle.models_folder import models
 from vaekit.errors import ConfigError, FormatError
 from vaekit.runtime.device import check_device, check_distribution
-from vaekit_service import example
+from vaekit_service import example, exposure
 from vaekit_service.app import create_app
 from vaekit_service.components import Components
 from vaekit_service.http.head import ConnectionLimits
@@ -33,6 +33,7 @@ from vaekit_service.logs import ForwardHandler, Log, make_log
 from vaekit_service.settings import Settings
 
 Tell = Callable[[str], None]
+Address = tuple[str, int]  # IP address and port
 
 RESERVED = 32  # file descriptors kept free for models, the log and the event loop
 MAX_SPARE = 64  # connections beyond the limit that may be open while they receive their 503
@@ -48,13 +49,18 @@ def serve(settings: Settings, tell: Tell) -> None:
     Raises:
         MissingExtra: no ONNX Runtime is installed, or both distributions are.
         DeviceError: the requested device is not available.
-        ConfigError: the models folder does not exist or cannot be read, or the service cannot listen on the address.
+        ConfigError: the models folder does not exist or cannot be read, the keys cannot be read, the service would be
+            open to other machines without keys, or it cannot listen on the address.
     """
     check_models(settings.models)
     check_distribution()
     check_device(settings.device, settings.cuda)
+    family, address = resolved(settings.host, settings.port)
+    settings = exposure.checked(settings, address[0])
     log = make_log(settings.log_format, settings.log_level)
-    with listen(settings.host, settings.port) as listener:
+    if exposure.is_open(settings, address[0]):
+        log.warning("no keys: everybody who reaches this address may use the service", address=address[0])
+    with listen(family, address) as listener:
         handler = ForwardHandler(log)
         logger = logging.getLogger("uvicorn")
         logger.addHandler(handler)
@@ -86,19 +92,36 @@ def check_models(root: Path) -> None:
         raise ConfigError(f"models folder {str(root)!r}: {exc.strerror}") from exc
 
 
-def listen(host: str, port: int) -> socket.socket:
+def resolved(host: str, port: int) -> tuple[socket.AddressFamily, Address]:
+    """The family and address of a host and port.
+
+    Raises:
+        ConfigError: there is no such host.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as exc:
+        raise _cannot_listen(host, port, exc) from exc
+    family, _, _, _, address = found[0]
+    return family, (str(address[0]), int(address[1]))
+
+
+def listen(family: socket.AddressFamily, address: Address) -> socket.socket:
     """A listening socket.
 
     Raises:
         ConfigError: the address is in use, or does not belong to this machine.
     """
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=2048)
+        return socket.create_server(address, family=family, backlog=2048)
     except OSError as exc:
-        raise ConfigError(
-            f"cannot listen on {host}, port {port}: {exc.strerror or exc}; choose others with --host and --port"
-        ) from exc
+        raise _cannot_listen(*address, exc) from exc
+
+
+def _cannot_listen(host: str, port: int, exc: OSError) -> ConfigError:
+    return ConfigError(
+        f"cannot listen on {host}, port {port}: {exc.strerror or exc}; choose others with --host and --port"
+    )
 
 
 def connection_limits(settings: Settings, log: Log) -> ConnectionLimits:
@@ -156,7 +179,7 @@ class Server(uvicorn.Server):
     At the first signal, /readyz answers 503. The server finishes the requests in flight and exits with code 0.
     After SIGTERM it accepts new requests for another `drain_seconds`, so that a load balancer can notice; after SIGINT
     it does not. A second SIGINT aborts the requests in flight. A second SIGTERM is ignored, because some supervisors
-    send two.
+    send two. After SIGHUP the key file is read again.
     """
 
     def __init__(self, app: FastAPI, settings: Settings, tell: Tell, log: Log) -> None:
@@ -182,11 +205,14 @@ class Server(uvicorn.Server):
         self._tell = tell
         self._exit_at: float | None = None  # by the monotonic clock; None until the first signal
         self._tell_task: asyncio.Task[None] | None = None
+        self._reloads = False  # whether the keys are to be read again
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Install the signal handlers while serving. Unlike uvicorn's they do not re-raise, so the exit code is 0."""
         before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        if sys.platform != "win32":
+            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._handle_hangup)
         try:
             yield
         finally:
@@ -202,9 +228,15 @@ class Server(uvicorn.Server):
         self._components.lifecycle.draining = True
         self._exit_at = monotonic() + (self._drain if sig == signal.SIGTERM else 0.0)
 
+    def _handle_hangup(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal module passes them
+        self._reloads = True
+
     async def on_tick(self, counter: int) -> bool:
         if self._exit_at is not None and monotonic() >= self._exit_at:
             self.should_exit = True
+        if self._reloads:
+            self._reloads = False
+            await self._components.keyring.reload()
         return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -236,4 +268,5 @@ class Server(uvicorn.Server):
             self._tell(f"not ready: {reason}")
         ready = sorted((s for s in registry.latest if s.model), key=lambda s: s.name != registry.default)
         if ready and ready[0].model is not None:
-            self._tell("try:\n  " + await asyncio.to_thread(example.curl, ready[0].model, url))
+            with_key = self._components.keyring.is_required
+            self._tell("try:\n  " + await asyncio.to_thread(example.curl, ready[0].model, url, with_key=with_key))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vaekit.bundle.manifest import Precision
 from vaekit.errors import ConfigError
 from vaekit.runtime.device import Cuda
+
+PUBLIC = ("probes", "metrics", "docs", "read", "infer")  # kinds of access that VAE_PUBLIC may name; see http/access.py
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -26,9 +28,40 @@ class Settings(BaseSettings):
     models: Path = Field(Path("models"), description="folder of bundles, models/<name>/<version>/")
     host: str = Field(
         "127.0.0.1",
-        description="address to listen on; the default is loopback, because the service has no authentication",
+        description="address to listen on; without keys, any other than loopback is an error unless "
+        "VAE_ALLOW_ANONYMOUS is true",
     )
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8000, description="port to listen on; 0: any free one")
+
+    keys_file: Path | None = Field(
+        None, description="file of keys, as `vae keys new` writes it; read again when it changes; none: see VAE_KEYS"
+    )
+    keys: SecretStr | None = Field(
+        None, description="the text of such a file, in place of one; none, without a file: no key is needed"
+    )
+    allow_anonymous: bool = Field(
+        False, description="serve without keys on any address; without effect if there are keys"
+    )
+    public: str = Field(
+        "probes",
+        description="what needs no key, separated by commas: probes (/healthz, /readyz), metrics, docs (/docs, "
+        "/openapi.json), read (/models), infer; or nothing",
+    )
+    rate_limit: str | None = Field(
+        None, description="requests of each key per time, such as 600/minute, in each process; none: no limit"
+    )
+    allowed_hosts: str | None = Field(
+        None,
+        description="host names that requests may use, separated by commas: example.com, *.example.com for its "
+        "subdomains, * for any; none: any, but on loopback without keys only localhost, 127.0.0.1 and [::1]",
+    )
+    cors_origins: str | None = Field(
+        None,
+        description="web pages whose scripts may use the service, separated by commas, such as https://example.com; "
+        "none: CORS is off",
+    )
+    admin: bool = Field(False, description="routes under /admin, for keys of scope admin")
+
     device: str = Field(
         "auto",
         description="auto, cpu, cuda or cuda:<index>; with cuda, start-up fails if no GPU is available; it never falls"
@@ -137,10 +170,33 @@ class Settings(BaseSettings):
         "info", description="debug also shows the requests of probes and scrapes"
     )
 
+    @field_validator("public")
+    @classmethod
+    def _known(cls, public: str) -> str:
+        if unknown := names(public) - {*PUBLIC, "nothing"}:
+            raise ValueError(f"{sorted(unknown)[0]!r} is none of {', '.join(PUBLIC)} and nothing")
+        return public
+
+    @property
+    def key_source(self) -> Path | str | None:
+        """The file or the text of the keys; None: the service has no keys.
+
+        Raises:
+            ConfigError: both are set.
+        """
+        if self.keys is not None and self.keys_file is not None:
+            raise ConfigError("VAE_KEYS and VAE_KEYS_FILE are set; unset one")
+        return self.keys_file if self.keys is None else self.keys.get_secret_value()
+
     @property
     def cuda(self) -> Cuda:
         """The settings that apply to CUDA devices."""
         return Cuda(memory_bytes=self.gpu_memory_bytes, graphs=self.cuda_graphs)
+
+
+def names(text: str | None) -> set[str]:
+    """The names in a list that is separated by commas, in lower case."""
+    return {name.strip().lower() for name in (text or "").split(",") if name.strip()}
 
 
 def load(**given: Any) -> Settings:

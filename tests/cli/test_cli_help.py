@@ -25,7 +25,14 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "cli.md"
 MARK = "<!-- renewed by: python -m tests.cli.test_cli_help -->\n"
 GROUP: Any = typer.main.get_command(app)
-COMMANDS: dict[str, Any] = {"": GROUP, **GROUP.commands}
+COMMANDS: dict[str, Any] = {
+    "": GROUP,
+    **{
+        f"{outer} {inner}".strip(): command
+        for outer, group in GROUP.commands.items()
+        for inner, command in {"": group, **getattr(group, "commands", {})}.items()
+    },
+}
 ADDED = {
     "train": ["--set", "training.steps=60"],
     "serve": ["--port", "0"],
@@ -113,6 +120,9 @@ def test_an_option_has_a_panel_a_noun_phrase_and_a_default(option: Any) -> None:
         ("", 2),
         ("score", 2),
         ("train --nothing", 2),
+        ("keys new line-3 --file keys.toml", 0),
+        ("keys new LINE", 1),
+        ("keys new", 2),
         ("explain breast-cancer examples/rows.csv --row -1", 2),
     ],
 )
@@ -128,7 +138,9 @@ def test_a_command_exits_with_the_code_in_the_cli_reference(words: str, code: in
 def tables() -> str:
     """One section per command with the table of its options."""
     return "\n".join(
-        f"### `{f'vae {name}'.strip()}`\n\n{command.help}\n\n{table(name)}" for name, command in COMMANDS.items()
+        f"### `{f'vae {name}'.strip()}`\n\n{command.help}\n\n{table(name)}"
+        for name, command in COMMANDS.items()
+        if options(name)
     )
 
 

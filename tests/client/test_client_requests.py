@@ -180,7 +180,17 @@ def test_a_key_that_a_header_cannot_hold_is_refused_without_showing_it(kind, key
     assert "cret" not in str(caught.value)
 
 
-def test_without_a_key_no_authorization_header_is_sent(transport):
+@pytest.mark.parametrize(("key", "bearer"), [(None, "Bearer from-environment"), ("given", "Bearer given")])
+def test_a_key_comes_from_the_environment_unless_it_is_given(monkeypatch, transport, key, bearer):
+    monkeypatch.setenv("VAE_API_KEY", "from-environment")
+    with Client("http://host", key=key, transport=transport) as client:
+        client.health()
+    assert transport.request.headers["authorization"] == bearer
+
+
+@pytest.mark.parametrize("key", ["", None])
+def test_without_a_key_no_authorization_header_is_sent(transport, monkeypatch, key):
+    monkeypatch.delenv("VAE_API_KEY", raising=False) if key is None else monkeypatch.setenv("VAE_API_KEY", key)
     with Client("http://host", transport=transport) as client:
         client.health()
     assert "authorization" not in transport.request.headers

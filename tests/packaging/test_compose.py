@@ -179,6 +179,12 @@ def test_a_service_is_published_on_loopback_with_its_models_read_only(name: str)
     assert service["environment"]["VAE_PORT"] == "8000"
 
 
+@pytest.mark.parametrize("name", SERVING)
+def test_callers_without_keys_are_allowed_because_of_loopback_and_not_by_the_image(name: str) -> None:
+    assert variables()[name]["VAE_ALLOW_ANONYMOUS"] == "true"
+    assert not {"VAE_ALLOW_ANONYMOUS", "VAE_KEYS"} & set(variables()["Dockerfile"])
+
+
 def test_the_gpu_service_requires_cuda_and_reserves_one_gpu() -> None:
     service = SERVICES["service-gpu"]
     assert service["environment"]["VAE_DEVICE"] == "cuda"

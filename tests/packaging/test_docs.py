@@ -204,4 +204,4 @@ def test_every_environment_variable_in_the_docs_is_used_in_the_code(document: Pa
     from vaekit_service.settings import Settings
 
     named = set(re.findall(r"\bVAE_[A-Z_]+\b", document.read_text()))
-    assert {name.removeprefix("VAE_").lower() for name in named} <= {*Settings.model_fields, "key"}
+    assert {name.removeprefix("VAE_").lower() for name in named} <= {*Settings.model_fields, "api_key", "key"}

@@ -16,13 +16,13 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, an
 ROW = [1.0] * 30
 MIB = 2**20
 FLOODS = {
-    "header lines": b"POST /elbo HTTP/1.1\r\nhost: x\r\n" + b"x: y\r\n" * (8 * MIB),
-    "one value": b"POST /elbo HTTP/1.1\r\nhost: x\r\nx: " + b"y" * (48 * MIB),
-    "one name": b"POST /elbo HTTP/1.1\r\nhost: x\r\n" + b"y" * (48 * MIB),
+    "header lines": b"POST /elbo HTTP/1.1\r\nhost: localhost\r\n" + b"x: y\r\n" * (8 * MIB),
+    "one value": b"POST /elbo HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * (48 * MIB),
+    "one name": b"POST /elbo HTTP/1.1\r\nhost: localhost\r\n" + b"y" * (48 * MIB),
     "one path": b"POST /" + b"y" * (48 * MIB),
-    "trailers": b"POST /elbo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    "trailers": b"POST /elbo HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n" + b"x: y\r\n" * (8 * MIB),
-    "requests sent ahead": b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n" * MIB,
+    "requests sent ahead": b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n" * MIB,
 }
 
 
@@ -83,7 +83,7 @@ def test_unfinished_heads_on_many_connections_take_little_memory(serve: Any) -> 
         for i in range(900):
             connection = stack.enter_context(connect(url))
             rest = b"x: y\r\n" * 99 if i % 2 else b"x: " + b"y" * 12_000
-            connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n" + rest)
+            connection.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n" + rest)
         assert httpx.get(f"{url}/healthz").status_code == 200
         assert memory(process.popen.pid, "VmRSS") - before < 64 * MIB
 
@@ -116,7 +116,7 @@ def test_the_cap_on_connections_is_a_setting_and_open_ones_are_a_metric(serve: A
             assert beyond.json()["title"] == "Too many connections"
             while "\nvae_http_connections 3.0\n" not in client.get(f"{url}/metrics").text:
                 pass  # the refused one is still closing
-        kept[0].sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        kept[0].sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert kept[0].recv(15) == b"HTTP/1.1 200 OK"
 
 

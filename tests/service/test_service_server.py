@@ -37,7 +37,8 @@ def open_request(url: str, body: bytes) -> socket.socket:
     """A connection with a POST /elbo whose body is not sent yet."""
     host, port = url.removeprefix("http://").split(":")
     connection = socket.create_connection((host, int(port)), timeout=30)
-    head = f"POST /elbo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    head = "POST /elbo HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    head += f"content-length: {len(body)}\r\n\r\n"
     connection.sendall(head.encode())
     return connection
 

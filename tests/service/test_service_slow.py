@@ -36,7 +36,8 @@ def ask(url: str, body: bytes, declared: int | None = None) -> socket.socket:
     connection.settimeout(60)
     connection.connect((host, int(port)))
     length = len(body) if declared is None else declared
-    head = f"POST /sample HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    head = "POST /sample HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    head += f"content-length: {length}\r\n\r\n"
     connection.sendall(head.encode() + body)
     return connection
 

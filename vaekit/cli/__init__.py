@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from vaekit._version import __version__
-from vaekit.cli import calibrate, evaluate, explain, explain_loss, score, serve, train, upgrade
+from vaekit.cli import calibrate, evaluate, explain, explain_loss, keys, score, serve, train, upgrade
 from vaekit.cli.panels import GENERAL, examples
 from vaekit.errors import InputError, MissingExtra, VaeError
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
+app.add_typer(keys.app, name="keys", epilog=keys.EXAMPLES)
 app.command("score", epilog=score.EXAMPLES)(score.score)
 app.command("calibrate", epilog=calibrate.EXAMPLES)(calibrate.calibrate)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
@@ -41,6 +42,7 @@ _EXTRAS = {
     "scipy": "scoring",
     "fastapi": "service",
     "uvicorn": "service",
+    "limits": "service",
     "pyarrow": "scoring",
     "ray": "ray",
     "onnxruntime": "cpu",

@@ -51,7 +51,9 @@ def score(
     key: Annotated[
         str | None,
         typer.Option(
-            envvar="VAE_KEY", help="bearer key of the service at --url; default: no key", rich_help_panel=INPUT
+            envvar=["VAE_API_KEY", "VAE_KEY"],
+            help="key of the service at --url; default: VAE_API_KEY, else no key",
+            rich_help_panel=INPUT,
         ),
     ] = None,
     alpha: Annotated[

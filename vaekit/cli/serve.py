@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vaekit.cli.panels import ADDRESS, DEVICE, INPUT, LOG, SCORING, examples
+from vaekit.cli.panels import ADDRESS, DEVICE, INPUT, KEYS, LOG, SCORING, examples
 
 EXAMPLES = examples(
     "vae serve --models models --port 8000",
@@ -28,6 +28,23 @@ def serve(
     port: Annotated[
         int | None,
         typer.Option(help="port to listen on; 0: any free port; default: VAE_PORT, else 8000", rich_help_panel=ADDRESS),
+    ] = None,
+    keys_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="file of the keys that callers need, as `vae keys new` writes it; default: VAE_KEYS_FILE, else "
+            "VAE_KEYS, else no keys",
+            rich_help_panel=KEYS,
+        ),
+    ] = None,
+    allow_anonymous: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-anonymous",
+            help="permission to serve without keys on an address that other machines can reach; default: "
+            "VAE_ALLOW_ANONYMOUS, else off",
+            rich_help_panel=KEYS,
+        ),
     ] = None,
     device: Annotated[
         str | None,
@@ -86,6 +103,8 @@ def serve(
         models=models,
         host=host,
         port=port,
+        keys_file=keys_file,
+        allow_anonymous=allow_anonymous,
         device=device,
         threads=threads,
         precision=precision,

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from vaekit.bundle import Manifest
 from vaekit.bundle.input_spec import InputSpec
 from vaekit.client import replies, requests
-from vaekit.client.environment import checked_environment, proxy_note
+from vaekit.client.environment import checked_environment, key_or_environment, proxy_note
 from vaekit.client.error_replies import check
 from vaekit.client.errors import NOT_READY, translated
 from vaekit.client.replies import DecodeResult, ElboResult, EncodeResult, SampleResult
@@ -38,7 +38,7 @@ class AsyncClient:
     ) -> None:
         self.url = check_url(url)
         self._inputs: dict[tuple[str, int], InputSpec] = {}  # by model and version
-        headers = key_header(key)
+        headers = key_header(key_or_environment(key))
         with checked_environment():
             self._http = httpx.AsyncClient(base_url=url, timeout=timeout, headers=headers, transport=transport)
         self._note = proxy_note(url) if transport is None else ""

@@ -1,4 +1,4 @@
-"""Checks the proxies and certificates of the environment, and finds the variable that httpx refuses."""
+"""Reads the key of the environment, checks its proxies and certificates, and finds the variable that httpx refuses."""
 
 from __future__ import annotations
 
@@ -13,8 +13,14 @@ import httpx
 
 from vaekit.client.errors import ConnectionFailed
 
+KEY = "VAE_API_KEY"
 PROXIES = ("http", "https", "all")
 _SECRET = re.compile(r"(?:(?<=://)|^(?!\w+://)).*@")  # user and password in the address of a proxy
+
+
+def key_or_environment(key: str | None) -> str | None:
+    """The key if one is given, else that of VAE_API_KEY, if it is set and not empty."""
+    return os.environ.get(KEY) or None if key is None else key
 
 
 @contextmanager

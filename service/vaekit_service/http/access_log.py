@@ -158,13 +158,15 @@ class _Exchange:
 
     def _record(self, seconds: float, metrics: Metrics) -> None:
         context, scope = self._context, self._scope
-        route = getattr(scope.get("route"), "path", "unmatched")
+        route = getattr(scope.get("route"), "path", context.route or "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         metrics.answered(method, route, self._status, seconds)
+        if context.access == "admin":
+            self._audit(method, route)
         level, write = (DEBUG, self._log.debug) if route in _PROBES else (INFO, self._log.info)
         if not self._log.is_enabled_for(level):
             return
-        facts = {"model": context.model, "rows": context.rows, "error": context.error}
+        facts = {"key": context.key, "model": context.model, "rows": context.rows, "error": context.error}
         write(
             "request",
             request_id=context.id,
@@ -173,6 +175,22 @@ class _Exchange:
             status=self._status,
             duration_ms=round(seconds * 1e3, 3),
             **{name: fact for name, fact in facts.items() if fact is not None},
+        )
+
+    def _audit(self, method: str, route: str) -> None:
+        """Write who called an admin route and with what result, also if the call was refused."""
+        context, scope = self._context, self._scope
+        client = scope.get("client")
+        self._log.warning(
+            "audit",
+            request_id=context.id,
+            key=context.key,
+            client=client[0] if client else None,
+            method=method,
+            route=route,
+            parameters={name: str(value)[:64] for name, value in scope.get("path_params", {}).items()},
+            status=self._status,
+            error=context.error,
         )
 
 

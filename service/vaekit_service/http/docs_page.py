@@ -11,6 +11,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 
+from vaekit_service.http.access import needs
+
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 _STYLE = """
@@ -30,7 +32,9 @@ def docs_router() -> APIRouter:
     """
     router = APIRouter()
     for path, endpoint in (("/openapi.json", _document), ("/docs", _page)):
-        router.add_api_route(path, endpoint, methods=["GET", "HEAD"], include_in_schema=False)
+        router.add_api_route(
+            path, endpoint, methods=["GET", "HEAD"], include_in_schema=False, dependencies=needs("docs")
+        )
     return router
 
 

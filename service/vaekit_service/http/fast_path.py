@@ -29,7 +29,7 @@ class FastPath(DocumentedAPI):
     Args:
         router: its routes have the names of the operations.
         handlers: the handler of each operation.
-        access_log: the middleware around the fast path; create_app adds the same one to FastAPI.
+        wrap: puts the middleware around the fast path; create_app adds the same to FastAPI.
         given: arguments of FastAPI.
     """
 
@@ -38,14 +38,14 @@ class FastPath(DocumentedAPI):
         router: APIRouter,
         handlers: Mapping[Operation, OperationHandler],
         *,
-        access_log: Callable[[ASGIApp], ASGIApp],
+        wrap: Callable[[ASGIApp], ASGIApp],
         **given: Any,
     ) -> None:
         super().__init__(**given)
         self.include_router(router)
         self._handlers = handlers
         self._find = lru_cache(CACHED_PATHS)(lambda path: find(router.routes, path))
-        self._answered = access_log(self._answer)
+        self._answered = wrap(self._answer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] in METHODS and not scope["root_path"]:

@@ -37,8 +37,9 @@ ANSWERED = "The answer."
 ModelName = Annotated[str, Path(json_schema_extra={"pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"})]
 ModelVersionNumber = Annotated[str, WithJsonSchema({"type": "integer", "minimum": 1}), Path()]
 
-# without 414, 431 and 501, which are answered before a request has a route; 499 appears only in the log
-_STATUSES = sorted({kind.status for kind in PROBLEM_KINDS.values()} - {414, 431, 499, 501})
+# without 414, 431 and 501, which are answered before a request has a route; 499 appears only in the log; 409 is of an
+# admin route
+_STATUSES = sorted({kind.status for kind in PROBLEM_KINDS.values()} - {409, 414, 431, 499, 501})
 _TIMEOUT: Schema = {
     "name": wire.TIMEOUT_HEADER,
     "in": "header",

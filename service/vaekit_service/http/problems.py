@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -36,6 +36,14 @@ class ProblemKind(NamedTuple):
     title: str
     is_public: bool = True  # whether the reply contains the message; if not, only the log does
     retry_after: str | None = None  # seconds; a full queue or a loading model usually takes only moments
+    headers: Callable[[Any], Mapping[str, str]] = lambda _: {}  # further headers, from the error
+
+
+_REALM = 'Bearer realm="vaekit"'  # challenges as in RFC 6750, section 3
+
+
+def _challenge(error: str = "", more: str = "") -> dict[str, str]:
+    return {"www-authenticate": f'{_REALM}, error="{error}"{more}' if error else _REALM}
 
 
 _INTERNAL = ProblemKind(500, "Internal error", is_public=False)
@@ -43,16 +51,26 @@ _INTERNAL = ProblemKind(500, "Internal error", is_public=False)
 PROBLEM_KINDS: dict[type[VaeError], ProblemKind] = {
     errors.Malformed: ProblemKind(400, "Malformed request"),
     errors.Unparsable: ProblemKind(400, "Unparsable body"),
+    errors.MissingKey: ProblemKind(401, "Key required", headers=lambda _: _challenge()),
+    errors.InvalidKey: ProblemKind(401, "Invalid key", headers=lambda _: _challenge("invalid_token")),
+    errors.MissingScope: ProblemKind(
+        403, "Missing scope", headers=lambda error: _challenge("insufficient_scope", f', scope="{error.scope}"')
+    ),
     UnknownModel: ProblemKind(404, "Unknown model"),
     errors.NotAcceptable: ProblemKind(406, "No acceptable reply type"),
     errors.SlowBody: ProblemKind(408, "Body not received in time"),
     errors.SlowHead: ProblemKind(408, "Head not received in time"),
+    errors.NotReloaded: ProblemKind(409, "Keys not reloaded"),
     errors.TooLarge: ProblemKind(413, "Too large"),
     errors.TargetTooLong: ProblemKind(414, "Request target too long"),
     errors.MediaType: ProblemKind(415, "Unsupported media type"),
+    errors.HostNotAllowed: ProblemKind(421, "Host not allowed"),
     InputError: ProblemKind(422, "Invalid input"),
     NotResolvable: ProblemKind(422, "Alpha not resolvable"),
     errors.Overloaded: ProblemKind(429, "Overloaded", retry_after="1"),
+    errors.RateLimited: ProblemKind(
+        429, "Rate limit reached", headers=lambda error: {"retry-after": str(error.seconds)}
+    ),
     errors.HeadTooLarge: ProblemKind(431, "Head too large"),
     errors.Disconnected: ProblemKind(499, "Caller hung up"),  # for the log; the reply is not read
     errors.UnknownCoding: ProblemKind(501, "Unknown transfer coding"),
@@ -89,7 +107,7 @@ def respond(context: RequestContext, error: Exception) -> Response:
     name = type(error).__name__  # public messages may quote the caller's rows, so the log gets only the class name
     context.error = name if kind.is_public else f"{name}: {error}"
     detail = str(error) if kind.is_public else _HIDDEN
-    headers = {"retry-after": kind.retry_after} if kind.retry_after else None
+    headers = {**({"retry-after": kind.retry_after} if kind.retry_after else {}), **kind.headers(error)}
     return problem(context, kind.status, kind.title, detail, headers)
 
 

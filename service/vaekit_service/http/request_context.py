@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from starlette.types import Receive, Scope
 
@@ -15,6 +15,8 @@ from vaekit_service.stages import Stages
 
 LISTEN_AFTER = 0.05  # seconds; most answers are ready by then, and listening for a disconnect needs a task
 CONNECTION, CONTEXT = "connection", "context"  # keys of the scope's state, set by protocol.py and access_log.py
+
+Access = Literal["probes", "metrics", "docs", "read", "infer", "admin"]  # what a route may need, see access.py
 
 
 class ServerConnection(Protocol):
@@ -40,6 +42,10 @@ class RequestContext:
     rows: int | None = None
     error: str | None = None
     stages: Stages = field(default_factory=Stages)
+    key: str | None = None  # name of the caller's key, set by the guard
+    scopes: frozenset[str] = frozenset()  # what the caller may do, set by the guard
+    route: str | None = None  # the template of its path, set by the guard; None: there is no such route
+    access: Access | None = None  # what the route needs, set by the guard; None: there is no such route
 
     @staticmethod
     def of(scope: Scope) -> RequestContext:

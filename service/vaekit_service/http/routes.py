@@ -17,9 +17,10 @@ from vaekit.runtime import Model
 from vaekit_service.components import Components
 from vaekit_service.errors import DeadlineExceeded, NotReady, Unservable
 from vaekit_service.http import openapi
+from vaekit_service.http.access import needs
 from vaekit_service.http.inference import OperationHandler
 from vaekit_service.http.openapi import ModelName, ModelVersionNumber
-from vaekit_service.http.request_context import RequestContext
+from vaekit_service.http.request_context import Access, RequestContext
 from vaekit_service.messages import OPERATIONS, Operation
 from vaekit_service.metrics import CONTENT_TYPE
 
@@ -33,6 +34,7 @@ REPLIES: dict[Operation, type[BaseModel]] = {
     "elbo": wire.ElboReply,
 }
 METHODS = ("POST", "PUT")  # of the operations; PUT, which `curl -T` sends, is left out of the OpenAPI document
+KEY_STATUSES = (401, 403, 421, 429)  # of requests that the guard refuses
 _SUMMARIES: dict[Operation, str] = {
     "encode": "Mean and scale of the posterior q(z|x) = N(mu, sigma^2) of each row",
     "decode": "Mean and scale of p(x|z) of each latent vector, in the units of the data",
@@ -71,7 +73,14 @@ def operations_router(handlers: Handlers) -> APIRouter:
         for operation, handler in handlers.items():
             path, endpoint = f"{prefix}/{operation}", _endpoint(handler)
             # first, since the first route of a path gives the methods that a 405 allows
-            router.add_api_route(path, endpoint, methods=[*METHODS], name=operation, include_in_schema=False)
+            router.add_api_route(
+                path,
+                endpoint,
+                methods=[*METHODS],
+                name=operation,
+                include_in_schema=False,
+                dependencies=needs("infer"),
+            )
             router.add_api_route(
                 path,
                 endpoint,
@@ -81,7 +90,7 @@ def operations_router(handlers: Handlers) -> APIRouter:
                 summary=_SUMMARIES[operation],
                 description=f"Answered by {_SCOPES[prefix]}.",
                 response_description=openapi.ANSWERED,
-                dependencies=_PATH_PARAMETERS[prefix],
+                dependencies=[*needs("infer"), *_PATH_PARAMETERS[prefix]],
                 responses=openapi.operation_responses(),
                 openapi_extra=openapi.operation_extra(operation),
             )
@@ -99,32 +108,47 @@ def status_router(components: Components) -> APIRouter:
     """The status routes: the models, health, readiness and metrics."""
     router = APIRouter()
 
-    @_get(router, "/models", response_model=wire.ModelList, summary="Served models and their states")
+    @_get(router, "/models", "read", response_model=wire.ModelList, summary="Served models and their states")
     async def models() -> Response:
         return Response(components.registry.summary().model_dump_json(), media_type=wire.JSON_TYPE)
 
     details: dict[str, Any] = {"schema": openapi.MODEL_DETAILS, "name": "model", "problems": [404, 503]}
 
-    @_get(router, LATEST, summary="Manifest and device of a model's latest version", **details)
+    @_get(router, LATEST, "read", summary="Manifest and device of a model's latest version", **details)
     async def model(request: Request, name: ModelName) -> Response:
         return await _details(components, request, name, None)
 
-    @_get(router, VERSION, summary="Manifest and device of one version of a model", **details)
+    @_get(router, VERSION, "read", summary="Manifest and device of one version of a model", **details)
     async def version(request: Request, name: ModelName, version: ModelVersionNumber) -> Response:
         return await _details(components, request, name, version)
 
-    @_get(router, "/healthz", response_model=Status, summary="Whether the process is alive")
+    @_get(router, "/healthz", "probes", response_model=Status, summary="Whether the process is alive")
     async def healthz() -> Response:
         return _json({"status": "ok"})
 
-    @_get(router, "/readyz", response_model=Status, summary="Whether the service is ready for requests", problems=[503])
-    async def readyz() -> Response:
+    @_get(
+        router,
+        "/readyz",
+        "probes",
+        response_model=Status,
+        summary="Whether the service is ready for requests",
+        problems=[503],
+    )
+    async def readyz(request: Request) -> Response:
         if reason := components.unready():
+            if "read" not in RequestContext.of(request.scope).scopes:  # the reason names models
+                reason = "the service is not ready; with a key of scope 'read', this says why"
             soon = components.lifecycle.draining or not components.registry.settled.is_set()
             raise NotReady(reason) if soon else Unservable(reason)
         return _json({"status": "ready"})
 
-    @_get(router, "/metrics", response_class=PlainTextResponse, summary="Metrics in the Prometheus text format")
+    @_get(
+        router,
+        "/metrics",
+        "metrics",
+        response_class=PlainTextResponse,
+        summary="Metrics in the Prometheus text format",
+    )
     async def metrics() -> Response:
         return Response(components.metrics.text(), media_type=CONTENT_TYPE)
 
@@ -134,6 +158,7 @@ def status_router(components: Components) -> APIRouter:
 def _get(
     router: APIRouter,
     path: str,
+    access: Access,
     *,
     name: str | None = None,
     schema: openapi.Schema | None = None,
@@ -141,10 +166,14 @@ def _get(
     **documented: Any,
 ) -> Callable[[Endpoint], Endpoint]:
     """Declare a GET route twice: the first one answers GET and HEAD, the second one only appears in the document."""
-    responses = {200: openapi.answered(schema), **openapi.problems(problems), **openapi.any_problem()}
+    statuses = sorted({*problems, *(() if access == "probes" else KEY_STATUSES)})
+    responses = {200: openapi.answered(schema), **openapi.problems(statuses), **openapi.any_problem()}
+    dependencies = needs(access)
 
     def declare(endpoint: Endpoint) -> Endpoint:
-        router.add_api_route(path, endpoint, methods=["GET", "HEAD"], name=name, include_in_schema=False)
+        router.add_api_route(
+            path, endpoint, methods=["GET", "HEAD"], name=name, include_in_schema=False, dependencies=dependencies
+        )
         router.add_api_route(
             path,
             endpoint,
@@ -152,6 +181,7 @@ def _get(
             name=name,
             responses=responses,
             response_description=openapi.ANSWERED,
+            dependencies=dependencies,
             **documented,
         )
         return endpoint

@@ -1,0 +1,78 @@
+"""Declares what access each route needs. The guard reads the declarations; a route without one stops the start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Depends, Security
+from fastapi.routing import iter_route_contexts
+from fastapi.security import HTTPBearer
+from starlette.requests import Request
+from starlette.routing import BaseRoute, compile_path
+
+from vaekit_service.http.request_context import Access, RequestContext
+from vaekit_service.keys.key import Scope
+
+# The scope that a route needs unless its access is public. The first three are never needed to use models.
+SCOPE_OF: dict[Access, Scope] = {
+    "probes": "read",
+    "metrics": "read",
+    "docs": "read",
+    "read": "read",
+    "infer": "infer",
+    "admin": "admin",
+}
+
+_BEARER = HTTPBearer(
+    scheme_name="key",
+    description="A key of the service, with the scopes that a route names. Not needed if the service has no keys.",
+    auto_error=False,
+)
+
+
+@dataclass(frozen=True)
+class _Needs:
+    """A dependency of a route that says what access it needs. The guard has checked that before the route is found."""
+
+    access: Access
+
+    async def __call__(self, request: Request) -> None:
+        checked = RequestContext.of(request.scope).access
+        assert checked == self.access, f"the guard checked {checked}, and the route needs {self.access}"
+
+
+def needs(access: Access) -> Sequence[Any]:
+    """The dependencies of a route that declare what access it needs, to the guard and in the OpenAPI document."""
+    declared = [Depends(_Needs(access))]
+    return declared if access == "probes" else [*declared, Security(_BEARER, scopes=[SCOPE_OF[access]])]
+
+
+class AccessTable:
+    """The declared access of each route.
+
+    Args:
+        routes: the routes of an app, after the last was added.
+    """
+
+    def __init__(self, routes: Iterable[BaseRoute]) -> None:
+        self.declared: dict[tuple[str | None, str], Access] = {}  # by the template of the path, and by method
+        for route in iter_route_contexts(list(routes)):
+            assert route.path is not None
+            for method in route.methods or ():
+                declared = _declared(route.dependencies, route.path)
+                assert self.declared.setdefault((route.path, method), declared) == declared, route.path
+        paths = dict.fromkeys(path for path, _ in self.declared if path is not None)
+        self._patterns = [(compile_path(path)[0], path) for path in paths]
+
+    def template(self, path: str, method: str) -> str | None:
+        """The path of the route that a request would be routed to; None: there is no such route."""
+        return next((t for pattern, t in self._patterns if (t, method) in self.declared and pattern.match(path)), None)
+
+
+def _declared(dependencies: Iterable[Any], path: str) -> Access:
+    found = [one.dependency.access for one in dependencies if isinstance(one.dependency, _Needs)]
+    assert len(found) == 1, f"{path}: declare what access it needs, by dependencies=needs(...)"
+    access: Access = found[0]
+    return access
