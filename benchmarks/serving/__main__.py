@@ -22,6 +22,7 @@ from benchmarks.serving import (
     baselines,
     disconnects,
     hostile,
+    keys,
     overload,
     peer_comparison,
     stream,
@@ -40,6 +41,7 @@ PARTS: dict[str, Callable[[Plan], Measured]] = {
     "stream": stream.measure,
     "disconnects": disconnects.measure,
     "idle": baselines.idle,
+    "keys": keys.measure,
     "protocols": hostile.protocols,
     "hostile": hostile.measure,
 }

@@ -33,14 +33,18 @@ class Request:
     path: str = "/elbo"
     content_type: str = "application/json"
     accept: str = "application/json"
+    key: str | None = None
 
     def wire(self) -> bytes:
         """The request as bytes."""
-        head = (
-            f"POST {self.path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {self.content_type}\r\n"
-            f"accept: {self.accept}\r\ncontent-length: {len(self.body)}\r\n\r\n"
-        )
-        return head.encode() + self.body
+        fields = {"host": "localhost", **self.headers(), "content-length": str(len(self.body))}
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        return f"POST {self.path} HTTP/1.1\r\n{head}\r\n".encode() + self.body
+
+    def headers(self) -> dict[str, str]:
+        """The headers without host and length."""
+        key = {} if self.key is None else {"authorization": f"Bearer {self.key}"}
+        return {"content-type": self.content_type, "accept": self.accept, **key}
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,7 @@ class Running:
 
     def ask(self, request: Request) -> bytes:
         """The reply's body."""
-        headers = {"content-type": request.content_type, "accept": request.accept}
-        asked = urllib.request.Request(self._url(request.path), data=request.body, headers=headers)
+        asked = urllib.request.Request(self._url(request.path), data=request.body, headers=request.headers())
         with urllib.request.urlopen(asked, timeout=30) as reply:
             return bytes(reply.read())
 

@@ -288,3 +288,11 @@ def test_requests_of_callers_that_do_not_hang_up_are_answered(monkeypatch: pytes
     assert 20 < cut < 120
     assert found["right"] == 200 - cut
     assert len(found) == 4
+
+
+def test_a_request_with_a_key_sends_it_in_both_ways() -> None:
+    request = Request(b"abc", key="vae_secret")
+    assert b"\r\nauthorization: Bearer vae_secret\r\n" in request.wire()
+    assert request.headers()["authorization"] == "Bearer vae_secret"
+    assert b"authorization" not in REQUEST
+    assert REQUEST.endswith(b"content-length: 3\r\n\r\nabc")
