@@ -56,7 +56,9 @@ async def test_both_paths_give_the_same_answer(service: Any, path: str, body: An
     fast = await ask(app, path, json.dumps(body).encode(), root_path="")
     slow = await ask(app, path, json.dumps(body).encode(), root_path="/proxied")
     assert fast[0] == slow[0]
-    assert fast[1] == slow[1]
+    assert fast[1].keys() == slow[1].keys()
+    for name in fast[1].keys() - {b"server-timing"}:  # which differs from request to request
+        assert fast[1][name] == slow[1][name]
     assert json.loads(fast[2]) == json.loads(slow[2])
     assert [line["route"] for line in service.lines()[-2:]] == [service.lines()[-1]["route"]] * 2
 
