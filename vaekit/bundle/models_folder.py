@@ -8,7 +8,8 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from vaekit.bundle.manifest import MANIFEST_FILE, Name
-from vaekit.errors import FormatError, UnknownModel
+from vaekit.bundle.policy import read_policy
+from vaekit.errors import FormatError, InputError, UnknownModel
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _NAME = TypeAdapter(Name)
@@ -100,17 +101,33 @@ def _entries(folder: Path) -> list[Path]:
         raise FormatError(f"{folder}: the folder cannot be read: {exc.strerror}") from exc
 
 
+def split_reference(text: str) -> tuple[str, int | None]:
+    """Split `name@version` into (name, version); version is None if absent.
+
+    Raises:
+        InputError: the version is not a positive integer.
+    """
+    name, at, version = text.rpartition("@")
+    if not at or "/" in version:
+        return text, None
+    if not _VERSION.fullmatch(version):
+        raise InputError(f"{text}: version {version!r} is not a positive integer, as in name@2")
+    return name, int(version)
+
+
 def find(root: Path | str, name: str, version: int | None = None) -> Path:
-    """The folder of a version, the latest one by default.
+    """The folder of a version; by default the one that is pinned, else the latest one.
 
     Raises:
         UnknownModel: no such model or version; the message lists the existing ones.
+        FormatError: no version is named, and the model's policy cannot be read.
     """
     known = versions(root, check_name(name))
     if not known:
         raise UnknownModel(f"no model {name!r} in {root}; models there: {', '.join(models(root)) or 'none'}")
-    if version is None:
-        version = known[-1]
+    pinned = None if version is not None else read_policy(Path(root) / name).pinned
+    version = version or pinned or known[-1]
     if version not in known:
-        raise UnknownModel(f"no version {version} of model {name!r}; versions: {', '.join(map(str, known))}")
+        which = f"no version {version} of model {name!r}" + (", which it is pinned to" if pinned else "")
+        raise UnknownModel(f"{which}; versions: {', '.join(map(str, known))}")
     return Path(root) / name / str(version)

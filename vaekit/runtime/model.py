@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle import Bundle, open_bundle, versions
+from vaekit.bundle import Bundle, find, open_bundle, versions
 from vaekit.bundle.calibration import check_alpha
 from vaekit.bundle.manifest import Precision
 from vaekit.bundle.models_folder import has_manifest
@@ -55,7 +55,7 @@ class Model(Operations):
         precision: Precision = "float32",
         cuda: Cuda = DEFAULTS,
     ) -> Self:
-        """Open a version's folder, or the latest version in a model's folder; verify it and replay its golden rows.
+        """Open a version's folder, or the pinned or latest version of a model's; verify it and replay its golden rows.
 
         Args:
             path: models/<name>/<version> or models/<name>.
@@ -71,8 +71,8 @@ class Model(Operations):
             MissingExtra: ONNX Runtime is not installed, or both of its distributions are.
         """
         folder = Path(path)
-        if not has_manifest(folder) and (known := versions(folder.parent, folder.name)):
-            folder = folder / str(known[-1])
+        if not has_manifest(folder) and versions(folder.parent, folder.name):
+            folder = find(folder.parent, folder.name)
         return cls._opened(open_bundle(folder), device=device, threads=threads, precision=precision, cuda=cuda)
 
     def __reduce__(self) -> tuple[Any, ...]:

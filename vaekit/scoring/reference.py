@@ -3,27 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
-from vaekit.bundle.models_folder import find, has_manifest
-from vaekit.errors import InputError, UnknownModel
-
-_VERSION = re.compile(r"[1-9][0-9]{0,8}")
-
-
-def split_reference(text: str) -> tuple[str, int | None]:
-    """Split `name@version` into (name, version); version is None if absent.
-
-    Raises:
-        InputError: the version is not a positive integer.
-    """
-    name, at, version = text.rpartition("@")
-    if not at or "/" in version:
-        return text, None
-    if not _VERSION.fullmatch(version):
-        raise InputError(f"{text}: version {version!r} is not a positive integer, as in name@2")
-    return name, int(version)
+from vaekit.bundle.models_folder import find, has_manifest, split_reference
+from vaekit.errors import UnknownModel
 
 
 def locate(text: str, models: Path | str) -> Path:
