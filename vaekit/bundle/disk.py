@@ -11,6 +11,7 @@ from pathlib import Path
 from vaekit.errors import StorageError, VaeError
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # errors of copying that are the target's
+PREFIX = "vaekit-"  # of the names of temporary folders
 _TEMPORARY = "set TMPDIR to a folder with free space that you may write to"
 
 
@@ -32,7 +33,7 @@ def new_temporary_folder() -> Path:
         StorageError: no temporary folder can be written.
     """
     try:
-        return Path(tempfile.mkdtemp(prefix="vaekit-"))
+        return Path(tempfile.mkdtemp(prefix=PREFIX))
     except OSError as exc:
         raise _no_folder(exc) from exc
 
@@ -45,7 +46,7 @@ def temporary_folder() -> Iterator[Path]:
         StorageError: no temporary folder can be written.
     """
     try:
-        held = tempfile.TemporaryDirectory(prefix="vaekit-", ignore_cleanup_errors=True)
+        held = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
     except OSError as exc:
         raise _no_folder(exc) from exc
     with held as folder:

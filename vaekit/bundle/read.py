@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from vaekit.bundle.arrays import read_archive, read_array
-from vaekit.bundle.disk import UNWRITABLE, full, new_temporary_folder
+from vaekit.bundle.disk import UNWRITABLE, full
 from vaekit.bundle.entries import calibration_of, check_folds
 from vaekit.bundle.exemplars import Exemplars
 from vaekit.bundle.grouped import AnyCalibration
@@ -32,6 +32,7 @@ from vaekit.bundle.manifest import (
     SignedFile,
 )
 from vaekit.bundle.onnxfile import check_graph
+from vaekit.bundle.private_copies import new_private_copy
 from vaekit.errors import BundleError, FormatError, InputError, IntegrityError
 
 
@@ -195,7 +196,7 @@ def open_bundle(folder: Path | str) -> Bundle:
     """
     source = Path(folder)
     manifest = read_manifest(source)
-    bundle = Bundle(manifest, source, new_temporary_folder())
+    bundle = Bundle(manifest, source, new_private_copy())
     try:
         for part in manifest.files:
             _copy_verified(source / part.file, bundle.path(part.file), part.sha256)
