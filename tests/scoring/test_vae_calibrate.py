@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from vaekit import Model
+from vaekit.bundle.policy import Policy, write_policy
 from vaekit.cli import app
 from vaekit.errors import InputError
 from vaekit.scoring import publish_calibration
@@ -93,11 +94,15 @@ def test_it_says_that_the_new_version_is_in_use_and_how_to_keep_the_old_one(copi
     done = vae("breast-cancer", cancer_csv, "--models", copied, *LABELLED, *more)
     said = done.stderr if more else done.stdout
     assert said.endswith(
-        "breast-cancer now means breast-cancer@2, in every command and in a service that is started from now on; write "
-        "breast-cancer@1 to keep to the version before it (over HTTP /models/breast-cancer/versions/1)\n"
+        "breast-cancer now means breast-cancer@2, in every command and in running services of this folder; write "
+        "breast-cancer@1 to use the version before it (over HTTP /models/breast-cancer/versions/1), or run vae models "
+        "pin breast-cancer@1\n"
     )
     if more:
         assert json.loads(done.stdout)["parent"] == "breast-cancer@1"
     again = vae("breast-cancer@1", cancer_csv, "--models", copied, *LABELLED)
     assert "breast-cancer now means breast-cancer@3" in again.stdout
-    assert "write breast-cancer@1 to keep" in again.stdout
+    assert "write breast-cancer@1 to use" in again.stdout
+    write_policy(copied / "breast-cancer", Policy(default=1))
+    pinned = vae("breast-cancer", cancer_csv, "--models", copied, *LABELLED)
+    assert "stays pinned to breast-cancer@1; vae models pin breast-cancer@4 chooses" in pinned.stdout

@@ -23,6 +23,7 @@ from vaekit.bundle.manifest import CALIBRATION_FILE, MANIFEST_FILE, CalibrationF
 from vaekit.bundle.models_folder import taken_numbers
 from vaekit.errors import ConfigError
 
+_REMOVED = ".removing-"  # prefix of a version or a model whose files are being deleted
 _UNFINISHED = ".writing-"  # prefix of an unfinished version's folder; not listed, because versions are numbers
 
 
@@ -129,6 +130,35 @@ def _publish_as_next(
             continue
         sync(model_folder)
         return manifest
+
+
+def remove_version(root: Path | str, name: str, version: int) -> None:
+    """Delete a version completely or not at all: it is renamed to a name that is not listed before its files go.
+
+    Raises:
+        StorageError: the models folder cannot be written.
+    """
+    model_folder = Path(root) / name
+    with writing(model_folder):
+        _remove(model_folder / str(version), model_folder / f"{_REMOVED}{version}")
+
+
+def remove_model(root: Path | str, name: str) -> None:
+    """Delete all versions of a model, its policy and its folder completely or not at all.
+
+    Raises:
+        StorageError: the models folder cannot be written.
+    """
+    with writing(Path(root) / name):
+        _remove(Path(root) / name, Path(root) / f"{_REMOVED}{name}")
+
+
+def _remove(folder: Path, hidden: Path) -> None:
+    if hidden.exists():  # an earlier removal was interrupted
+        shutil.rmtree(hidden)
+    folder.rename(hidden)
+    sync(hidden.parent)
+    shutil.rmtree(hidden)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from vaekit._version import __version__
-from vaekit.cli import calibrate, evaluate, explain, explain_loss, keys, score, serve, train, upgrade
+from vaekit.cli import calibrate, evaluate, explain, explain_loss, keys, models, score, serve, train, upgrade
 from vaekit.cli.panels import GENERAL, examples
 from vaekit.errors import InputError, MissingExtra, VaeError
 
@@ -31,6 +31,7 @@ app.command("calibrate", epilog=calibrate.EXAMPLES)(calibrate.calibrate)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("explain", epilog=explain.EXAMPLES)(explain.explain)
 app.command("explain-loss", epilog=explain_loss.EXAMPLES)(explain_loss.explain_loss)
+app.add_typer(models.app, name="models")
 app.command("upgrade", epilog=upgrade.EXAMPLES)(upgrade.upgrade)
 
 _EXTRAS = {

@@ -101,7 +101,8 @@ def calibrate(
     label = label_of(label, label_folder)
     if anomaly and label is None:
         raise InputError("--anomaly: needs --label, the column or .npy file with the labels, or --label-folder")
-    with Model.load(locate(model, models), device=device) as loaded, bar("scoring") as progress:
+    folder = locate(model, models)
+    with Model.load(folder, device=device) as loaded, bar("scoring") as progress:
         manifest = publish_calibration(
             loaded, data, num_samples=num_samples or (), by=_columns(by), least_rows=least_rows, label=label,
             anomalies=anomaly or ["1"],
@@ -111,7 +112,7 @@ def calibrate(
         typer.echo(json.dumps(_tree(manifest), indent=2))
     else:
         _show(manifest)
-    typer.echo(in_use(manifest), err=as_json)
+    typer.echo(in_use(manifest, folder.parent), err=as_json)
 
 
 def _columns(by: str | None) -> list[str] | None:

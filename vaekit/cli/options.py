@@ -80,15 +80,22 @@ def dialect_of(delimiter: str, decimal: str, thousands: str) -> CsvDialect:
     return CsvDialect("\t" if delimiter == "\\t" else delimiter, decimal, thousands)
 
 
-def in_use(manifest: Manifest) -> str:
-    """What a new version changes for later commands, and how to keep to the version before it."""
+def in_use(manifest: Manifest, model_folder: Path) -> str:
+    """What a new version changes for commands and services, and how to keep to the version before it."""
+    from vaekit.bundle.policy import read_policy
+
     name, version = manifest.name, manifest.version
-    said = f"{name} now means {name}@{version}, in every command and in a service that is started from now on"
+    pinned = read_policy(model_folder).pinned
+    if pinned is not None:
+        return f"{name} stays pinned to {name}@{pinned}; vae models pin {name}@{version} chooses the new version"
+    said = f"{name} now means {name}@{version}, in every command and in running services of this folder"
     if version == 1:
         return said
     parent = manifest.provenance.parent or f"{name}@{version - 1}"
     over_http = f"/models/{parent.replace('@', '/versions/')}"
-    return f"{said}; write {parent} to keep to the version before it (over HTTP {over_http})"
+    return (
+        f"{said}; write {parent} to use the version before it (over HTTP {over_http}), or run vae models pin {parent}"
+    )
 
 
 def image_settings(label_folder: bool, anomaly: list[str] | None, resize: str | None) -> list[str]:

@@ -10,8 +10,8 @@ import typer
 from vaekit.cli.panels import ADDRESS, DEVICE, INPUT, KEYS, LOG, SCORING, examples
 
 EXAMPLES = examples(
-    "vae serve --models models --port 8000",
     "vae serve --models models --port 8000 --device cpu --log-format json",
+    "vae serve --model cancer=models/breast-cancer/1",
     note="docs/reference/service.md lists further settings, which have an environment variable only.",
 )
 
@@ -20,6 +20,15 @@ def serve(
     models: Annotated[
         Path | None,
         typer.Option(help="folder of models; default: VAE_MODELS, else models", rich_help_panel=INPUT),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PATH",
+            help="bundle to serve under a given name; repeatable; without --models only these are served; default: "
+            "VAE_MODEL",
+            rich_help_panel=INPUT,
+        ),
     ] = None,
     host: Annotated[
         str | None,
@@ -101,6 +110,7 @@ def serve(
 
     settings = load(
         models=models,
+        model=",".join(model) if model else None,
         host=host,
         port=port,
         keys_file=keys_file,

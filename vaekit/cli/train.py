@@ -218,5 +218,5 @@ def _summary(console: Console, manifest: Manifest, models: Path) -> None:
     if manifest.groups is not None:
         console.print(escape(sentence(manifest.groups)), soft_wrap=True)
     if manifest.version > 1:
-        console.print(f"[dim]{escape(in_use(manifest))}[/]", soft_wrap=True)
+        console.print(f"[dim]{escape(in_use(manifest, models / manifest.name))}[/]", soft_wrap=True)
     console.print(f"report: {escape(str(models / manifest.name / str(manifest.version) / 'report' / 'report.html'))}")

@@ -1,0 +1,252 @@
+"""`vae models`: lists, verifies, pins and removes the versions of models in a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from vaekit.cli.options import AsJson, Device, Models
+from vaekit.cli.panels import OUTPUT, SCORING, examples
+from vaekit.errors import BundleError, FormatError, InputError, UnknownModel
+
+if TYPE_CHECKING:
+    from vaekit.bundle.policy import Policy
+
+app = typer.Typer(
+    help="List, verify, pin and remove the versions of models in a folder.",
+    epilog=examples("vae models list", "vae models verify breast-cancer --json"),
+    no_args_is_help=True,
+)
+Reference = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="name of a model, and a version")]
+OptionalReference = Annotated[
+    str | None, typer.Argument(metavar="[NAME[@VERSION]]", help="name of a model, and a version; default: all")
+]
+Name = Annotated[str, typer.Argument(help="name of a model")]
+
+
+@app.command("list", epilog=examples("vae models list", "vae models list breast-cancer --json"))
+def list_(
+    name: Annotated[str | None, typer.Argument(help="name of a model; default: all")] = None,
+    models: Models = Path("models"),
+    as_json: AsJson = False,
+) -> None:
+    """List models, their versions, and the version that is used if none is named."""
+    found = [_described(models, each) for each in _names(models, name)]
+    if as_json:
+        typer.echo(json.dumps({"models": found}, indent=2))
+        return
+    table = Table("model", "version", "used as", "created", "MiB", "format")
+    for model in found:
+        for version in model["versions"]:
+            size, made = f"{version['bytes'] / 2**20:.2f}", version["created"] or ""
+            what = escape(version["reason"] or version["format"])
+            table.add_row(model["name"], str(version["version"]), _used_as(model, version["version"]), made, size, what)
+        if model["reason"] is not None:
+            table.add_row(model["name"], "", "", "", "", escape(model["reason"]))
+    _console().print(table if found else f"no model in {models}")
+
+
+@app.command(epilog=examples("vae models verify", "vae models verify breast-cancer@1 --json"))
+def verify(
+    model: OptionalReference = None,
+    models: Models = Path("models"),
+    device: Device = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Verify versions as the service does: files, graphs and golden rows; exit with 1 if one fails."""
+    found = [
+        {"model": f"{name}@{version}", "ok": reason is None, "reason": reason}
+        for name, version, reason in _verified(models, model, device)
+    ]
+    if as_json:
+        typer.echo(json.dumps({"versions": found}, indent=2))
+    for one in found:
+        if not as_json:
+            typer.echo(f"{one['model']}: {'ok' if one['ok'] else one['reason']}")
+    if not all(one["ok"] for one in found):
+        raise typer.Exit(1)
+
+
+@app.command(epilog=examples("vae models pin breast-cancer@1", "vae models pin breast-cancer --also 1"))
+def pin(
+    model: Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="name of a model; default version: latest")],
+    also: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1,
+            help="other version that the service keeps in memory; repeatable; default: none",
+            rich_help_panel=SCORING,
+        ),
+    ] = None,
+    models: Models = Path("models"),
+    as_json: AsJson = False,
+) -> None:
+    """Choose the version that services and commands use if none is named."""
+    from vaekit.bundle.models_folder import split_reference
+    from vaekit.bundle.policy import Policy
+
+    name, version = split_reference(model)
+    for number in [version, *(also or [])]:
+        _folder(models, name, number)
+    _set_policy(models, name, Policy(default=version or "latest", loaded=tuple(sorted(set(also or [])))), as_json)
+
+
+@app.command(epilog=examples("vae models unpin breast-cancer", "vae models unpin breast-cancer --json"))
+def unpin(name: Name, models: Models = Path("models"), as_json: AsJson = False) -> None:
+    """Return to the latest version, and to loading others only when they are requested."""
+    from vaekit.bundle.policy import LATEST
+
+    _folder(models, name, None)
+    _set_policy(models, name, LATEST, as_json)
+
+
+@app.command(epilog=examples("vae models remove breast-cancer@1", "vae models remove breast-cancer --all-versions"))
+def remove(
+    model: Reference,
+    all_versions: Annotated[
+        bool, typer.Option("--all-versions", help="all versions of the model, and its policy", rich_help_panel=OUTPUT)
+    ] = False,
+    models: Models = Path("models"),
+    as_json: AsJson = False,
+) -> None:
+    """Delete a version; a running service then uses the newest other one."""
+    from vaekit.bundle.models_folder import split_reference, versions
+    from vaekit.bundle.policy import read_policy
+    from vaekit.bundle.write import remove_model, remove_version
+
+    name, version = split_reference(model)
+    if (version is None) != all_versions:
+        raise InputError(f"{model}: name one version, as {name}@2, or all of them with {name} --all-versions")
+    _folder(models, name, version)
+    if version is None:
+        gone = versions(models, name)
+        remove_model(models, name)
+    else:
+        policy = read_policy(models / name)
+        if version == policy.pinned or version in policy.loaded:
+            raise InputError(f"{model}: the policy of {name} names this version; first run vae models unpin {name}")
+        gone = [version]
+        remove_version(models, name, version)
+    if as_json:
+        typer.echo(json.dumps({"name": name, "removed": gone, "versions": versions(models, name)}, indent=2))
+    else:
+        typer.echo(f"removed {', '.join(f'{name}@{number}' for number in gone)}")
+
+
+def _names(models: Path, name: str | None) -> list[str]:
+    """The models to describe.
+
+    Raises:
+        UnknownModel: no such folder, or no model of that name.
+    """
+    from vaekit.bundle import models as models_in
+
+    if not models.is_dir():
+        raise UnknownModel(f"{models}: no such folder; name the folder of models with --models")
+    known = models_in(models)
+    if name is not None and name not in known:
+        raise UnknownModel(f"no model {name!r} in {models}; models there: {', '.join(known) or 'none'}")
+    return known if name is None else [name]
+
+
+def _folder(models: Path, name: str, version: int | None) -> Path:
+    """The folder of a version, or of a model.
+
+    Raises:
+        UnknownModel: there is none; the message lists the existing ones.
+    """
+    from vaekit.bundle import find, versions
+
+    _names(models, name)
+    return models / name if version is None and versions(models, name) else find(models, name, version)
+
+
+def _described(models: Path, name: str) -> dict[str, Any]:
+    """What `list --json` says of a model."""
+    from vaekit.bundle import versions
+    from vaekit.bundle.policy import LATEST, read_policy
+
+    policy, reason, numbers = LATEST, None, list[int]()
+    try:
+        numbers, policy = versions(models, name), read_policy(models / name)
+    except FormatError as exc:
+        reason = str(exc)
+    used = policy.pinned or max(numbers, default=None)
+    if policy.pinned is not None and policy.pinned not in numbers:
+        reason = f"pinned to version {policy.pinned}, which is not there"
+    return {
+        "name": name,
+        "version": used,
+        "pinned": policy.pinned,
+        "loaded": list(policy.loaded),
+        "reason": reason,
+        "versions": [_version(models / name / str(number), number) for number in numbers],
+    }
+
+
+def _version(folder: Path, number: int) -> dict[str, Any]:
+    from vaekit.bundle.read import read_manifest
+
+    found: dict[str, Any] = {"version": number, "created": None, "format": None, "bytes": 0, "reason": None}
+    try:
+        found["bytes"] = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        manifest = read_manifest(folder)
+    except BundleError as exc:
+        return {**found, "reason": str(exc)}
+    except OSError as exc:
+        return {**found, "reason": f"{folder}: cannot be read: {exc.strerror}"}
+    return {**found, "created": f"{manifest.created:%Y-%m-%d %H:%M}", "format": manifest.format}
+
+
+def _used_as(model: dict[str, Any], version: int) -> str:
+    names = ["pinned" if model["pinned"] is not None else "latest"] if version == model["version"] else []
+    return ", ".join([*names, *(["kept in memory"] if version in model["loaded"] else [])])
+
+
+def _verified(models: Path, reference: str | None, device: str) -> Iterator[tuple[str, int, str | None]]:
+    """(name, version, why it fails or None) of each version that a reference names."""
+    from vaekit.bundle import versions
+    from vaekit.bundle.models_folder import split_reference
+    from vaekit.runtime import Model
+
+    name, version = (None, None) if reference is None else split_reference(reference)
+    for each in _names(models, name):
+        if version is not None:
+            _folder(models, each, version)
+        for number in versions(models, each) if version is None else [version]:
+            folder = models / each / str(number)
+            try:
+                with Model.load(folder, device=device) as model:
+                    manifest = model.manifest
+                if (manifest.name, manifest.version) != (each, number):
+                    raise FormatError(f"{folder}: manifest.json is for {manifest.name}/{manifest.version}")
+            except BundleError as exc:
+                yield each, number, str(exc)
+            else:
+                yield each, number, None
+
+
+def _set_policy(models: Path, name: str, policy: Policy, as_json: bool) -> None:
+    from vaekit.bundle.policy import write_policy
+
+    write_policy(models / name, policy)
+    found = _described(models, name)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    also = f"; in memory besides: {', '.join(map(str, policy.loaded))}" if policy.loaded else ""
+    typer.echo(f"{name} means {name}@{found['version']}, {'the latest' if policy.pinned is None else 'pinned'}{also}")
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 200
+    return console
