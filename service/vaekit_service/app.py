@@ -14,7 +14,6 @@ from vaekit._version import __version__
 from vaekit_service.components import Components, Lifecycle
 from vaekit_service.engine.engine import INLINE_SECONDS, Engine
 from vaekit_service.engine.limits import Limits, MemoryBudget
-from vaekit_service.engine.model_registry import ModelRegistry
 from vaekit_service.http import problems
 from vaekit_service.http.admin import admin_router
 from vaekit_service.http.docs_page import docs_router
@@ -27,6 +26,10 @@ from vaekit_service.keys.keyring import Keyring
 from vaekit_service.keys.rates import RateLimits, parse_rate
 from vaekit_service.logs import Log, make_log
 from vaekit_service.metrics import Metrics
+from vaekit_service.repository.loader import ModelLoader
+from vaekit_service.repository.registry import ModelRegistry
+from vaekit_service.repository.source import ModelSource
+from vaekit_service.repository.updates import ModelUpdates
 from vaekit_service.settings import Settings, names
 
 
@@ -81,24 +84,28 @@ def make_components(settings: Settings, log: Log) -> Components:
     """Create the components that the routes share."""
     metrics, lifecycle = Metrics(), Lifecycle()
     engine = Engine(max_queue_rows=settings.max_queue_rows, report=metrics, inline_seconds=INLINE_SECONDS)
-    registry = ModelRegistry(
-        settings.models,
+    loader = ModelLoader(
         device=settings.device,
         threads=settings.threads,
+        max_threads=settings.max_threads,
         precision=settings.precision,
-        default=settings.default_model,
-        max_old_versions=settings.max_old_versions,
         log=log,
         on_device=engine.call,
         max_batch_rows=settings.max_batch_rows,
         cuda=settings.cuda,
     )
+    source = ModelSource(settings.models_folder, settings.named_bundles, settings.policies)
+    registry = ModelRegistry(
+        source.text, loader, default=settings.default_model, max_old_versions=settings.max_old_versions
+    )
+    updates = ModelUpdates(source, registry, loader, log, poll_seconds=settings.poll_seconds)
     memory = MemoryBudget(max_body_bytes=settings.max_body_bytes, max_inflight_bytes=settings.max_inflight_bytes)
     limits = Limits(settings.max_rows, settings.max_cells, settings.max_work)
     codec_pool = ThreadPoolExecutor(2, thread_name_prefix="codec")  # more threads would hold more bodies in memory
     keyring = Keyring(settings.key_source, log, metrics.keys_reloaded)
     components = Components(
         registry,
+        updates,
         engine,
         memory,
         limits,
@@ -133,12 +140,12 @@ def make_guard(settings: Settings, components: Components) -> Guard:
 async def lifespan(components: Components) -> AsyncIterator[None]:
     """Start the engine and the loading of models; stop both at shutdown. The socket is already listening."""
     components.engine.start()
-    components.registry.start()
+    components.updates.start()
     components.keyring.start()
     try:
         yield
     finally:
         await components.keyring.close()
         await components.engine.close()
-        await components.registry.close()
+        await components.updates.close()
         components.codec_pool.shutdown(wait=False, cancel_futures=True)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from vaekit_service.engine.engine import Engine
 from vaekit_service.engine.limits import Limits, MemoryBudget
-from vaekit_service.engine.model_registry import ModelRegistry
 from vaekit_service.keys.keyring import Keyring
 from vaekit_service.metrics import Metrics
+from vaekit_service.repository.registry import ModelRegistry
+from vaekit_service.repository.updates import ModelUpdates
 
 
 @dataclass
@@ -24,6 +25,7 @@ class Components:
     """The components of one service, and the timeouts of its routes."""
 
     registry: ModelRegistry
+    updates: ModelUpdates
     engine: Engine
     memory: MemoryBudget
     limits: Limits
@@ -37,6 +39,11 @@ class Components:
     queue_timeout: float  # seconds
     max_batch_rows: int
     server_timing: bool
+
+    @property
+    def will_be_ready(self) -> bool:
+        """Whether a caller that is refused now may retry in a moment: a model is loading, or another replica starts."""
+        return self.lifecycle.draining or self.registry.is_loading or not self.registry.settled.is_set()
 
     def unready(self) -> str | None:
         """Why /readyz answers 503; None if the service is ready."""

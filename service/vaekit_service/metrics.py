@@ -17,7 +17,7 @@ from vaekit.runtime.results import RowArrays
 from vaekit_service.engine.batcher import Batch
 from vaekit_service.engine.engine import Engine
 from vaekit_service.engine.jobs import Job
-from vaekit_service.engine.model_registry import ModelRegistry
+from vaekit_service.repository.registry import ModelRegistry
 from vaekit_service.stages import STAGES, Stages
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -175,6 +175,12 @@ class _Gauges(Collector):
         for served in self._models.all:
             if served.state == "failed":
                 failed.add_metric([served.name, str(served.version)], 1)
+        serving = GaugeMetricFamily(
+            "vae_model_version", "The version that answers requests without a version.", labels=["model"]
+        )
+        for served in self._models.latest:
+            if served.model is not None:
+                serving.add_metric([served.name], served.version)
         in_flight = self._metrics.in_flight
         connections = self._metrics.connections()
         return [
@@ -185,4 +191,5 @@ class _Gauges(Collector):
             GaugeMetricFamily("vae_ready", "1 while /readyz answers 200, else 0.", value=float(self._ready())),
             info,
             failed,
+            serving,
         ]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from vaekit.bundle.models_folder import models
+from vaekit.bundle.private_copies import remove_abandoned_copies
 from vaekit.errors import ConfigError, FormatError
 from vaekit.runtime.device import check_device, check_distribution
 from vaekit_service import example, exposure
@@ -30,6 +30,8 @@ from vaekit_service.http.head import ConnectionLimits
 from vaekit_service.http.protocol import LimitedProtocol
 from vaekit_service.http.refusals import Refusals
 from vaekit_service.logs import ForwardHandler, Log, make_log
+from vaekit_service.repository.memory import release_freed_memory
+from vaekit_service.repository.source import ModelSource
 from vaekit_service.settings import Settings
 
 Tell = Callable[[str], None]
@@ -52,7 +54,9 @@ def serve(settings: Settings, tell: Tell) -> None:
         ConfigError: the models folder does not exist or cannot be read, the keys cannot be read, the service would be
             open to other machines without keys, or it cannot listen on the address.
     """
-    check_models(settings.models)
+    if settings.models_folder is not None:
+        check_models(settings.models_folder)
+    check_named(settings.named_bundles)
     check_distribution()
     check_device(settings.device, settings.cuda)
     family, address = resolved(settings.host, settings.port)
@@ -60,6 +64,8 @@ def serve(settings: Settings, tell: Tell) -> None:
     log = make_log(settings.log_format, settings.log_level)
     if exposure.is_open(settings, address[0]):
         log.warning("no keys: everybody who reaches this address may use the service", address=address[0])
+    if abandoned := remove_abandoned_copies():
+        log.info("removed private copies of processes that were killed", folders=abandoned)
     with listen(family, address) as listener:
         handler = ForwardHandler(log)
         logger = logging.getLogger("uvicorn")
@@ -90,6 +96,18 @@ def check_models(root: Path) -> None:
         raise ConfigError(f"models folder {exc}") from exc
     except OSError as exc:
         raise ConfigError(f"models folder {str(root)!r}: {exc.strerror}") from exc
+
+
+def check_named(bundles: Mapping[str, Path]) -> None:
+    """Check that the bundles that are served under a given name exist.
+
+    Raises:
+        ConfigError: one is not the folder of a bundle or of a model.
+    """
+    for name, found in ModelSource(None, bundles, {}).scan().items():
+        if not found.versions:
+            why = found.reason or f"{found.folder}: no manifest.json there or in a folder <version> below it"
+            raise ConfigError(f"model {name}: {why}; name the folder of a bundle or a model with --model or VAE_MODEL")
 
 
 def resolved(host: str, port: int) -> tuple[socket.AddressFamily, Address]:
@@ -166,20 +184,13 @@ def free_descriptors(wanted: int) -> int:
     return soft - used
 
 
-def release_freed_memory() -> None:
-    """Return memory that was freed after loading to the operating system; glibc does not do so by itself."""
-    if sys.platform == "linux":
-        with suppress(AttributeError):  # another C library than glibc
-            ctypes.CDLL(None).malloc_trim(0)
-
-
 class Server(uvicorn.Server):
     """uvicorn with its own signal handling.
 
     At the first signal, /readyz answers 503. The server finishes the requests in flight and exits with code 0.
     After SIGTERM it accepts new requests for another `drain_seconds`, so that a load balancer can notice; after SIGINT
     it does not. A second SIGINT aborts the requests in flight. A second SIGTERM is ignored, because some supervisors
-    send two. After SIGHUP the key file is read again.
+    send two. After SIGHUP the key file is read again, and the models folder is looked at, at once.
     """
 
     def __init__(self, app: FastAPI, settings: Settings, tell: Tell, log: Log) -> None:
@@ -205,7 +216,7 @@ class Server(uvicorn.Server):
         self._tell = tell
         self._exit_at: float | None = None  # by the monotonic clock; None until the first signal
         self._tell_task: asyncio.Task[None] | None = None
-        self._reloads = False  # whether the keys are to be read again
+        self._reloads = False  # SIGHUP has arrived
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -236,6 +247,7 @@ class Server(uvicorn.Server):
             self.should_exit = True
         if self._reloads:
             self._reloads = False
+            self._components.updates.look_now()
             await self._components.keyring.reload()
         return await super().on_tick(counter)
 

@@ -9,7 +9,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vaekit.bundle.manifest import Precision
-from vaekit.errors import ConfigError
+from vaekit.bundle.models_folder import check_name
+from vaekit.bundle.policy import Policy
+from vaekit.errors import ConfigError, UnknownModel
 from vaekit.runtime.device import Cuda
 
 PUBLIC = ("probes", "metrics", "docs", "read", "infer")  # kinds of access that VAE_PUBLIC may name; see http/access.py
@@ -72,6 +74,12 @@ class Settings(BaseSettings):
         description="threads that share one call of a graph on a CPU; none: one per core available to this process, at"
         " most 8",
     )
+    max_threads: Annotated[int, Field(ge=0)] = Field(
+        512,
+        description="threads that all graphs of the process may have together; a model that is loaded beyond it, or "
+        "beyond the limit of its control group (`docker run --pids-limit`) or user (`ulimit -u`), uses fewer per call, "
+        "at least one",
+    )
     gpu_memory_bytes: Annotated[int, Field(ge=1)] | None = Field(
         None, description="largest GPU memory of the arena of one graph; none: no limit"
     )
@@ -82,6 +90,19 @@ class Settings(BaseSettings):
         "float32",
         description="precision of the networks, float32 or float16; float16 is for GPUs and needs models trained with "
         "export.half = true",
+    )
+    model: str | None = Field(
+        None,
+        description="bundles to serve under a given name, NAME=PATH, separated by commas; PATH is the folder of one "
+        "bundle, or of a model with its versions; without VAE_MODELS only these are served",
+    )
+    poll_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        5.0, description="seconds between two looks at the models folder for new versions; SIGHUP makes one at once"
+    )
+    pins: str | None = Field(
+        None,
+        description="versions that are used if a request names none, NAME=VERSION, separated by commas; they hold "
+        "instead of the policy.json that `vae models pin` writes; NAME=latest+2 also keeps version 2 in memory",
     )
     default_model: str | None = Field(
         None, description="model behind /encode, /decode, /sample and /elbo; none: the only model"
@@ -188,6 +209,33 @@ class Settings(BaseSettings):
             raise ConfigError("VAE_KEYS and VAE_KEYS_FILE are set; unset one")
         return self.keys_file if self.keys is None else self.keys.get_secret_value()
 
+    @field_validator("model")
+    @classmethod
+    def _check_model(cls, given: str | None) -> str | None:
+        _pairs(given, "PATH")
+        return given
+
+    @field_validator("pins")
+    @classmethod
+    def _check_pins(cls, given: str | None) -> str | None:
+        _policies(given)
+        return given
+
+    @property
+    def models_folder(self) -> Path | None:
+        """The models folder; None if only bundles under given names are served."""
+        return None if self.model and "models" not in self.model_fields_set else self.models
+
+    @property
+    def named_bundles(self) -> dict[str, Path]:
+        """The bundles that are served under a given name."""
+        return {name: Path(path) for name, path in _pairs(self.model, "PATH").items()}
+
+    @property
+    def policies(self) -> dict[str, Policy]:
+        """The policies that hold instead of those in the folders of models."""
+        return _policies(self.pins)
+
     @property
     def cuda(self) -> Cuda:
         """The settings that apply to CUDA devices."""
@@ -197,6 +245,37 @@ class Settings(BaseSettings):
 def names(text: str | None) -> set[str]:
     """The names in a list that is separated by commas, in lower case."""
     return {name.strip().lower() for name in (text or "").split(",") if name.strip()}
+
+
+def _pairs(given: str | None, what: str) -> dict[str, str]:
+    """NAME=VALUE texts, separated by commas, as a dictionary.
+
+    Raises:
+        ValueError: a text of another form, or a name that no model may have, or one that occurs twice.
+    """
+    found: dict[str, str] = {}
+    for text in given.split(",") if given else ():
+        name, equals, value = text.strip().partition("=")
+        if not equals or not value or name in found:
+            raise ValueError(f"{text!r} is given twice" if name in found else f"{text!r} is not NAME={what}")
+        try:
+            found[check_name(name)] = value
+        except UnknownModel as exc:
+            raise ValueError(str(exc)) from None
+    return found
+
+
+def _policies(given: str | None) -> dict[str, Policy]:
+    found = {}
+    for name, value in _pairs(given, "VERSION").items():
+        default, *loaded = value.split("+")
+        try:
+            found[name] = Policy(
+                default="latest" if default == "latest" else int(default), loaded=tuple(map(int, loaded))
+            )
+        except ValueError:
+            raise ValueError(f"{name}={value}: expected a version, or latest, and +VERSION for others") from None
+    return found
 
 
 def load(**given: Any) -> Settings:

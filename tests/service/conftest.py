@@ -48,7 +48,7 @@ Run = Callable[..., AbstractAsyncContextManager[Running]]
 
 
 @asynccontextmanager
-async def run(models: Path, *, wait: bool = True, **given: Any) -> AsyncIterator[Running]:
+async def run(models: Path | None = None, *, wait: bool = True, **given: Any) -> AsyncIterator[Running]:
     log = io.StringIO()
     app = create_app(load(models=models, device="cpu", **given), make_log("json", "debug", log))
     async with app.router.lifespan_context(app):

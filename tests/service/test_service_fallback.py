@@ -88,18 +88,18 @@ async def test_where_the_newest_version_is_broken_the_newest_that_verifies_serve
 async def test_while_an_older_version_loads_in_place_of_a_broken_one_the_model_is_not_ready_yet(
     start: Any, copied: Path, more_versions: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vaekit_service.engine import model_registry
+    from vaekit_service.repository import loader as model_loader
 
     flip(more_versions(copied, 2))
-    leave, load = asyncio.Event(), model_registry.open_version
+    leave, load = asyncio.Event(), model_loader.open_version
     loop = asyncio.get_running_loop()
 
-    def held(folder: Path, *args: Any) -> Any:
-        if folder.name == "1":
+    def held(served: Any, *args: Any) -> Any:
+        if served.version == 1:
             asyncio.run_coroutine_threadsafe(leave.wait(), loop).result(30)
-        return load(folder, *args)
+        return load(served, *args)
 
-    monkeypatch.setattr(model_registry, "open_version", held)
+    monkeypatch.setattr(model_loader, "open_version", held)
     async with start(copied, wait=False) as service:
         registry = service.components.registry
         while registry.find(NAME, "2").state != "failed":
@@ -116,22 +116,22 @@ async def test_while_an_older_version_loads_in_place_of_a_broken_one_the_model_i
 async def test_an_older_version_that_a_request_is_loading_is_not_loaded_twice(
     start: Any, copied: Path, more_versions: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vaekit_service.engine import model_registry
+    from vaekit_service.repository import loader as model_loader
 
     flip(more_versions(copied, 2))
-    leave, load = asyncio.Event(), model_registry.open_version
+    leave, load = asyncio.Event(), model_loader.open_version
     loop, opened = asyncio.get_running_loop(), []
 
-    def held(folder: Path, *args: Any) -> Any:
-        opened.append(folder.name)
-        if folder.name == "2":
+    def held(served: Any, *args: Any) -> Any:
+        opened.append(served.version)
+        if served.version == 2:
             asyncio.run_coroutine_threadsafe(leave.wait(), loop).result(30)
-        return load(folder, *args)
+        return load(served, *args)
 
-    monkeypatch.setattr(model_registry, "open_version", held)
+    monkeypatch.setattr(model_loader, "open_version", held)
     async with start(copied, wait=False) as service:
         registry = service.components.registry
-        while opened != ["2"]:
+        while opened != [2]:
             await asyncio.sleep(0.01)
         first = asyncio.create_task(service.post(f"/models/{NAME}/versions/1/elbo", {"inputs": [ROW]}))
         while registry.find(NAME, "1").loading is None:
@@ -140,7 +140,7 @@ async def test_an_older_version_that_a_request_is_loading_is_not_loaded_twice(
         assert (await first).status_code == 200
         await registry.settled.wait()
         assert (await service.post("/elbo", {"inputs": [ROW]})).json()["version"] == 1
-    assert opened == ["2", "1"]
+    assert opened == [2, 1]
 
 
 async def test_a_model_of_which_no_version_loads_is_shown_at_its_newest(

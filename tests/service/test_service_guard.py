@@ -220,6 +220,14 @@ async def test_readyz_names_no_model_to_callers_without_a_key(start: Any, copied
     assert [name for name, reply in replies.items() if "breast-cancer" in reply.text] == ["read"]
 
 
+async def test_readyz_lists_models_only_to_callers_that_may_read(start: Any, models_dir: Path) -> None:
+    async with start(models_dir, keys=TEXT) as running:
+        for key in ("x", KEYS["expired"]):
+            assert (await running.http.get("/readyz", headers=bearer(key))).json() == {"status": "ready"}
+        listed = (await running.http.get("/readyz", headers=bearer(KEYS["read"]))).json()
+    assert (listed["ready"], listed["not_ready"]) == (["breast-cancer", "digits"], {})
+
+
 async def test_without_keys_everybody_may_infer_and_read_but_not_administrate(service: Any) -> None:
     for method, path, scope in ROUTES:
         reply = await ask(service, method, path, {})

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from vaekit.runtime import Model
-from vaekit_service.engine import model_registry
+from vaekit_service.repository import loader as model_loader
 
 pytestmark = pytest.mark.anyio
 ROW = [1.0] * 30
@@ -102,7 +102,7 @@ async def test_without_any_bundle_the_service_is_alive_but_not_ready(start: Any,
             assert (await service.http.get("/healthz")).status_code == 200
             for reply in (await service.http.get("/readyz"), await service.post("/elbo", {"inputs": [ROW]})):
                 assert reply.status_code == 503
-                assert reply.json()["detail"].startswith(f"no model in {folder}: ")
+                assert reply.json()["detail"].startswith(f"no model in {folder}: waiting")
                 assert "retry-after" not in reply.headers
             reply = await service.post("/models/a/elbo", {"inputs": [ROW]})
             assert (reply.status_code, reply.json()["detail"]) == (404, "no model 'a'; served models: none")
@@ -112,13 +112,13 @@ async def test_without_any_bundle_the_service_is_alive_but_not_ready(start: Any,
 async def test_a_loading_model_answers_503_until_it_is_loaded(
     start: Any, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leave, load = threading.Event(), model_registry.open_version
+    leave, load = threading.Event(), model_loader.open_version
 
     def held(*args: Any) -> Any:
         assert leave.wait(30)
         return load(*args)
 
-    monkeypatch.setattr(model_registry, "open_version", held)
+    monkeypatch.setattr(model_loader, "open_version", held)
     async with start(models_dir, wait=False, default_model="digits") as service:
         reply = await service.http.get("/readyz")
         assert (reply.status_code, reply.json()["detail"]) == (503, "still loading: breast-cancer, digits")
@@ -185,7 +185,8 @@ async def test_a_version_in_use_is_not_unloaded(start: Any, copied: Path, more_v
         more_versions(copied, version)
     async with start(copied, max_old_versions=1) as service:
         registry = service.components.registry
-        async with registry.lend("breast-cancer", "1") as model:
+        with registry.lend("breast-cancer", "1") as lease:
+            model = await lease.load()
             await service.post("/models/breast-cancer/versions/2/sample", {"n": 1})
             assert model.sample(1, seed=0).samples.shape == (1, 30)
 
@@ -216,13 +217,13 @@ async def test_waiting_for_an_old_version_has_a_deadline(
     more_versions(copied, 2)
     path = "/models/breast-cancer/versions/1"
     async with start(copied, answer_seconds=0.01) as service:
-        leave, load = threading.Event(), model_registry.open_version
+        leave, load = threading.Event(), model_loader.open_version
 
         def held(*args: Any) -> Any:
             assert leave.wait(30)
             return load(*args)
 
-        monkeypatch.setattr(model_registry, "open_version", held)
+        monkeypatch.setattr(model_loader, "open_version", held)
         for reply in (await service.post(f"{path}/sample", {"n": 1}), await service.http.get(path)):
             assert reply.status_code == 504
         leave.set()

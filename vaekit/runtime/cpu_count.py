@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-GROUPS = Path("/sys/fs/cgroup")  # cgroup version 2; version 1 has its CPU limits in the folder cpu
+GROUPS = Path("/sys/fs/cgroup")  # cgroup version 2; version 1 has a folder for each controller
 VERSION_1, VERSION_2 = ("cpu.cfs_quota_us", "cpu.cfs_period_us"), ("cpu.max",)  # quota and period
 MEMBERSHIP = Path("/proc/self/cgroup")  # one line per hierarchy: number, controllers, path of the group
 
@@ -18,30 +18,36 @@ def cpu_count(groups: Path = GROUPS, membership: Path = MEMBERSHIP) -> int:
 
 
 def _quotas(groups: Path, membership: Path) -> Iterator[float]:
-    """The quota of each group in cores, from the group of this process up to the root (of the container)."""
-    for controllers, path in _memberships(membership):
-        if controllers and "cpu" not in controllers.split(","):
+    """The quota of each group in cores."""
+    for folder, is_version_1 in control_groups("cpu", groups, membership):
+        try:
+            files = VERSION_1 if is_version_1 else VERSION_2
+            quota, period = " ".join((folder / file).read_text(encoding="utf-8") for file in files).split()
+            if int(quota) > 0:  # version 1 has -1 for no quota
+                yield int(quota) / int(period)
+        except (OSError, ValueError):  # the group is not visible here, or the quota is "max"
             continue
-        base, files = (groups / "cpu", VERSION_1) if controllers else (groups, VERSION_2)
-        for group in (path, *path.parents):
-            try:
-                quota, period = " ".join((base / group / file).read_text(encoding="utf-8") for file in files).split()
-                if int(quota) > 0:  # version 1 has -1 for no quota
-                    yield int(quota) / int(period)
-            except (OSError, ValueError):  # the group is not visible here, or the quota is "max"
-                continue
 
 
-def _memberships(membership: Path) -> Iterator[tuple[str, Path]]:
-    """(controllers, path of the group without its leading slash) of each group that this process is in.
+def control_groups(
+    controller: str, groups: Path = GROUPS, membership: Path = MEMBERSHIP
+) -> Iterator[tuple[Path, bool]]:
+    """(folder, whether it is of version 1) of each group with limits, from that of this process up to the root.
 
-    If there is no membership file, the root is the only group.
+    Args:
+        controller: what is limited: cpu, pids.
+        groups: where the groups are mounted.
+        membership: the groups of this process, as in /proc/self/cgroup. Without it, the root is the only group.
     """
     try:
         lines = membership.read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    for line in lines or ["0::/", "0:cpu:/"]:
+    for line in lines or ["0::/", f"0:{controller}:/"]:
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
-        yield controllers, Path(path.lstrip("/"))
+        if controllers and controller not in controllers.split(","):
+            continue
+        own = Path(path.lstrip("/"))
+        for group in (own, *own.parents):
+            yield (groups / controller if controllers else groups) / group, bool(controllers)

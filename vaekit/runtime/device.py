@@ -92,6 +92,16 @@ def check_device(device: str, cuda: Cuda = DEFAULTS) -> None:
         open_session(graph, device, threads=1, cuda=cuda)
 
 
+def may_use_cuda(device: str) -> bool:
+    """Whether sessions on a device may run on CUDA: it is requested, or automatic and this ONNX Runtime has it."""
+    kind = parse_device(device)[0]
+    if kind != "auto":
+        return kind == "cuda"
+    import onnxruntime
+
+    return CUDA in onnxruntime.get_available_providers()
+
+
 def open_session(path: Path, device: str, threads: int | None = None, cuda: Cuda = DEFAULTS) -> Any:
     """An onnxruntime.InferenceSession of the graph on the device.
 

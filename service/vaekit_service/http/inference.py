@@ -23,11 +23,11 @@ from vaekit_service.components import Components
 from vaekit_service.engine.alarms import alarms_job, with_rules
 from vaekit_service.engine.answers import make_answer, make_job
 from vaekit_service.engine.jobs import Job
-from vaekit_service.engine.model_registry import Lease
 from vaekit_service.errors import DeadlineExceeded, SlowBody
 from vaekit_service.http.body import read_body
 from vaekit_service.http.request_context import RequestContext
 from vaekit_service.messages import Answer, Body, Operation, ParsedRequest, Target
+from vaekit_service.repository.registry import Lease
 
 CHUNK = 64 * 1024  # bytes; the server waits for a slow reader between two chunks, so it buffers no more than this
 _SECONDS = re.compile(r"(\d{1,9}(\.\d{0,9})?|\.\d{1,9})(e[+-]?\d)?", re.IGNORECASE)  # JSON numbers, and also .5
@@ -47,10 +47,14 @@ class OperationHandler:
 
     async def respond(self, scope: Scope, receive: Receive) -> ModelResponse:
         """The reply to a request. Path and headers are checked before the body is read."""
+        path = scope["path_params"]
+        with self._components.registry.lend(path.get("name"), path.get("version")) as lease:
+            return await self._respond(lease, scope, receive)
+
+    async def _respond(self, lease: Lease, scope: Scope, receive: Receive) -> ModelResponse:
         start = perf_counter()
-        components, context, path = self._components, RequestContext.of(scope), scope["path_params"]
+        components, context = self._components, RequestContext.of(scope)
         headers, timer, memory = context.headers, context.timer, context.memory
-        lease = components.registry.lend(path.get("name"), path.get("version"))
         components.engine.check_room()
         content_type = headers.get(b"content-type", b"")
         stated = negotiation.reader(content_type, headers.get(b"content-encoding", b"identity"), self._operation)
@@ -81,20 +85,20 @@ class OperationHandler:
         self, lease: Lease, reader: Reader, body: Body, options: dict[str, str], context: RequestContext
     ) -> Answer:
         components = self._components
-        async with lease as model:
-            manifest = model.manifest
-            context.model = f"{manifest.name}@{manifest.version}"
-            target = self._target(model)
-            start = perf_counter()
-            parsed = await self._read(reader, body, options, target)
-            del body
-            job = make_job(self._operation, model, parsed, components.limits, components.max_batch_rows)
-            context.rows, job.stages = job.n, context.stages
-            context.stages.decode = perf_counter() - start
-            result = await components.engine.submit(job, monotonic() + components.queue_timeout)
-            components.metrics.scored(manifest, result)
-            answer = make_answer(job, result, parsed.options, components.alpha)
-            return answer if job.tolerances is None else await self._with_rules(job, answer)
+        model = await lease.load()
+        manifest = model.manifest
+        context.model = f"{manifest.name}@{manifest.version}"
+        target = self._target(model)
+        start = perf_counter()
+        parsed = await self._read(reader, body, options, target)
+        del body
+        job = make_job(self._operation, model, parsed, components.limits, components.max_batch_rows)
+        context.rows, job.stages = job.n, context.stages
+        context.stages.decode = perf_counter() - start
+        result = await components.engine.submit(job, monotonic() + components.queue_timeout)
+        components.metrics.scored(manifest, result)
+        answer = make_answer(job, result, parsed.options, components.alpha)
+        return answer if job.tolerances is None else await self._with_rules(job, answer)
 
     async def _with_rules(self, job: Job, answer: Answer) -> Answer:
         """The answer after the tolerance rules of the request or the model."""

@@ -35,7 +35,9 @@ ANSWERED = "The answer."
 
 # The handlers look up the model themselves, so any unknown name or version gets a 404 and not a validation error.
 ModelName = Annotated[str, Path(json_schema_extra={"pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"})]
-ModelVersionNumber = Annotated[str, WithJsonSchema({"type": "integer", "minimum": 1}), Path()]
+ModelVersionNumber = Annotated[
+    str, WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "default"}]}), Path()
+]
 
 # without 414, 431 and 501, which are answered before a request has a route; 499 appears only in the log; 409 is of an
 # admin route

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Depends
 from fastapi.responses import PlainTextResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -57,9 +57,19 @@ _PATH_PARAMETERS = {DEFAULT: [], LATEST: [Depends(_name)], VERSION: [Depends(_na
 
 
 class Status(BaseModel):
-    """The reply of /healthz and /readyz."""
+    """The reply of /healthz."""
 
     status: str
+
+
+class Readiness(BaseModel):
+    """The reply of /readyz."""
+
+    status: str
+    ready: list[str] | None = Field(None, description="models that answer; only for callers with the scope read")
+    not_ready: dict[str, str] | None = Field(
+        None, description="models that do not answer, each with the reason; only for callers with the scope read"
+    )
 
 
 def make_handlers(components: Components) -> Handlers:
@@ -130,17 +140,19 @@ def status_router(components: Components) -> APIRouter:
         router,
         "/readyz",
         "probes",
-        response_model=Status,
+        response_model=Readiness,
         summary="Whether the service is ready for requests",
         problems=[503],
     )
     async def readyz(request: Request) -> Response:
+        may_read = "read" in RequestContext.of(request.scope).scopes  # reasons and lists name models
         if reason := components.unready():
-            if "read" not in RequestContext.of(request.scope).scopes:  # the reason names models
+            if not may_read:
                 reason = "the service is not ready; with a key of scope 'read', this says why"
-            soon = components.lifecycle.draining or not components.registry.settled.is_set()
-            raise NotReady(reason) if soon else Unservable(reason)
-        return _json({"status": "ready"})
+            raise NotReady(reason) if components.will_be_ready else Unservable(reason)
+        registry = components.registry
+        lists = {"ready": registry.ready, "not_ready": registry.not_ready} if may_read else {}
+        return _json({"status": "ready", **lists})
 
     @_get(
         router,
@@ -193,8 +205,8 @@ async def _details(components: Components, request: Request, name: str, version:
     timer, seconds = RequestContext.of(request.scope).timer, components.answer_seconds
     timer.set_deadline(seconds, lambda: DeadlineExceeded(f"no answer within {seconds:g} s"))
     timer.cancel_on_disconnect(request.receive)
-    async with components.registry.lend(name, version) as model:
-        return _json(describe(model))
+    with components.registry.lend(name, version) as lease:
+        return _json(describe(await lease.load()))
 
 
 def describe(model: Model) -> dict[str, object]:

@@ -14,13 +14,15 @@ class ModelSummary(BaseModel):
 
     name: str
     version: int = Field(
-        description="the version that is used if a request names none: the newest that could be loaded; 0 if the "
-        "model's folder cannot be read"
+        description="the version that is used if a request names none: the newest that could be loaded, or the pinned "
+        "one; 0 if the model's folder cannot be read"
     )
     versions: list[int]
     state: Literal["loading", "ready", "failed"]
     reason: str | None = Field(None, description="why it failed")
     failed: dict[int, str] = Field({}, description="the versions that could not be loaded, each with the reason")
+    pinned: int | None = Field(None, description="the version that the model is pinned to; null: the latest")
+    loaded: list[int] = Field([], description="the versions in memory")
 
 
 class ModelList(BaseModel):

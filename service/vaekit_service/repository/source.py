@@ -1,0 +1,102 @@
+"""Lists the models to serve and their versions, as they are on disk at one moment. Nothing is loaded here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vaekit.bundle.manifest import MANIFEST_FILE
+from vaekit.bundle.models_folder import has_manifest, models, taken_numbers
+from vaekit.bundle.policy import LATEST, Policy, read_policy
+from vaekit.bundle.read import read_manifest
+from vaekit.errors import FormatError
+
+Stamp = tuple[int, ...]  # inode, size and time of a manifest; empty if it cannot be read
+
+
+@dataclass(frozen=True)
+class FoundVersion:
+    """A complete version on disk. Another stamp means that the version was replaced."""
+
+    number: int
+    folder: Path
+    stamp: Stamp
+    any_name: bool = False  # whether the manifest may have another name than the model
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A model on disk at one moment."""
+
+    folder: Path
+    versions: Mapping[int, FoundVersion] = field(default_factory=dict)  # ascending
+    policy: Policy = LATEST
+    without_manifest: tuple[int, ...] = ()  # numbers above the newest version: unfinished copies, or damaged
+    reason: str | None = None  # why the folder or the policy cannot be read
+
+
+class ModelSource:
+    """A models folder, or single bundles under given names.
+
+    Args:
+        root: the models folder; None: there is none.
+        named: by model name, the folder of one bundle, or of a model with its versions.
+        pins: by model name, the policy that holds instead of the one in the model's folder.
+    """
+
+    def __init__(self, root: Path | None, named: Mapping[str, Path], pins: Mapping[str, Policy]) -> None:
+        self.root, self._named, self._pins = root, dict(named), dict(pins)
+
+    @property
+    def text(self) -> str:
+        """The folders, for messages."""
+        folders = [*([] if self.root is None else [self.root]), *self._named.values()]
+        return ", ".join(map(str, folders))
+
+    def scan(self) -> dict[str, FoundModel]:
+        """The models that are there now, by name.
+
+        Raises:
+            FormatError: the models folder does not exist any more, or cannot be read.
+        """
+        return dict(sorted((name, self._read(name, folder)) for name, folder in self._folders()))
+
+    def _folders(self) -> Iterator[tuple[str, Path]]:
+        if self.root is not None:
+            if not self.root.is_dir():
+                raise FormatError(f"{self.root}: no such folder")
+            yield from ((name, self.root / name) for name in models(self.root) if name not in self._named)
+        yield from self._named.items()
+
+    def _read(self, name: str, folder: Path) -> FoundModel:
+        try:
+            policy = self._pins[name] if name in self._pins else read_policy(folder)
+            is_named = name in self._named
+            if is_named and has_manifest(folder):  # a bundle itself
+                number = read_manifest(folder).version
+                return FoundModel(folder, {number: FoundVersion(number, folder, _stamp(folder), True)}, policy)
+            return _read_folder(folder, policy, is_named)
+        except FormatError as exc:
+            return FoundModel(folder, reason=str(exc))
+
+
+def _read_folder(folder: Path, policy: Policy, any_name: bool) -> FoundModel:
+    """The versions in the folder of a model.
+
+    Raises:
+        FormatError: it cannot be read.
+    """
+    taken = taken_numbers(folder)
+    numbers = [number for number in taken if has_manifest(folder / str(number))]
+    newest = max(numbers, default=0)
+    versions = {n: FoundVersion(n, folder / str(n), _stamp(folder / str(n)), any_name) for n in numbers}
+    return FoundModel(folder, versions, policy, tuple(number for number in taken if number > newest))
+
+
+def _stamp(folder: Path) -> Stamp:
+    try:
+        found = (folder / MANIFEST_FILE).stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns

@@ -1,0 +1,425 @@
+"""The models folder changes while the service runs: new versions are swapped in, broken ones never, old ones leave."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from vaekit.bundle.policy import LATEST, Policy, write_policy
+from vaekit.errors import ConfigError
+from vaekit.runtime import Model
+from vaekit_service.repository import loader as model_loader
+from vaekit_service.repository.source import ModelSource
+from vaekit_service.settings import load
+
+pytestmark = pytest.mark.anyio
+ROW = [1.0] * 30
+NAME = "breast-cancer"
+SELDOM = 3600.0  # seconds between two looks of the service itself; the tests look
+
+
+def flip(folder: Path) -> None:
+    graph = folder / "elbo.onnx"
+    data = bytearray(graph.read_bytes())
+    data[len(data) // 2] ^= 1
+    graph.write_bytes(data)
+
+
+async def version(service: Any, path: str = "/elbo") -> int | str:
+    """The version that answers, or the problem."""
+    reply = await service.post(path, {"inputs": [ROW]})
+    return reply.json()["version"] if reply.status_code == 200 else reply.json()["detail"]
+
+
+async def listed(service: Any) -> dict[str, Any]:
+    """The entries of /models by name."""
+    return {model["name"]: model for model in (await service.http.get("/models")).json()["models"]}
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], tuple[asyncio.Event, threading.Event]]:
+    """held(version): (set once that version is being opened, to be set so that it goes on)."""
+    loop_events: dict[int, tuple[asyncio.Event, threading.Event]] = {}
+    real = model_loader.open_version
+
+    def open_version(served: Any, *args: Any) -> Model:
+        if served.version in loop_events:
+            begun, leave = loop_events[served.version]
+            loop.call_soon_threadsafe(begun.set)
+            assert leave.wait(30)
+        return real(served, *args)
+
+    def hold(number: int) -> tuple[asyncio.Event, threading.Event]:
+        nonlocal loop
+        loop = asyncio.get_running_loop()
+        loop_events[number] = asyncio.Event(), threading.Event()
+        return loop_events[number]
+
+    loop: Any = None
+    monkeypatch.setattr(model_loader, "open_version", open_version)
+    return hold
+
+
+async def test_a_new_version_is_swapped_in_and_the_old_one_leaves(
+    start: Any, copied: Path, more_versions: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "copies").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "copies"))
+    async with start(copied, poll_seconds=SELDOM) as service:
+        registry, updates = service.components.registry, service.components.updates
+        old = registry.find(NAME, None)
+        model, [before] = old.model, (tmp_path / "copies").iterdir()
+        more_versions(copied, 2)
+        assert await version(service) == 1
+        await updates.look()
+        assert await version(service) == 2
+        assert (await listed(service))[NAME]["loaded"] == [2]
+        await updates.settle()
+        assert (old.model, model.graphs, before.exists()) == (None, {}, False)
+        assert await version(service, f"/models/{NAME}/versions/1/elbo") == 1  # loaded again for who names it
+        await updates.look()
+        assert (await listed(service))[NAME]["loaded"] == [1, 2]
+        assert await version(service) == 2
+
+
+async def test_requests_keep_the_version_that_they_were_admitted_with(
+    start: Any, copied: Path, more_versions: Any
+) -> None:
+    async with start(copied, poll_seconds=SELDOM) as service:
+        registry, updates = service.components.registry, service.components.updates
+        with registry.lend(None, None) as first, registry.lend(NAME, None) as second:
+            more_versions(copied, 2)
+            shutil.rmtree(copied / NAME / "1")
+            await updates.look()
+            assert await version(service) == 2
+            for lease in (first, second):
+                model = await lease.load()
+                assert (model.manifest.version, model.sample(1, seed=0).samples.shape) == (1, (1, 30))
+        await updates.settle()
+        assert model.graphs == {}
+        assert "no version '1'" in await version(service, f"/models/{NAME}/versions/1/elbo")
+
+
+async def test_while_a_new_version_loads_the_old_one_answers_and_the_service_is_ready(
+    start: Any, copied: Path, more_versions: Any, held: Any
+) -> None:
+    async with start(copied, poll_seconds=SELDOM) as service:
+        begun, leave = held(2)
+        more_versions(copied, 2)
+        looking = asyncio.create_task(service.components.updates.look())
+        await begun.wait()
+        assert await version(service) == 1
+        assert (await service.http.get("/readyz")).status_code == 200
+        leave.set()
+        await looking
+        assert await version(service) == 2
+
+
+async def test_a_broken_version_never_serves_and_is_tried_again_after_a_pause_or_a_change(
+    start: Any, copied: Path, more_versions: Any
+) -> None:
+    async with start(copied, poll_seconds=SELDOM) as service:
+        updates = service.components.updates
+        graph = more_versions(copied, 2) / "elbo.onnx"
+        good = graph.read_bytes()
+        flip(graph.parent)
+        await updates.look()
+        assert await version(service) == 1
+        found = (await listed(service))[NAME]
+        assert (found["version"], found["state"], found["failed"].keys()) == (1, "ready", {"2"})
+        assert f"{NAME}/2/elbo.onnx: sha256" in found["failed"]["2"]
+        assert str(copied) not in found["failed"]["2"]
+        assert f'vae_model_failed{{model="{NAME}",version="2"}} 1.0' in (await service.http.get("/metrics")).text
+        graph.write_bytes(good)
+        await updates.look()  # its pause is not over
+        assert await version(service) == 1
+        service.components.registry.find(NAME, "2").retry_at = 0.0
+        await updates.look()
+        assert await version(service) == 2
+        assert (await listed(service))[NAME]["failed"] == {}
+        flip(more_versions(copied, 3))
+        await updates.look()
+        (copied / NAME / "3/elbo.onnx").write_bytes(good)
+        shutil.copy(copied / NAME / "3/manifest.json", copied / NAME / "3/manifest")
+        (copied / NAME / "3/manifest").rename(copied / NAME / "3/manifest.json")  # as a publisher replaces it
+        await updates.look()
+        assert await version(service) == 3
+
+
+async def test_the_pause_of_a_version_that_goes_on_failing_doubles_up_to_a_limit(
+    start: Any, copied: Path, more_versions: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flip(more_versions(copied, 2))
+    monkeypatch.setattr(model_loader, "monotonic", lambda: now)
+    now = 0.0
+    async with start(copied, poll_seconds=SELDOM) as service:
+        pauses = []
+        for _ in range(7):
+            broken = service.components.registry.find(NAME, "2")
+            pauses.append(broken.retry_at - now)
+            now = broken.retry_at
+            await service.components.updates.look()
+    assert pauses == [30.0, 60.0, 120.0, 240.0, 480.0, 480.0, 480.0]
+
+
+async def test_a_version_that_is_replaced_by_a_broken_one_goes_on_from_memory(
+    start: Any, copied: Path, more_versions: Any
+) -> None:
+    more_versions(copied, 2)
+    async with start(copied, poll_seconds=SELDOM) as service:
+        shutil.rmtree(copied / NAME / "2")
+        flip(more_versions(copied, 2))
+        await service.components.updates.look()
+        assert await version(service) == 2
+        assert (await listed(service))[NAME]["failed"].keys() == {"2"}
+        shutil.rmtree(copied / NAME / "2")
+        await service.components.updates.look()
+        assert await version(service) == 1
+
+
+async def test_models_come_and_go_and_the_only_model_of_the_start_remains_the_default(
+    start: Any, copied: Path, models_dir: Path
+) -> None:
+    async with start(copied, poll_seconds=SELDOM) as service:
+        updates = service.components.updates
+        shutil.copytree(models_dir / "digits", copied / "digits")
+        await updates.look()
+        assert (await service.post("/models/digits/sample", {"n": 1})).status_code == 200
+        assert (await service.http.get("/readyz")).json() == {
+            "status": "ready",
+            "ready": [NAME, "digits"],
+            "not_ready": {},
+        }
+        assert (await service.post("/sample", {"n": 1})).json()["model"] == NAME
+        assert (await service.post("/models/default/sample", {"n": 1})).json()["model"] == NAME
+        shutil.rmtree(copied / NAME)
+        await updates.look()
+        assert (await service.post(f"/models/{NAME}/sample", {"n": 1})).status_code == 404
+        assert (await service.post("/sample", {"n": 1})).json()["model"] == "digits"
+
+
+async def test_a_new_model_that_is_broken_does_not_end_the_readiness(
+    start: Any, copied: Path, models_dir: Path
+) -> None:
+    async with start(copied, poll_seconds=SELDOM) as service:
+        shutil.copytree(models_dir / "digits", copied / "digits")
+        flip(copied / "digits/1")
+        await service.components.updates.look()
+        reply = await service.http.get("/readyz")
+        assert (reply.status_code, reply.json()["ready"]) == (200, [NAME])
+        assert "digits/1/elbo.onnx: sha256" in reply.json()["not_ready"]["digits"]
+
+
+@pytest.mark.parametrize("gone", ["the folder", "its content"])
+async def test_an_unmounted_folder_takes_no_model_away(start: Any, copied: Path, more_versions: Any, gone: str) -> None:
+    async with start(copied, poll_seconds=SELDOM) as service:
+        elsewhere = copied.rename(copied.with_name("elsewhere"))
+        if gone == "its content":
+            copied.mkdir()
+        for _ in range(2):
+            await service.components.updates.look()
+        assert await version(service) == 1
+        assert [line["event"] for line in service.lines()].count("the loaded models stay") == 1
+        if gone == "its content":
+            copied.rmdir()
+        more_versions(elsewhere, 2)
+        elsewhere.rename(copied)
+        await service.components.updates.look()
+        assert await version(service) == 2
+
+
+async def test_a_look_that_fails_is_logged_and_not_the_last_one(
+    start: Any, copied: Path, more_versions: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failed = ModelSource.scan, asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def scan(self: ModelSource) -> Any:
+        if not failed.is_set():
+            loop.call_soon_threadsafe(failed.set)
+            raise OSError(116, "Stale file handle")
+        return real(self)
+
+    async with start(copied, poll_seconds=0.02) as service:
+        monkeypatch.setattr(ModelSource, "scan", scan)
+        await failed.wait()
+        shutil.copytree(copied, copied.with_name("other"))
+        more_versions(copied.with_name("other"), 2).rename(copied / NAME / "2")
+        while await version(service) != 2:
+            await asyncio.sleep(0.01)
+        [said] = [line for line in service.lines() if line["event"] == "look at the models failed"]
+        assert "Stale file handle" in said["reason"]
+
+
+async def test_a_model_that_arrives_in_an_empty_folder_makes_the_service_ready(start: Any, copied: Path) -> None:
+    elsewhere = (copied / NAME).rename(copied.with_name("elsewhere"))
+    async with start(copied, poll_seconds=SELDOM) as service:
+        assert (await service.http.get("/readyz")).status_code == 503
+        elsewhere.rename(copied / NAME)
+        await service.components.updates.look()
+        assert (await service.http.get("/readyz")).status_code == 200
+        assert await version(service) == 1
+
+
+async def test_a_pinned_version_answers_and_unpinning_returns_to_the_latest(
+    start: Any, copied: Path, more_versions: Any
+) -> None:
+    for number in (2, 3):
+        more_versions(copied, number)
+    home = copied / NAME
+    write_policy(home, Policy(default=2))
+    async with start(copied, poll_seconds=SELDOM) as service:
+        updates = service.components.updates
+        assert await version(service) == 2
+        assert await version(service, f"/models/{NAME}/versions/default/elbo") == 2
+        assert (await listed(service))[NAME]["pinned"] == 2
+        write_policy(home, Policy(default="latest", loaded=(1, 2)))
+        await updates.look()
+        assert await version(service) == 3
+        found = (await listed(service))[NAME]
+        assert (found["pinned"], found["loaded"]) == (None, [1, 2, 3])
+        write_policy(home, LATEST)
+        await updates.look()
+        assert await version(service) == 3
+        write_policy(home, Policy(default=9))  # not there yet
+        await updates.look()
+        assert await version(service) == 3
+        assert "version 9, which breast-cancer is pinned to" in (await listed(service))[NAME]["reason"]
+        (home / "policy.json").write_text('{"default": "newest"}')
+        await updates.look()
+        assert await version(service) == 3
+        assert "policy.json: default" in (await listed(service))[NAME]["reason"]
+        write_policy(home, Policy(default=1))
+        await updates.look()
+        assert await version(service) == 1
+        assert (await listed(service))[NAME]["reason"] is None
+
+
+async def test_a_pinned_version_is_never_replaced_by_another_one(start: Any, copied: Path, more_versions: Any) -> None:
+    flip(more_versions(copied, 2))
+    write_policy(copied / NAME, Policy(default=2))
+    async with start(copied, poll_seconds=SELDOM) as service:
+        assert "version 2 of model 'breast-cancer' failed to load" in await version(service)
+    write_policy(copied / NAME, Policy(default=2, loaded=(1,)))
+    async with start(copied, poll_seconds=SELDOM) as service:
+        assert "version 2 of model 'breast-cancer' failed to load" in await version(service)
+        assert (await listed(service))[NAME]["loaded"] == [1]
+    write_policy(copied / NAME, Policy(default=3))
+    async with start(copied, poll_seconds=SELDOM) as service:
+        assert "which breast-cancer is pinned to" in await version(service)
+        assert await version(service, f"/models/{NAME}/versions/1/elbo") == 1
+        found = (await listed(service))[NAME]
+        assert (found["version"], found["versions"], found["state"]) == (3, [1, 2], "failed")
+        assert (await service.http.get("/readyz")).status_code == 503
+
+
+async def test_a_pin_in_the_settings_holds_instead_of_the_policy_of_the_folder(
+    start: Any, copied: Path, more_versions: Any
+) -> None:
+    for number in (2, 3):
+        more_versions(copied, number)
+    write_policy(copied / NAME, Policy(default=3))
+    async with start(copied, poll_seconds=SELDOM, pins=f"{NAME}=2+1") as service:
+        assert await version(service) == 2
+        assert (await listed(service))[NAME]["loaded"] == [1, 2]
+
+
+async def test_a_bundle_is_served_under_a_given_name(start: Any, copied: Path, more_versions: Any) -> None:
+    async with start(model=f"iris={copied / NAME / '1'}", poll_seconds=SELDOM) as service:
+        reply = await service.post("/elbo", {"inputs": [ROW]})
+        assert (reply.json()["model"], reply.json()["version"]) == ("iris", 1)
+        assert (await service.http.get("/models/iris")).json()["name"] == "iris"
+        assert list(await listed(service)) == ["iris"]
+        assert (
+            'vae_rows_total{model="iris",operation="elbo",version="1"} 1.0' in (await service.http.get("/metrics")).text
+        )
+    async with start(copied, model=f"iris={copied / NAME}", poll_seconds=SELDOM) as service:
+        assert list(await listed(service)) == [NAME, "iris"]
+        more_versions(copied, 2)
+        await service.components.updates.look()
+        assert await version(service, "/models/iris/elbo") == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"model": "iris"}, r"VAE_MODEL='iris': .*'iris' is not NAME=PATH"),
+        ({"model": "Iris=a"}, "no model 'Iris'"),
+        ({"model": "a=b,a=c"}, "'a=c' is given twice"),
+        ({"pins": "a=newest"}, r"VAE_PINS=.*a=newest: expected a version, or latest"),
+        ({"pins": "a=0"}, "a=0: expected a version"),
+    ],
+)
+def test_invalid_names_and_pins_are_refused_with_a_sentence(given: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(**given)
+
+
+def test_a_process_looks_for_new_versions_by_itself(process: Any, copied: Path, more_versions: Any) -> None:
+    started = process("--models", str(copied), VAE_POLL_SECONDS="0.05")
+    url = started.until(r"listening on (http://127\.0\.0\.1:\d+) ")
+    started.until("^(ready): breast-cancer")
+    shutil.copytree(copied, copied.with_name("other"))
+    more_versions(copied.with_name("other"), 2).rename(copied / NAME / "2")
+    while httpx.get(f"{url}/models").json()["models"][0]["version"] != 2:
+        pass
+    assert f'vae_model_version{{model="{NAME}"}} 2.0' in httpx.get(f"{url}/metrics").text
+    assert httpx.post(f"{url}/elbo", json={"inputs": [ROW]}).json()["version"] == 2
+
+
+def test_sighup_makes_a_process_look_at_once_and_does_not_end_it(
+    process: Any, copied: Path, more_versions: Any
+) -> None:
+    started = process("--model", f"iris={copied / NAME}", VAE_POLL_SECONDS="3600")
+    url = started.until(r"listening on (http://127\.0\.0\.1:\d+) ")
+    started.until("^(ready): iris, version 1")
+    shutil.copytree(copied, copied.with_name("other"))
+    more_versions(copied.with_name("other"), 2).rename(copied / NAME / "2")
+    started.popen.send_signal(signal.SIGHUP)
+    while httpx.get(f"{url}/models").json()["models"][0]["version"] != 2:
+        pass
+    assert started.popen.poll() is None
+
+
+def test_a_given_bundle_that_is_not_there_ends_the_start_with_a_sentence(process: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for folder, why in (("nowhere", "cannot be read: No such file"), ("empty", "no manifest.json there or in")):
+        started = process("--model", f"iris={tmp_path / folder}")
+        out, err = started.popen.communicate(timeout=60)
+        assert (started.popen.returncode, out) == (1, "")
+        assert why in " ".join(err.split())
+
+
+async def test_no_request_fails_while_versions_are_swapped_and_some_are_broken(
+    start: Any, copied: Path, more_versions: Any
+) -> None:
+    async with start(copied, poll_seconds=SELDOM) as service:
+        seen, ends = [], asyncio.Event()
+
+        async def call() -> None:
+            while not ends.is_set():
+                seen.append(await version(service))
+
+        callers = [asyncio.create_task(call()) for _ in range(8)]
+        for number in range(2, 10):
+            broken = number % 4 == 0
+            folder = more_versions(copied, number)
+            if broken:
+                flip(folder)
+            await service.components.updates.look()
+            count = len(seen)
+            while len(seen) < count + 16:  # requests that are admitted after the swap
+                await asyncio.sleep(0.001)
+        ends.set()
+        await asyncio.gather(*callers)
+        await service.components.updates.settle()
+        assert set(seen) == {1, 2, 3, 5, 6, 7, 9}
+        assert (await listed(service))[NAME]["loaded"] == [9]
