@@ -64,9 +64,9 @@ def serve(settings: Settings, tell: Tell) -> None:
     log = make_log(settings.log_format, settings.log_level)
     if exposure.is_open(settings, address[0]):
         log.warning("no keys: everybody who reaches this address may use the service", address=address[0])
-    if abandoned := remove_abandoned_copies():
-        log.info("removed private copies of processes that were killed", folders=abandoned)
     with listen(family, address) as listener:
+        if abandoned := remove_abandoned_copies():
+            log.info("removed private copies of processes that were killed", folders=abandoned)
         handler = ForwardHandler(log)
         logger = logging.getLogger("uvicorn")
         logger.addHandler(handler)
