@@ -12,6 +12,7 @@ from typing import Any
 
 import uvicorn
 
+from vaekit_service.components import Lifecycle
 from vaekit_service.engine.limits import MemoryBudget
 from vaekit_service.errors import ServiceError
 from vaekit_service.http.access_log import AccessLog, make_context
@@ -132,7 +133,7 @@ async def serving(app: Any, kind: Any = LimitedProtocol, keep_alive: int = 60, *
 def logged(app: Any, memory: MemoryBudget, log: io.StringIO | None = None) -> AccessLog:
     """The app behind the service's access log."""
     to = make_log("json", "debug", log or io.StringIO())
-    return AccessLog(app, log=to, metrics=Metrics(), memory=memory, reply_seconds=SECONDS)
+    return AccessLog(app, log=to, metrics=Metrics(), memory=memory, lifecycle=Lifecycle(), reply_seconds=SECONDS)
 
 
 def head(size: int | None, *more: str, host: str = "x") -> bytes:

@@ -77,6 +77,40 @@ def test_while_draining_readyz_is_503_and_requests_are_still_answered(serve: Any
     assert process.popen.wait(30) == 0
 
 
+def test_while_draining_every_reply_closes_its_connection(serve: Any) -> None:
+    process, url = serve(VAE_DRAIN_SECONDS="100")
+    body = json.dumps({"inputs": [ROW]}).encode()
+    requests: list[tuple[str, str, int, bytes | None]] = [  # status while draining, body
+        ("POST", "/elbo", 200, body),  # the fast path
+        ("POST", "/elbo", 400, b"{"),
+        ("GET", "/models", 200, None),
+        ("GET", "/healthz", 200, None),
+        ("GET", "/readyz", 503, None),
+        ("GET", "/nowhere", 404, None),
+        ("DELETE", "/elbo", 405, None),
+    ]
+
+    def close_headers(client: httpx.Client) -> list[tuple[int, list[str]]]:
+        replies = [
+            client.request(method, path, content=content, headers={"content-type": "application/json"})
+            for method, path, _, content in requests
+        ]
+        return [(reply.status_code, reply.headers.get_list("connection")) for reply in replies]
+
+    with httpx.Client(base_url=url) as client, open_request(url, body) as connection:
+        before = close_headers(client)
+        assert [named for _, named in before] == [[]] * len(requests)
+        wait_in_flight(url, 1)
+        process.popen.send_signal(signal.SIGTERM)
+        while client.get("/readyz").status_code == 200:
+            pass
+        assert close_headers(client) == [(status, ["close"]) for _, _, status, _ in requests]
+        connection.sendall(body)  # in flight since before the signal
+        reply = b"".join(iter(lambda: connection.recv(65536), b""))  # ends: the service closes the connection
+    assert reply.startswith(b"HTTP/1.1 200 OK")
+    assert b"\r\nconnection: close\r\n" in reply.lower()
+
+
 def test_a_request_that_outlasts_the_shutdown_limit_is_aborted(serve: Any) -> None:
     process, url = serve(VAE_DRAIN_SECONDS="0", VAE_SHUTDOWN_SECONDS="1")
     with open_request(url, b"x" * 100) as connection:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vaekit.client.wire import REQUEST_ID_HEADER
 from vaekit.errors import VaeError
+from vaekit_service.components import Lifecycle
 from vaekit_service.engine.limits import MemoryBudget
 from vaekit_service.errors import Disconnected
 from vaekit_service.http import problems
@@ -34,19 +35,30 @@ class AccessLog:
         app: the ASGI app that answers the requests.
         log, metrics: record each request.
         memory: limits the bytes of all bodies and replies in flight.
+        lifecycle: while it drains, every reply asks the caller to close the connection.
         reply_seconds: time in which a caller must read its reply.
     """
 
-    def __init__(self, app: ASGIApp, *, log: Log, metrics: Metrics, memory: MemoryBudget, reply_seconds: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        log: Log,
+        metrics: Metrics,
+        memory: MemoryBudget,
+        lifecycle: Lifecycle,
+        reply_seconds: float,
+    ) -> None:
         self._app, self._log, self._metrics = app, log, metrics
-        self._memory, self._seconds = memory, reply_seconds
+        self._memory, self._lifecycle, self._seconds = memory, lifecycle, reply_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         context = make_context(scope, self._memory)
-        await _Exchange(scope, context, receive, send, self._log, self._seconds).run(self._app, self._metrics)
+        exchange = _Exchange(scope, context, receive, send, self._log, self._lifecycle, self._seconds)
+        await exchange.run(self._app, self._metrics)
 
 
 def make_context(scope: Scope, memory: MemoryBudget) -> RequestContext:
@@ -72,10 +84,17 @@ class _Exchange:
     """One request and its reply."""
 
     def __init__(
-        self, scope: Scope, context: RequestContext, receive: Receive, send: Send, log: Log, seconds: float
+        self,
+        scope: Scope,
+        context: RequestContext,
+        receive: Receive,
+        send: Send,
+        log: Log,
+        lifecycle: Lifecycle,
+        seconds: float,
     ) -> None:
         self._scope, self._context, self._receive, self._send = scope, context, receive, send
-        self._log, self._seconds = log, seconds
+        self._log, self._lifecycle, self._seconds = log, lifecycle, seconds
         declared = context.headers.get(b"content-length", b"0")
         self._unread = int(declared[:20]) if declared.isdigit() else -1  # bytes of the body to come; -1: unknown
         if b"transfer-encoding" in context.headers:
@@ -142,7 +161,7 @@ class _Exchange:
             self._context.timer.stop()
             self._context.timer.set_deadline(self._seconds, _ReplyNotRead)
             message["headers"] = headers = [*message.get("headers", ()), (_REQUEST_ID, self._context.id.encode())]
-            if self._unread and not self._stays_open():
+            if self._lifecycle.draining or (self._unread and not self._stays_open()):
                 headers.append((b"connection", b"close"))
         if self._context.connection is not None and self._context.connection.is_closing():
             self._status, self._context.error = problems.HUNG_UP, Disconnected.__name__

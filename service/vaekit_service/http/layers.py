@@ -45,7 +45,14 @@ def make_layers(
     """
     layers: list[Layer] = [
         partial(GuardLayer, guard=guard),
-        partial(AccessLog, log=log, metrics=components.metrics, memory=components.memory, reply_seconds=reply_seconds),
+        partial(
+            AccessLog,
+            log=log,
+            metrics=components.metrics,
+            memory=components.memory,
+            lifecycle=components.lifecycle,
+            reply_seconds=reply_seconds,
+        ),
     ]
     if origins:
         cors = partial(
