@@ -117,6 +117,7 @@ def make_components(settings: Settings, log: Log) -> Components:
         body_seconds=settings.body_seconds,
         answer_seconds=settings.answer_seconds,
         queue_timeout=settings.queue_timeout,
+        stuck_seconds=settings.stuck_seconds,
         max_batch_rows=settings.max_batch_rows,
         server_timing=settings.server_timing,
     )

@@ -37,6 +37,7 @@ class Components:
     body_seconds: float
     answer_seconds: float
     queue_timeout: float  # seconds
+    stuck_seconds: float
     max_batch_rows: int
     server_timing: bool
 
@@ -45,8 +46,21 @@ class Components:
         """Whether a caller that is refused now may retry in a moment: a model is loading, or another replica starts."""
         return self.lifecycle.draining or self.registry.is_loading or not self.registry.settled.is_set()
 
-    def unready(self) -> str | None:
-        """Why /readyz answers 503; None if the service is ready."""
+    def unhealthy(self) -> str | None:
+        """Why /healthz answers 503; None if the device's thread works or has nothing to do."""
         if self.engine.fault is not None:
             return "the thread that runs the models ended with an error; restart the service"
+        seconds = self.engine.stalled_seconds
+        if seconds <= self.stuck_seconds:
+            return None
+        what = "been in one call" if self.engine.is_running else "left work waiting"
+        return (
+            f"the thread that runs the models has {what} for {seconds:.3g} s, longer than VAE_STUCK_SECONDS "
+            f"({self.stuck_seconds:g} s); restart the service"
+        )
+
+    def unready(self) -> str | None:
+        """Why /readyz answers 503; None if the service is ready."""
+        if reason := self.unhealthy():
+            return reason
         return "the service is shutting down" if self.lifecycle.draining else self.registry.unready()

@@ -23,6 +23,7 @@ VaeError
     ├── MediaType                the route does not read this content type or encoding
     ├── Overloaded               no room at the moment; the caller may retry
     ├── NotReady                 the model is loading, or the service is shutting down; the caller may retry
+    ├── NotHealthy               the thread that runs the models is stuck or has ended
     ├── Unservable               the model failed to load, or there is no model
     ├── DeadlineExceeded         the answer was not ready in time
     └── Disconnected             the caller closed the connection before its answer
@@ -133,6 +134,10 @@ class Overloaded(ServiceError):
 
 class NotReady(ServiceError):
     """The model is loading, or the service is shutting down; the same request may succeed a moment later."""
+
+
+class NotHealthy(ServiceError):
+    """The thread that runs the models is stuck or has ended; a restart helps."""
 
 
 class Unservable(ServiceError):

@@ -169,6 +169,11 @@ class Settings(BaseSettings):
     reply_seconds: Seconds = Field(
         60.0, description="seconds in which a caller must read its reply; after that its connection is cut off"
     )
+    stuck_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        120.0,
+        description="seconds that the device may take for one call, or leave work waiting; after that /healthz answers "
+        "503 until the call ends",
+    )
     drain_seconds: Seconds = Field(
         1.0, description="after SIGTERM: seconds during which new requests are still accepted while /readyz answers 503"
     )

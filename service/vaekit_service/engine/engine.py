@@ -11,9 +11,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
 from time import monotonic, perf_counter
 from typing import Protocol
 from weakref import WeakKeyDictionary
@@ -22,6 +20,7 @@ from vaekit.runtime import Model
 from vaekit.runtime.results import RowArrays
 from vaekit_service.engine import jobs
 from vaekit_service.engine.batcher import Batch, Batcher, Ticket
+from vaekit_service.engine.device_call import DeviceCall
 from vaekit_service.engine.jobs import Job
 from vaekit_service.errors import DeadlineExceeded, NotReady
 
@@ -37,25 +36,6 @@ class BatchReport(Protocol):
     def ran(self, batch: Batch[Job, RowArrays], seconds: float) -> None: ...
 
     def failed(self, batch: Batch[Job, RowArrays], error: Exception) -> None: ...
-
-
-@dataclass(eq=False)
-class DeviceCall:
-    """A function to be called in the device's thread between two batches."""
-
-    work: Callable[[], None]
-    future: Future[None] = field(default_factory=Future)
-
-    def run(self) -> tuple[()]:
-        """Call the function and set the future."""
-        if self.future.set_running_or_notify_cancel():
-            try:
-                self.work()
-            except Exception as exc:  # noqa: BLE001 - the waiting caller must get any error
-                self.future.set_exception(exc)
-            else:
-                self.future.set_result(None)
-        return ()
 
 
 class Engine:
@@ -79,6 +59,9 @@ class Engine:
         self._submitted = 0  # jobs so far
         self._is_gathering = False  # the queue was empty, and the event loop may be about to add more jobs
         self._is_running = False  # the thread is busy
+        # since when the thread is in one batch or call, or has left work waiting (monotonic clock); None: no work.
+        # Only the thread ends that time, or the event loop by running the work: jobs that are late do not.
+        self._stalled_since: float | None = None
         self._is_closed = False
         self.fault: BaseException | None = None  # the error that ended the thread
 
@@ -91,6 +74,17 @@ class Engine:
     def rows(self) -> int:
         """Number of waiting rows."""
         return self._batcher.rows
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread is in a batch or a call."""
+        return self._is_running
+
+    @property
+    def stalled_seconds(self) -> float:
+        """Seconds since the thread took its batch or call, or has left work waiting; 0 without work."""
+        since = self._stalled_since
+        return 0.0 if since is None else monotonic() - since
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -138,6 +132,7 @@ class Engine:
             is_first = not self._batcher.rows
             ticket = self._batcher.put(job, deadline)
             self._submitted += 1
+            self._stalled_since = self._stalled_since or monotonic()
             if is_first and not self._is_gathering:
                 self._is_gathering = True
                 loop.call_soon(self._gather, ticket, self._submitted, monotonic() + MAX_GATHER_SECONDS)
@@ -163,6 +158,7 @@ class Engine:
         with self._changed:
             self._check_open()
             self._calls.append(call)
+            self._stalled_since = self._stalled_since or monotonic()
             self._changed.notify()
         await asyncio.wrap_future(call.future)
 
@@ -191,6 +187,7 @@ class Engine:
                 self._changed.notify()
                 return
             batch = self._batcher.next(monotonic())
+            self._stalled_since = None
         if batch is not None:
             self._deliver(self._run(batch))
 
@@ -231,14 +228,18 @@ class Engine:
         """Wait for the next batch or call; None once the engine is closed."""
         with self._changed:
             while not self._is_closed:
-                if self._calls:
-                    self._is_running = True
-                    return self._calls.popleft()
-                if not self._is_gathering and (batch := self._batcher.next(monotonic())) is not None:
-                    self._is_running = True
-                    return batch
+                if (task := self._waiting()) is not None:
+                    self._is_running, self._stalled_since = True, monotonic()
+                    return task
+                if not self._is_gathering:
+                    self._stalled_since = None
                 self._changed.wait()
         return None
+
+    def _waiting(self) -> Batch[Job, RowArrays] | DeviceCall | None:
+        if self._calls:
+            return self._calls.popleft()
+        return None if self._is_gathering else self._batcher.next(monotonic())
 
     def _run(self, batch: Batch[Job, RowArrays]) -> list[tuple[Ticket[Job, RowArrays], Outcome]]:
         """Run a batch; return the tickets that it completes, each with its result or the error."""

@@ -16,7 +16,7 @@ from vaekit.client.wire import REQUEST_ID_HEADER
 from vaekit.errors import VaeError
 from vaekit_service.components import Lifecycle
 from vaekit_service.engine.limits import MemoryBudget
-from vaekit_service.errors import Disconnected
+from vaekit_service.errors import Disconnected, NotHealthy
 from vaekit_service.http import problems
 from vaekit_service.http.request_context import CONNECTION, CONTEXT, RequestContext, RequestTimer
 from vaekit_service.logs import Log
@@ -182,7 +182,8 @@ class _Exchange:
         metrics.answered(method, route, self._status, seconds)
         if context.access == "admin":
             self._audit(method, route)
-        level, write = (DEBUG, self._log.debug) if route in _PROBES else (INFO, self._log.info)
+        is_quiet = route in _PROBES and context.error != NotHealthy.__name__
+        level, write = (DEBUG, self._log.debug) if is_quiet else (INFO, self._log.info)
         if not self._log.is_enabled_for(level):
             return
         facts = {"key": context.key, "model": context.model, "rows": context.rows, "error": context.error}

@@ -75,6 +75,7 @@ PROBLEM_KINDS: dict[type[VaeError], ProblemKind] = {
     errors.Disconnected: ProblemKind(499, "Caller hung up"),  # for the log; the reply is not read
     errors.UnknownCoding: ProblemKind(501, "Unknown transfer coding"),
     errors.NotReady: ProblemKind(503, "Not ready", retry_after="1"),
+    errors.NotHealthy: ProblemKind(503, "Not healthy"),
     errors.Unservable: ProblemKind(503, "Not ready"),
     errors.TooManyConnections: ProblemKind(503, "Too many connections", retry_after="1"),
     errors.DeadlineExceeded: ProblemKind(504, "Deadline exceeded"),

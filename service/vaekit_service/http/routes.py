@@ -15,7 +15,7 @@ from starlette.responses import Response
 from vaekit.client import wire
 from vaekit.runtime import Model
 from vaekit_service.components import Components
-from vaekit_service.errors import DeadlineExceeded, NotReady, Unservable
+from vaekit_service.errors import DeadlineExceeded, NotHealthy, NotReady, Unservable
 from vaekit_service.http import openapi
 from vaekit_service.http.access import needs
 from vaekit_service.http.inference import OperationHandler
@@ -132,8 +132,17 @@ def status_router(components: Components) -> APIRouter:
     async def version(request: Request, name: ModelName, version: ModelVersionNumber) -> Response:
         return await _details(components, request, name, version)
 
-    @_get(router, "/healthz", "probes", response_model=Status, summary="Whether the process is alive")
+    @_get(
+        router,
+        "/healthz",
+        "probes",
+        response_model=Status,
+        summary="Whether the process is alive and its device works",
+        problems=[503],
+    )
     async def healthz() -> Response:
+        if reason := components.unhealthy():
+            raise NotHealthy(reason)
         return _json({"status": "ok"})
 
     @_get(
