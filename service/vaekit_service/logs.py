@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, Literal, Protocol, TextIO
+from typing import Any, Literal, Protocol, TextIO, cast
 
 import structlog
 
@@ -21,8 +21,16 @@ class Log(Protocol):
     def error(self, event: str, **facts: Any) -> Any: ...
 
 
+class LineStream(Protocol):
+    """What a log needs of a text stream: sys.stderr, StringIO and LogWriter have it."""
+
+    def write(self, line: str, /) -> int: ...
+    def flush(self) -> None: ...
+    def isatty(self) -> bool: ...
+
+
 def make_log(
-    form: Literal["console", "json"] = "console", level: str = "info", stream: TextIO | None = None
+    form: Literal["console", "json"] = "console", level: str = "info", stream: LineStream | None = None
 ) -> structlog.typing.FilteringBoundLogger:
     """One logger per app: nothing is configured globally.
 
@@ -44,7 +52,7 @@ def make_log(
         render,
     ]
     log: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
-        structlog.PrintLogger(out),
+        structlog.WriteLogger(cast(TextIO, out)),  # one `write` for each line
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         cache_logger_on_first_use=True,

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
@@ -66,6 +66,7 @@ class Metrics:
         )
         self.in_flight = 0  # requests that are being answered
         self.connections: Callable[[], int] = lambda: 0  # number of open connections; set by the server
+        self.log_lines_dropped: Callable[[], int] = lambda: 0  # set by the server
         self.rows = Counter(
             "vae_rows",
             "Rows, latents or samples that ran on the device.",
@@ -181,13 +182,14 @@ class _Gauges(Collector):
         for served in self._models.latest:
             if served.model is not None:
                 serving.add_metric([served.name], served.version)
-        in_flight = self._metrics.in_flight
+        in_flight, dropped = self._metrics.in_flight, self._metrics.log_lines_dropped()
         connections = self._metrics.connections()
         return [
             GaugeMetricFamily("vae_http_connections", "Open connections.", value=connections),
             GaugeMetricFamily("vae_http_requests_in_flight", "Requests being answered.", value=in_flight),
             GaugeMetricFamily("vae_queue_depth", "Jobs waiting for the device.", value=self._engine.depth),
             GaugeMetricFamily("vae_queue_rows", "Rows waiting for the device.", value=self._engine.rows),
+            CounterMetricFamily("vae_log_lines_dropped", "Lines of the log that were not written.", value=dropped),
             GaugeMetricFamily("vae_ready", "1 while /readyz answers 200, else 0.", value=float(self._ready())),
             info,
             failed,

@@ -29,6 +29,7 @@ from vaekit_service.components import Components
 from vaekit_service.http.head import ConnectionLimits
 from vaekit_service.http.protocol import LimitedProtocol
 from vaekit_service.http.refusals import Refusals
+from vaekit_service.log_writer import LogWriter
 from vaekit_service.logs import ForwardHandler, Log, make_log
 from vaekit_service.repository.memory import release_freed_memory
 from vaekit_service.repository.source import ModelSource
@@ -61,7 +62,17 @@ def serve(settings: Settings, tell: Tell) -> None:
     check_device(settings.device, settings.cuda)
     family, address = resolved(settings.host, settings.port)
     settings = exposure.checked(settings, address[0])
-    log = make_log(settings.log_format, settings.log_level)
+    with LogWriter(sys.stderr) as writer:
+        run(settings, tell, writer, family, address)
+
+
+def run(settings: Settings, tell: Tell, writer: LogWriter, family: socket.AddressFamily, address: Address) -> None:
+    """Listen and serve. The settings have been checked.
+
+    Raises:
+        ConfigError: the keys cannot be read, or the service cannot listen on the address.
+    """
+    log = make_log(settings.log_format, settings.log_level, writer)
     if exposure.is_open(settings, address[0]):
         log.warning("no keys: everybody who reaches this address may use the service", address=address[0])
     with listen(family, address) as listener:
@@ -72,7 +83,9 @@ def serve(settings: Settings, tell: Tell) -> None:
         logger.addHandler(handler)
         logger.propagate = False
         try:
-            Server(create_app(settings, log), settings, tell, log).run(sockets=[listener])
+            app = create_app(settings, log)
+            app.state.components.metrics.log_lines_dropped = lambda: writer.dropped
+            Server(app, settings, tell, log).run(sockets=[listener])
         finally:
             logger.removeHandler(handler)
 
