@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import vaekit.cli.early_signals  # noqa: F401 - before the other imports, which take long
+
+# isort: split
 import os
 import sys
 import warnings
