@@ -130,7 +130,7 @@ def chosen(
         best = max(trials, key=lambda one: one.log_density, default=ONE_NORMAL)
         clusters = mixture(points[:EM_ROWS], best.clusters, least, shape, generator)
         count = _exemplars(points, clusters, least, best, components) if len(points) >= MANY else components
-        kernels = replace(_kernels(points[:count], clusters, least, best), trials=tuple(trials))
+        kernels = replace(_kernels(_assigned(points[:count], clusters), least, best), trials=tuple(trials))
         if len(candidates) == 1:
             return kernels
         found.append((_told_apart(points, least, best, shape, components, generator), kernels))
@@ -147,7 +147,7 @@ def _exemplars(points: Points, clusters: Clusters, least: Tensor, trial: Trial, 
     exemplars, rows = points[kept], points[left_out]
 
     def mean(count: int) -> float:
-        return float(_kernels(exemplars[:count], clusters, least, trial).log_density(rows).mean())
+        return float(_kernels(_assigned(exemplars[:count], clusters), least, trial).log_density(rows).mean())
 
     whole = mean(components)
     return next((count for count in FEWER if count < components and mean(count) >= whole - LOST), components)
@@ -166,7 +166,7 @@ def _told_apart(
     swaps = torch.Generator().manual_seed(generator.initial_seed())  # the same for every trial
     for kept, left_out in _splits(len(points)):
         clusters = mixture(points[kept][:EM_ROWS], trial.clusters, least, shape, generator)
-        kernels = _kernels(points[kept][:components], clusters, least, trial)
+        kernels = _kernels(_assigned(points[kept][:components], clusters), least, trial)
         rows = points[left_out]
         real.append(kernels.log_density(rows))
         swapped += [kernels.log_density(_swapped(rows, swaps)) for _ in range(SWAPS)]
@@ -199,27 +199,17 @@ def _trials(
     tried: list[Trial] = []
     best, since, splits = -math.inf, 0, list(_splits(len(points)))
     parts = [(points[kept][:components], points[left_out]) for kept, left_out in splits]  # copied once
-    count = sum(len(left_out) for _, left_out in parts)
     for clusters in CLUSTERS if splits else ():
         if clusters > 1 and clusters * LEAST_ROWS > len(points):
             break
         found = [mixture(points[kept][:EM_ROWS], clusters, least, shape, generator) for kept, _ in splits]
-
-        def means(h: float, keep: float, degrees: Sequence[float]) -> list[Trial]:
-            total = dict.fromkeys(degrees, 0.0)
-            for (exemplars, left_out), one in zip(parts, found, strict=True):  # noqa: B023  called in this round only
-                trial = Trial(clusters, h, math.inf, 0.0, keep)  # noqa: B023
-                kernels = _kernels(exemplars, one, least, trial)
-                for nu, log_p in _log_densities(kernels, left_out, degrees).items():
-                    total[nu] += float(log_p.sum())
-            return [Trial(clusters, h, nu, value / count, keep) for nu, value in total.items()]  # noqa: B023
-
+        each = [(_assigned(kept, one), rows) for (kept, rows), one in zip(parts, found, strict=True)]
         own: list[Trial] = []
         if points.real.shape[1]:
-            own += [one for h in WIDTHS for one in means(h, math.sqrt(1.0 - h * h), DEGREES)]
+            own += [one for h in WIDTHS for one in _of_widths(each, least, h, math.sqrt(1.0 - h * h), DEGREES)]
         if points.counts:
             h, nu = max(own, key=_height)[1:3] if own else ONE_NORMAL[1:3]
-            own += [one for keep in KEEPS for one in means(h, keep, [nu])]
+            own += [one for keep in KEEPS for one in _of_widths(each, least, h, keep, [nu])]
         top = max(own, key=_height)
         value = top.log_density
         say(f"{clusters} cluster{'s' * (clusters > 1)}: {value:.5g} nats per row left out ({_named(top, points)})")
@@ -228,6 +218,19 @@ def _trials(
         if since == WORSE:
             break
     return tried
+
+
+def _of_widths(
+    each: Sequence[tuple[_Assigned, Points]], least: Tensor, h: float, keep: float, degrees: Sequence[float]
+) -> list[Trial]:
+    """Trials with each nu, from the exemplars and the rows left out of each split."""
+    clusters, total = len(each[0][0].clusters.mean), dict.fromkeys(degrees, 0.0)
+    for exemplars, left_out in each:
+        kernels = _kernels(exemplars, least, Trial(clusters, h, math.inf, 0.0, keep))
+        for nu, log_p in _log_densities(kernels, left_out, degrees).items():
+            total[nu] += float(log_p.sum())
+    count = sum(len(left_out) for _, left_out in each)
+    return [Trial(clusters, h, nu, value / count, keep) for nu, value in total.items()]
 
 
 def _named(trial: Trial, points: Points) -> str:
@@ -251,14 +254,26 @@ def _splits(n: int) -> Iterator[tuple[slice | Tensor, slice | Tensor]]:
             yield fold != f, fold == f
 
 
-def _kernels(exemplars: Points, clusters: Clusters, least: Tensor, trial: Trial) -> Kernels:
+class _Assigned(NamedTuple):
+    """M exemplars, each in the cluster that it fits best."""
+
+    exemplars: Points
+    cluster: Tensor  # (M,), among `used`
+    used: Tensor  # indices of the clusters that have exemplars
+    clusters: Clusters
+
+
+def _assigned(exemplars: Points, clusters: Clusters) -> _Assigned:
+    used, cluster = clusters.log_joint(exemplars).argmax(1).unique(return_inverse=True)
+    return _Assigned(exemplars, cluster, used, clusters)
+
+
+def _kernels(of: _Assigned, least: Tensor, trial: Trial) -> Kernels:
     """Kernels around M exemplars with the h, nu and a of a trial; clusters without exemplars are left out."""
-    own = clusters.log_joint(exemplars).argmax(1)  # (M,)
-    used, cluster = own.unique(return_inverse=True)
-    covariance = clusters.covariance[used]
+    mean, covariance, share = (each[of.used] for each in (of.clusters.mean, of.clusters.covariance, of.clusters.share))
     floor = as_covariance(least, "full" if covariance.ndim == 3 else "diagonal")
     wide = trial.h**2 * covariance + floor
-    return Kernels(exemplars, cluster, clusters.mean[used], wide, clusters.share[used], trial.h, trial.nu, trial.keep)
+    return Kernels(of.exemplars, of.cluster, mean, wide, share, trial.h, trial.nu, trial.keep)
 
 
 def _log_densities(kernels: Kernels, points: Points, degrees: Sequence[float]) -> dict[float, Tensor]:
