@@ -50,8 +50,8 @@ class Steps:
             return HalfWritten(file, self) if mode == "wb" else file
 
         sys.addaudithook(audit)
-        os.fsync = fsync  # type: ignore[assignment]
-        Path.open = opened  # type: ignore[assignment,method-assign]
+        os.fsync = fsync  # type: ignore[assignment]  # a stand-in
+        Path.open = opened  # type: ignore[assignment,method-assign]  # a stand-in
 
 
 class HalfWritten:

@@ -30,7 +30,7 @@ def home(models_dir: Path, tmp_path: Path) -> Path:
 def opened(home: Path, number: int) -> None:
     """Open a version as the service does."""
     found = ModelSource(home.parent, {}, {}).scan()[NAME].versions[number]
-    open_version(_version(NAME, found), "cpu", lambda _: 1, SimpleNamespace(graphs=False), "float32").close()  # type: ignore[arg-type]
+    open_version(_version(NAME, found), "cpu", lambda _: 1, SimpleNamespace(graphs=False), "float32").close()  # type: ignore[arg-type]  # stand-in
 
 
 def test_a_version_without_harm_is_served_and_each_harm_breaks_one(home: Path) -> None:
@@ -73,7 +73,7 @@ def test_swaps_are_counted_and_a_broken_version_that_serves_is_noticed(
         return number
 
     outcome = swaps.Outcome()
-    swaps._publish(service, SimpleNamespace(publish=publish), outcome, HARMS[0])  # type: ignore[arg-type]
+    swaps._publish(service, SimpleNamespace(publish=publish), outcome, HARMS[0])  # type: ignore[arg-type]  # a stand-in
     assert (len(outcome.seconds), outcome.broken) == (swaps.SWAPS - 1, 1)
     assert outcome.wrong == int(wrong)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.versions import add_version
 from vaekit import Model
 from vaekit.bundle import find
 from vaekit.bundle.policy import LATEST, Policy, read_policy, write_policy
@@ -19,11 +19,8 @@ NAME = "breast-cancer"
 @pytest.fixture
 def root(models_dir: Path, tmp_path: Path) -> Path:
     """A models folder with two versions of one model."""
-    for version in (1, 2):
-        folder = tmp_path / NAME / str(version)
-        shutil.copytree(models_dir / NAME / "1", folder)
-        manifest = json.loads((folder / "manifest.json").read_text())
-        (folder / "manifest.json").write_text(json.dumps({**manifest, "version": version}))
+    shutil.copytree(models_dir / NAME / "1", tmp_path / NAME / "1")
+    add_version(tmp_path, 2)
     return tmp_path
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.versions import add_version
 from vaekit.bundle import find, models, versions
 from vaekit.bundle.policy import Policy, read_policy
 from vaekit.cli import app
@@ -22,11 +23,8 @@ NAME = "breast-cancer"
 def root(models_dir: Path, tmp_path: Path) -> Path:
     """A models folder with two versions of one model, and another model."""
     shutil.copytree(models_dir / "digits/1", tmp_path / "digits/1")
-    for version in (1, 2):
-        folder = tmp_path / NAME / str(version)
-        shutil.copytree(models_dir / NAME / "1", folder)
-        manifest = json.loads((folder / "manifest.json").read_text())
-        (folder / "manifest.json").write_text(json.dumps({**manifest, "version": version}))
+    shutil.copytree(models_dir / NAME / "1", tmp_path / NAME / "1")
+    add_version(tmp_path, 2)
     return tmp_path
 
 

@@ -20,6 +20,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from tests.versions import add_version
 from vaekit_service.app import create_app
 from vaekit_service.components import Components
 from vaekit_service.logs import make_log
@@ -99,16 +100,6 @@ def copied(models_dir: Path, tmp_path: Path) -> Path:
     root = tmp_path / "models"
     shutil.copytree(models_dir / "breast-cancer" / "1", root / "breast-cancer" / "1")
     return root
-
-
-def add_version(root: Path, version: int, *, says: dict[str, Any] | None = None) -> Path:
-    """Copy version 1 to another version; `says` replaces fields of its manifest."""
-    folder = root / "breast-cancer" / str(version)
-    shutil.copytree(root / "breast-cancer" / "1", folder)
-    path = folder / "manifest.json"
-    manifest = json.loads(path.read_text())
-    path.write_text(json.dumps({**manifest, "version": version, **(says or {})}))
-    return folder
 
 
 @pytest.fixture(scope="session")

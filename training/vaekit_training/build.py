@@ -20,6 +20,7 @@ from vaekit_training.features import MASSES, AnyFeatures, Binarize, Pixels, Stan
 from vaekit_training.folds import AnyVAE
 from vaekit_training.kernel_fit import kernel_vae
 from vaekit_training.kernel_vae import KernelVAE
+from vaekit_training.kernels.search import ignore
 from vaekit_training.prior import Aggregate, Normal, Prior
 from vaekit_training.recipe import OF_KERNELS
 from vaekit_training.rows_likelihood import LEVELS, likelihood_of
@@ -116,16 +117,12 @@ def dimension(config: Config, rows: Rows) -> int:
     return min(32, max(2, count)) if config.prior.name == "aggregate" else min(16, max(2, count // 2))
 
 
-def _ignore(text: str) -> None:
-    pass
-
-
 def build(
     config: Config,
     rows: Rows,
     train: NDArray[np.intp],
     varies: NDArray[np.bool_] | None = None,
-    say: Callable[[str], None] = _ignore,
+    say: Callable[[str], None] = ignore,
 ) -> VAE:
     """An untrained VAE, standardised by the rows at the indices train (n,); its weights depend only on the seed.
 

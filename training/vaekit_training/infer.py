@@ -59,8 +59,7 @@ def infer(source: str, asked: Mapping[str, Any] | None = None) -> tuple[dict[str
     """The config as nested tables, and remarks that explain the choices and report suspicious columns.
 
     Images get a gaussian likelihood of their values 0 to 255 with recipe.IMAGES, or a bernoulli one if all are 0 or
-    255. Tables get the
-    default recipe, see `default_recipe`. Missing cells are marginalised.
+    255. Tables get the default recipe, see `default_recipe`. Missing cells are marginalised.
 
     Args:
         source: a file, folder or built-in dataset.

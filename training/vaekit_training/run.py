@@ -29,6 +29,7 @@ from vaekit_training.data.looks import left_out
 from vaekit_training.data.split import Splits, split
 from vaekit_training.folds import FoldModels
 from vaekit_training.kernel_vae import KernelVAE
+from vaekit_training.kernels.search import ignore
 from vaekit_training.loop.distributed import World, world
 from vaekit_training.loop.fit import fit
 from vaekit_training.loop.folder import Keep, finish
@@ -49,21 +50,17 @@ SHARED_WORK = 1e9  # floating-point operations per step above which several thre
 NEEDED = ("onnx", "PIL", "jinja2")  # modules imported only after training
 
 
-def _ignore(*_: object) -> None:
-    pass
-
-
 @dataclass(frozen=True)
 class Listener:
     """Callbacks for the progress of a run; the default callbacks do nothing."""
 
-    say: Callable[[str], None] = _ignore  # a progress message
-    on_step: Callable[[int], None] = _ignore  # the number of the step just taken
-    on_validation: Callable[[Validation], None] = _ignore
-    on_trained: Callable[[History], None] = _ignore
-    constants: Callable[[list[str]], None] = field(default=_ignore)  # names of constant columns
-    warn: Callable[[str], None] = _ignore  # a warning
-    found: Callable[[str], None] = _ignore  # a suspicious property of the data
+    say: Callable[[str], None] = ignore  # a progress message
+    on_step: Callable[[int], None] = ignore  # the number of the step just taken
+    on_validation: Callable[[Validation], None] = ignore
+    on_trained: Callable[[History], None] = ignore
+    constants: Callable[[list[str]], None] = field(default=ignore)  # names of constant columns
+    warn: Callable[[str], None] = ignore  # a warning
+    found: Callable[[str], None] = ignore  # a suspicious property of the data
 
 
 def train(

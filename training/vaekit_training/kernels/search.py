@@ -94,8 +94,8 @@ class Kernels:
 ONE_NORMAL = Trial(1, WIDTHS[-1], math.inf, -math.inf, 0.0)  # without rows to leave out
 
 
-def _ignore(text: str) -> None:
-    pass
+def ignore(*_: object) -> None:
+    """A listener that does nothing."""
 
 
 def chosen(
@@ -103,7 +103,7 @@ def chosen(
     there: Tensor,
     components: int,
     generator: torch.Generator,
-    say: Callable[[str], None] = _ignore,
+    say: Callable[[str], None] = ignore,
 ) -> Kernels:
     """The kernels with the highest log density of rows left out, among those with K, h, nu and a of the constants.
 
