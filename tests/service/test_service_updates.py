@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from vaekit.bundle.policy import LATEST, Policy, write_policy
-from vaekit.errors import ConfigError
 from vaekit.runtime import Model
 from vaekit_service.repository import loader as model_loader
 from vaekit_service.repository.source import ModelSource
-from vaekit_service.settings import load
 
 pytestmark = pytest.mark.anyio
 ROW = [1.0] * 30
@@ -267,159 +262,3 @@ async def test_a_model_that_arrives_in_an_empty_folder_makes_the_service_ready(s
         await service.components.updates.look()
         assert (await service.http.get("/readyz")).status_code == 200
         assert await version(service) == 1
-
-
-async def test_a_pinned_version_answers_and_unpinning_returns_to_the_latest(
-    start: Any, copied: Path, more_versions: Any
-) -> None:
-    for number in (2, 3):
-        more_versions(copied, number)
-    home = copied / NAME
-    write_policy(home, Policy(default=2))
-    async with start(copied, poll_seconds=SELDOM) as service:
-        updates = service.components.updates
-        assert await version(service) == 2
-        assert await version(service, f"/models/{NAME}/versions/default/elbo") == 2
-        assert (await listed(service))[NAME]["pinned"] == 2
-        write_policy(home, Policy(default="latest", loaded=(1, 2)))
-        await updates.look()
-        assert await version(service) == 3
-        found = (await listed(service))[NAME]
-        assert (found["pinned"], found["loaded"]) == (None, [1, 2, 3])
-        write_policy(home, LATEST)
-        await updates.look()
-        assert await version(service) == 3
-        write_policy(home, Policy(default=9))  # not there yet
-        await updates.look()
-        assert await version(service) == 3
-        assert "version 9, which breast-cancer is pinned to" in (await listed(service))[NAME]["reason"]
-        (home / "policy.json").write_text('{"default": "newest"}')
-        await updates.look()
-        assert await version(service) == 3
-        assert "policy.json: default" in (await listed(service))[NAME]["reason"]
-        write_policy(home, Policy(default=1))
-        await updates.look()
-        assert await version(service) == 1
-        assert (await listed(service))[NAME]["reason"] is None
-
-
-async def test_a_pinned_version_is_never_replaced_by_another_one(start: Any, copied: Path, more_versions: Any) -> None:
-    flip(more_versions(copied, 2))
-    write_policy(copied / NAME, Policy(default=2))
-    async with start(copied, poll_seconds=SELDOM) as service:
-        assert "version 2 of model 'breast-cancer' failed to load" in await version(service)
-    write_policy(copied / NAME, Policy(default=2, loaded=(1,)))
-    async with start(copied, poll_seconds=SELDOM) as service:
-        assert "version 2 of model 'breast-cancer' failed to load" in await version(service)
-        assert (await listed(service))[NAME]["loaded"] == [1]
-    write_policy(copied / NAME, Policy(default=3))
-    async with start(copied, poll_seconds=SELDOM) as service:
-        assert "which breast-cancer is pinned to" in await version(service)
-        assert await version(service, f"/models/{NAME}/versions/1/elbo") == 1
-        found = (await listed(service))[NAME]
-        assert (found["version"], found["versions"], found["state"]) == (3, [1, 2], "failed")
-        assert (await service.http.get("/readyz")).status_code == 503
-
-
-async def test_a_pin_in_the_settings_holds_instead_of_the_policy_of_the_folder(
-    start: Any, copied: Path, more_versions: Any
-) -> None:
-    for number in (2, 3):
-        more_versions(copied, number)
-    write_policy(copied / NAME, Policy(default=3))
-    async with start(copied, poll_seconds=SELDOM, pins=f"{NAME}=2+1") as service:
-        assert await version(service) == 2
-        assert (await listed(service))[NAME]["loaded"] == [1, 2]
-
-
-async def test_a_bundle_is_served_under_a_given_name(start: Any, copied: Path, more_versions: Any) -> None:
-    async with start(model=f"iris={copied / NAME / '1'}", poll_seconds=SELDOM) as service:
-        reply = await service.post("/elbo", {"inputs": [ROW]})
-        assert (reply.json()["model"], reply.json()["version"]) == ("iris", 1)
-        assert (await service.http.get("/models/iris")).json()["name"] == "iris"
-        assert list(await listed(service)) == ["iris"]
-        assert (
-            'vae_rows_total{model="iris",operation="elbo",version="1"} 1.0' in (await service.http.get("/metrics")).text
-        )
-    async with start(copied, model=f"iris={copied / NAME}", poll_seconds=SELDOM) as service:
-        assert list(await listed(service)) == [NAME, "iris"]
-        more_versions(copied, 2)
-        await service.components.updates.look()
-        assert await version(service, "/models/iris/elbo") == 2
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"model": "iris"}, r"VAE_MODEL='iris': .*'iris' is not NAME=PATH"),
-        ({"model": "Iris=a"}, "no model 'Iris'"),
-        ({"model": "a=b,a=c"}, "'a=c' is given twice"),
-        ({"pins": "a=newest"}, r"VAE_PINS=.*a=newest: expected a version, or latest"),
-        ({"pins": "a=0"}, "a=0: expected a version"),
-    ],
-)
-def test_invalid_names_and_pins_are_refused_with_a_sentence(given: dict[str, str], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load(**given)
-
-
-def test_a_process_looks_for_new_versions_by_itself(process: Any, copied: Path, more_versions: Any) -> None:
-    started = process("--models", str(copied), VAE_POLL_SECONDS="0.05")
-    url = started.until(r"listening on (http://127\.0\.0\.1:\d+) ")
-    started.until("^(ready): breast-cancer")
-    shutil.copytree(copied, copied.with_name("other"))
-    more_versions(copied.with_name("other"), 2).rename(copied / NAME / "2")
-    while httpx.get(f"{url}/models").json()["models"][0]["version"] != 2:
-        pass
-    assert f'vae_model_version{{model="{NAME}"}} 2.0' in httpx.get(f"{url}/metrics").text
-    assert httpx.post(f"{url}/elbo", json={"inputs": [ROW]}).json()["version"] == 2
-
-
-def test_sighup_makes_a_process_look_at_once_and_does_not_end_it(
-    process: Any, copied: Path, more_versions: Any
-) -> None:
-    started = process("--model", f"iris={copied / NAME}", VAE_POLL_SECONDS="3600")
-    url = started.until(r"listening on (http://127\.0\.0\.1:\d+) ")
-    started.until("^(ready): iris, version 1")
-    shutil.copytree(copied, copied.with_name("other"))
-    more_versions(copied.with_name("other"), 2).rename(copied / NAME / "2")
-    started.popen.send_signal(signal.SIGHUP)
-    while httpx.get(f"{url}/models").json()["models"][0]["version"] != 2:
-        pass
-    assert started.popen.poll() is None
-
-
-def test_a_given_bundle_that_is_not_there_ends_the_start_with_a_sentence(process: Any, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    for folder, why in (("nowhere", "cannot be read: No such file"), ("empty", "no manifest.json there or in")):
-        started = process("--model", f"iris={tmp_path / folder}")
-        out, err = started.popen.communicate(timeout=60)
-        assert (started.popen.returncode, out) == (1, "")
-        assert why in " ".join(err.split())
-
-
-async def test_no_request_fails_while_versions_are_swapped_and_some_are_broken(
-    start: Any, copied: Path, more_versions: Any
-) -> None:
-    async with start(copied, poll_seconds=SELDOM) as service:
-        seen, ends = [], asyncio.Event()
-
-        async def call() -> None:
-            while not ends.is_set():
-                seen.append(await version(service))
-
-        callers = [asyncio.create_task(call()) for _ in range(8)]
-        for number in range(2, 10):
-            broken = number % 4 == 0
-            folder = more_versions(copied, number)
-            if broken:
-                flip(folder)
-            await service.components.updates.look()
-            count = len(seen)
-            while len(seen) < count + 16:  # requests that are admitted after the swap
-                await asyncio.sleep(0.001)
-        ends.set()
-        await asyncio.gather(*callers)
-        await service.components.updates.settle()
-        assert set(seen) == {1, 2, 3, 5, 6, 7, 9}
-        assert (await listed(service))[NAME]["loaded"] == [9]
