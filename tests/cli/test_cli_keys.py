@@ -53,6 +53,8 @@ def test_without_a_file_the_entry_is_printed_on_stderr() -> None:
     ("words", "message"),
     [
         (["A"], "key 'A': a name has 1 to 64"),
+        (["a b"], "key 'a b': a name has 1 to 64"),
+        (["a.b"], "key 'a.b': a name has 1 to 64"),
         (["a", "--scope", "write"], "key 'a': scopes.0: Input should be"),
         (["a", "--rate", 'x"'], "not TOML"),
         (["a", "--rate", "fast"], "rate 'fast': expected"),

@@ -59,8 +59,9 @@ def new(
 ) -> None:
     """Make a key and print it once; only its hash is kept."""
     from vaekit_service.keys.file import append
-    from vaekit_service.keys.key import entry, line, new_key, parse
+    from vaekit_service.keys.key import check_name, entry, line, new_key, parse
 
+    check_name(name, "vae keys new")
     key = new_key()
     fields = entry(key, scope or ["infer", "read"], None if expires is None else moment(expires), rate)
     parse(line(name, fields), "vae keys new")

@@ -73,6 +73,16 @@ def section(name: str, fields: Mapping[str, str]) -> str:
     return f"\n[{name}]\n" + "".join(f"{field} = {value}\n" for field, value in fields.items())
 
 
+def check_name(name: str, where: str) -> None:
+    """Check the name of a key; where: where it is from, for the message.
+
+    Raises:
+        ConfigError: it cannot be a name.
+    """
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"{where}: key {name[:64]!r}: a name has 1 to 64 lower-case letters, digits, - and _")
+
+
 def parse(text: str, where: str) -> dict[str, Key]:
     """The keys of a TOML text by name.
 
@@ -99,7 +109,7 @@ def _moment(given: object) -> float | None:
         given = datetime.combine(given, time())
     if not isinstance(given, datetime):
         # not a TypeError, which pydantic would not turn into a message
-        raise ValueError("expected a date such as 2027-01-31 or a time such as 2027-01-31T12:00:00Z, without quotes")  # noqa: TRY004
+        raise ValueError("expected a date such as 2027-01-31 or a time such as 2027-01-31T12:00:00Z, without quotes")  # noqa: TRY004 - see above
     return (given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp()
 
 
@@ -113,9 +123,8 @@ class _Entry(BaseModel):
 
 
 def _key(name: str, fields: Any, where: str) -> Key:
-    at = f"{where}: key {name[:64]!r}"
-    if not NAME.fullmatch(name):
-        raise ConfigError(f"{at}: a name has 1 to 64 lower-case letters, digits, - and _")
+    check_name(name, where)
+    at = f"{where}: key {name!r}"
     try:
         read = _Entry.model_validate(fields)
         rate = None if read.rate is None else parse_rate(read.rate)
