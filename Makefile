@@ -54,7 +54,7 @@ $(VENV)/ready-serve: EXTRAS := cpu,service
 $(VENV)/ready-serve: SETS := serve
 $(VENV)/ready-demo: EXTRAS := cpu,service,training,scoring
 $(VENV)/ready-demo: SETS := serve demo
-$(VENV)/ready-all: EXTRAS := cpu,service,arrow,training,scoring,ray,dev
+$(VENV)/ready-all: EXTRAS := cpu,service,arrow,traces,training,scoring,ray,dev
 $(VENV)/ready-all: SETS := serve demo all
 
 $(VENV)/ready-%: pyproject.toml constraints.txt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -26,11 +27,16 @@ from vaekit_service.keys.keyring import Keyring
 from vaekit_service.keys.rates import RateLimits, parse_rate
 from vaekit_service.logs import Log, make_log
 from vaekit_service.metrics import Metrics
+from vaekit_service.model_health.gauges import HealthGauges
+from vaekit_service.model_health.monitor import ModelHealth
+from vaekit_service.repository.actions import ModelActions
 from vaekit_service.repository.loader import ModelLoader
 from vaekit_service.repository.registry import ModelRegistry
 from vaekit_service.repository.source import ModelSource
 from vaekit_service.repository.updates import ModelUpdates
-from vaekit_service.settings import Settings, names
+from vaekit_service.setting_lists import names
+from vaekit_service.settings import Settings
+from vaekit_service.tracing import make_provider, trace_layers
 
 
 def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
@@ -42,6 +48,7 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
 
     Raises:
         ConfigError: the keys or their rate cannot be read.
+        MissingExtra: traces are on, and OpenTelemetry is not installed.
     """
     log = log or make_log(settings.log_format, settings.log_level)
     components = make_components(settings, log)
@@ -53,6 +60,8 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
         reply_seconds=settings.reply_seconds,
         origins=sorted(names(settings.cors_origins)),
     )
+    if components.traces is not None:
+        layers += trace_layers(components.traces)
     handlers = make_handlers(components)
     app = FastPath(
         operations_router(handlers),
@@ -72,7 +81,7 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     app.include_router(status_router(components))
     app.include_router(docs_router())
     if settings.admin:
-        app.include_router(admin_router(components))
+        app.include_router(admin_router(components, ModelActions(components.registry, components.updates)))
     guard.learn(app.routes)
     app.add_exception_handler(HTTPException, problems.on_http_error)
     for layer in layers:
@@ -82,7 +91,7 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
 
 def make_components(settings: Settings, log: Log) -> Components:
     """Create the components that the routes share."""
-    metrics, lifecycle = Metrics(), Lifecycle()
+    metrics, lifecycle = Metrics(triton=settings.triton_metrics), Lifecycle()
     engine = Engine(max_queue_rows=settings.max_queue_rows, report=metrics, inline_seconds=INLINE_SECONDS)
     loader = ModelLoader(
         device=settings.device,
@@ -103,6 +112,7 @@ def make_components(settings: Settings, log: Log) -> Components:
     limits = Limits(settings.max_rows, settings.max_cells, settings.max_work)
     codec_pool = ThreadPoolExecutor(2, thread_name_prefix="codec")  # more threads would hold more bodies in memory
     keyring = Keyring(settings.key_source, log, metrics.keys_reloaded)
+    health = ModelHealth(rows=settings.health_rows, seconds=settings.health_seconds, alpha=settings.alpha, log=log)
     components = Components(
         registry,
         updates,
@@ -112,6 +122,7 @@ def make_components(settings: Settings, log: Log) -> Components:
         metrics,
         lifecycle,
         keyring,
+        health,
         codec_pool,
         alpha=settings.alpha,
         body_seconds=settings.body_seconds,
@@ -120,8 +131,10 @@ def make_components(settings: Settings, log: Log) -> Components:
         stuck_seconds=settings.stuck_seconds,
         max_batch_rows=settings.max_batch_rows,
         server_timing=settings.server_timing,
+        traces=make_provider() if settings.traces else None,
     )
     metrics.observe(engine, registry, ready=lambda: components.unready() is None)
+    metrics.add(HealthGauges(health, registry.loaded_models))
     return components
 
 
@@ -143,10 +156,14 @@ async def lifespan(components: Components) -> AsyncIterator[None]:
     components.engine.start()
     components.updates.start()
     components.keyring.start()
+    components.health.start()
     try:
         yield
     finally:
         await components.keyring.close()
+        await components.health.close()
         await components.engine.close()
         await components.updates.close()
+        if components.traces is not None:
+            await asyncio.to_thread(components.traces.shutdown)  # sends the last spans
         components.codec_pool.shutdown(wait=False, cancel_futures=True)

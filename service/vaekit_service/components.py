@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vaekit_service.engine.engine import Engine
 from vaekit_service.engine.limits import Limits, MemoryBudget
 from vaekit_service.keys.keyring import Keyring
 from vaekit_service.metrics import Metrics
+from vaekit_service.model_health.monitor import ModelHealth
 from vaekit_service.repository.registry import ModelRegistry
 from vaekit_service.repository.updates import ModelUpdates
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 
 @dataclass
@@ -32,6 +37,7 @@ class Components:
     metrics: Metrics
     lifecycle: Lifecycle
     keyring: Keyring
+    health: ModelHealth
     codec_pool: ThreadPoolExecutor  # reads and writes large bodies, so that they do not block the event loop
     alpha: float  # default false-alarm rate
     body_seconds: float
@@ -40,6 +46,7 @@ class Components:
     stuck_seconds: float
     max_batch_rows: int
     server_timing: bool
+    traces: TracerProvider | None = None  # None: traces are off
 
     @property
     def will_be_ready(self) -> bool:

@@ -16,6 +16,7 @@ VaeError
     ├── MissingScope             the key does not have the scope of the route
     ├── RateLimited              the key has no requests left for now; the caller may retry
     ├── NotReloaded              the key file cannot be read again; the keys are as before
+    ├── StillServes              the version cannot be unloaded, since it answers requests that name no version
     ├── Unparsable (ValueError)  the body is not valid data of its content type
     ├── SlowBody                 the body did not arrive in time
     ├── NotAcceptable            the service writes no reply type that the caller accepts
@@ -106,6 +107,10 @@ class RateLimited(ServiceError):
 
 class NotReloaded(ServiceError):
     """The key file cannot be read again; the keys are as before."""
+
+
+class StillServes(ServiceError):
+    """The version cannot be unloaded, since it answers requests that name no version."""
 
 
 class Unparsable(ServiceError, ValueError):

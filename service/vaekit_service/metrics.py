@@ -12,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from vaekit.bundle import Manifest
+from vaekit.errors import InputError
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.results import RowArrays
 from vaekit_service.engine.batcher import Batch
@@ -19,6 +20,7 @@ from vaekit_service.engine.engine import Engine
 from vaekit_service.engine.jobs import Job
 from vaekit_service.repository.registry import ModelRegistry
 from vaekit_service.stages import STAGES, Stages
+from vaekit_service.triton_metrics import TritonMetrics
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _STAGE_SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
@@ -27,10 +29,17 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class Metrics:
-    """Counters, histograms and gauges. The label values are bounded: route templates and names of served models."""
+    """Counters, histograms and gauges. The label values are bounded: route templates and names of served models.
 
-    def __init__(self) -> None:
+    Args:
+        triton: list the counters of the models under Triton's names too.
+    """
+
+    def __init__(self, *, triton: bool = False) -> None:
         self._registry = CollectorRegistry()
+        self._triton = TritonMetrics() if triton else None
+        if self._triton is not None:
+            self.add(self._triton)
         self.requests = Counter(
             "vae_http_requests", "Requests answered.", ["method", "route", "status"], registry=self._registry
         )
@@ -59,6 +68,18 @@ class Metrics:
             "vae_key_refusals",
             "Requests refused because of their host or key, by reason.",
             ["reason"],
+            registry=self._registry,
+        )
+        self.rejections = Counter(
+            "vae_rejections",
+            "Requests and connections that got no answer, by the class of the error or the phrase of the status.",
+            ["reason"],
+            registry=self._registry,
+        )
+        self.invalid_rows = Counter(
+            "vae_invalid_rows",
+            "Requests refused because the model does not accept a row or an option.",
+            ["model", "version"],
             registry=self._registry,
         )
         self.key_reloads = Counter(
@@ -113,10 +134,27 @@ class Metrics:
         known[0].inc()
         known[1].observe(seconds)
 
-    def staged(self, stages: Stages) -> None:
-        """Record the stages of an answered request. Called in the event loop."""
+    def staged(self, manifest: Manifest, stages: Stages) -> None:
+        """Record the stages of an answered request to a model. Called in the event loop."""
         for stage, histogram in self._of_stages:
             histogram.observe(getattr(stages, stage))
+        if self._triton is not None:
+            self._triton.answered(_key(manifest), stages)
+
+    def rejected(self, reason: str) -> None:
+        """Count a request or connection that got no answer."""
+        self.rejections.labels(reason).inc()
+
+    def refused_by(self, manifest: Manifest, error: type[BaseException], status: int) -> None:
+        """Count a request that got an error after its model was found. Called in the event loop."""
+        if issubclass(error, InputError):
+            self.invalid_rows.labels(*_key(manifest)).inc()
+        if self._triton is not None:
+            self._triton.failed(_key(manifest), status)
+
+    def add(self, collector: Collector) -> None:
+        """List the metrics of a collector too."""
+        self._registry.register(collector)
 
     def keys_reloaded(self, succeeded: bool) -> None:
         """Record that a changed key file was read."""
@@ -137,6 +175,8 @@ class Metrics:
         known[0].inc(batch.n)
         known[1].observe(batch.n)
         known[2].observe(seconds)
+        if self._triton is not None:
+            self._triton.ran(_key(job.model.manifest), batch.n)
 
     def scored(self, manifest: Manifest, result: RowArrays) -> None:
         """Count the novel rows of an answer. Called in the event loop."""
@@ -150,11 +190,16 @@ class Metrics:
 
     def observe(self, engine: Engine, registry: ModelRegistry, ready: Callable[[], bool]) -> None:
         """Add gauges that read the current state of these objects at each scrape."""
-        self._registry.register(_Gauges(self, engine, registry, ready))
+        self.add(_Gauges(self, engine, registry, ready))
 
     def text(self) -> bytes:
         """The exposition format of Prometheus."""
         return generate_latest(self._registry)
+
+
+def _key(manifest: Manifest) -> tuple[str, str]:
+    """The labels of a model."""
+    return manifest.name, str(manifest.version)
 
 
 class _Gauges(Collector):
@@ -182,6 +227,14 @@ class _Gauges(Collector):
         for served in self._models.latest:
             if served.model is not None:
                 serving.add_metric([served.name], served.version)
+        used = GaugeMetricFamily(
+            "vae_device_memory_used_bytes", "Memory of the GPU in use by all processes.", labels=["device"]
+        )
+        total = GaugeMetricFamily("vae_device_memory_total_bytes", "Memory of the GPU.", labels=["device"])
+        for name, model in {model.device_name: model for model in self._models.loaded_models()}.items():
+            if (memory := model.device_memory) is not None:
+                used.add_metric([name], memory.used)
+                total.add_metric([name], memory.total)
         in_flight, dropped = self._metrics.in_flight, self._metrics.log_lines_dropped()
         connections = self._metrics.connections()
         return [
@@ -194,4 +247,6 @@ class _Gauges(Collector):
             info,
             failed,
             serving,
+            used,
+            total,
         ]

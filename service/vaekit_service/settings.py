@@ -9,10 +9,10 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vaekit.bundle.manifest import Precision
-from vaekit.bundle.models_folder import check_name
 from vaekit.bundle.policy import Policy
-from vaekit.errors import ConfigError, UnknownModel
+from vaekit.errors import ConfigError
 from vaekit.runtime.device import Cuda
+from vaekit_service.setting_lists import names, pairs, policies_of
 
 PUBLIC = ("probes", "metrics", "docs", "read", "infer")  # kinds of access that VAE_PUBLIC may name; see http/access.py
 
@@ -189,6 +189,22 @@ class Settings(BaseSettings):
     server_timing: bool = Field(
         True, description="send the seconds of each stage of a request with its reply, in the header Server-Timing"
     )
+    health_rows: Annotated[int, Field(ge=0)] = Field(
+        5_000,
+        description="last scored rows of each model version that are compared with its calibration (model health); 0: "
+        "none",
+    )
+    health_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        10.0, description="seconds between two such comparisons"
+    )
+    triton_metrics: bool = Field(
+        False, description="list counters of the models under Triton's names too, nv_inference_*, for its dashboards"
+    )
+    traces: bool = Field(
+        False,
+        description="send OpenTelemetry traces, as the variables OTEL_* say; needs the extra `traces`; see "
+        "docs/how-to/run-the-service.md",
+    )
     log_format: Literal["console", "json"] = Field(
         "console", description="console for people, or json for a log collector"
     )
@@ -217,13 +233,13 @@ class Settings(BaseSettings):
     @field_validator("model")
     @classmethod
     def _check_model(cls, given: str | None) -> str | None:
-        _pairs(given, "PATH")
+        pairs(given, "PATH")
         return given
 
     @field_validator("pins")
     @classmethod
     def _check_pins(cls, given: str | None) -> str | None:
-        _policies(given)
+        policies_of(given)
         return given
 
     @property
@@ -234,53 +250,17 @@ class Settings(BaseSettings):
     @property
     def named_bundles(self) -> dict[str, Path]:
         """The bundles that are served under a given name."""
-        return {name: Path(path) for name, path in _pairs(self.model, "PATH").items()}
+        return {name: Path(path) for name, path in pairs(self.model, "PATH").items()}
 
     @property
     def policies(self) -> dict[str, Policy]:
         """The policies that hold instead of those in the folders of models."""
-        return _policies(self.pins)
+        return policies_of(self.pins)
 
     @property
     def cuda(self) -> Cuda:
         """The settings that apply to CUDA devices."""
         return Cuda(memory_bytes=self.gpu_memory_bytes, graphs=self.cuda_graphs)
-
-
-def names(text: str | None) -> set[str]:
-    """The names in a list that is separated by commas, in lower case."""
-    return {name.strip().lower() for name in (text or "").split(",") if name.strip()}
-
-
-def _pairs(given: str | None, what: str) -> dict[str, str]:
-    """NAME=VALUE texts, separated by commas, as a dictionary.
-
-    Raises:
-        ValueError: a text of another form, or a name that no model may have, or one that occurs twice.
-    """
-    found: dict[str, str] = {}
-    for text in given.split(",") if given else ():
-        name, equals, value = text.strip().partition("=")
-        if not equals or not value or name in found:
-            raise ValueError(f"{text!r} is given twice" if name in found else f"{text!r} is not NAME={what}")
-        try:
-            found[check_name(name)] = value
-        except UnknownModel as exc:
-            raise ValueError(str(exc)) from None
-    return found
-
-
-def _policies(given: str | None) -> dict[str, Policy]:
-    found = {}
-    for name, value in _pairs(given, "VERSION").items():
-        default, *loaded = value.split("+")
-        try:
-            found[name] = Policy(
-                default="latest" if default == "latest" else int(default), loaded=tuple(map(int, loaded))
-            )
-        except ValueError:
-            raise ValueError(f"{name}={value}: expected a version, or latest, and +VERSION for others") from None
-    return found
 
 
 def load(**given: Any) -> Settings:

@@ -139,10 +139,10 @@ def test_memory_in_use_is_none_without_the_cuda_library(monkeypatch):
         raise OSError(f"{name}: cannot open shared object file")
 
     monkeypatch.setattr("ctypes.CDLL", missing)
-    assert device.cuda_memory_in_use(0) is None
+    assert device.cuda_memory(0) is None
 
 
-@pytest.mark.parametrize(("error", "found"), [(0, 2**30), (2, None)])
+@pytest.mark.parametrize(("error", "found"), [(0, (2**30, 2**32)), (2, None)])
 def test_memory_in_use_is_total_minus_free_memory(monkeypatch, error, found):
     class Library:
         def __init__(self, name: str) -> None:
@@ -157,4 +157,4 @@ def test_memory_in_use_is_total_minus_free_memory(monkeypatch, error, found):
             return error
 
     monkeypatch.setattr("ctypes.CDLL", Library)
-    assert device.cuda_memory_in_use(3) == found
+    assert device.cuda_memory(3) == found

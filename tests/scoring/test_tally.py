@@ -14,9 +14,9 @@ from scipy import stats
 from tests.kinds import Published
 from vaekit.bundle import Calibration
 from vaekit.bundle.comparison import rank_score
+from vaekit.bundle.drift import Drift, _Cells, drift, histogram, rates
 from vaekit.runtime import Model
 from vaekit.scoring import Scores
-from vaekit.scoring.batch.drift import Drift, _Cells, drift, histogram, rates
 from vaekit.scoring.batch.tally import Tally, TopRow, binned, edges_for
 from vaekit.scoring.scorers import LocalScorer
 

@@ -172,6 +172,10 @@ def models(response: httpx.Response) -> wire.ModelList:
     return _document(response, wire.ModelList)
 
 
+def model_health(response: httpx.Response) -> wire.ModelHealth:
+    return _document(response, wire.ModelHealth)
+
+
 def manifest(response: httpx.Response) -> Manifest:
     return _document(response, Manifest)
 

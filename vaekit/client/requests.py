@@ -124,6 +124,11 @@ def models() -> HttpCall:
     return _get("/models")
 
 
+def model_health(name: str, version: int | None) -> HttpCall:
+    call = manifest(name, version)
+    return replace(call, path=f"{call.path}/health")
+
+
 def manifest(model: str, version: int | None) -> HttpCall:
     return _get(_model_path(model, version))
 

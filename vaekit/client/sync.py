@@ -17,7 +17,7 @@ from vaekit.client.error_replies import check
 from vaekit.client.errors import NOT_READY, translated
 from vaekit.client.replies import DecodeResult, ElboResult, EncodeResult, SampleResult
 from vaekit.client.requests import TIMEOUT, HttpCall, check_url, key_header
-from vaekit.client.wire import ModelList
+from vaekit.client.wire import ModelHealth, ModelList
 
 
 class Client:
@@ -151,6 +151,10 @@ class Client:
     def model(self, name: str, version: int | None = None) -> Manifest:
         """The manifest of a version of a model; default: the version that the service uses."""
         return replies.manifest(self._send(requests.manifest(name, version)))
+
+    def model_health(self, name: str, version: int | None = None) -> ModelHealth:
+        """The last scored rows of a version of a model against its calibration; default: the version in use."""
+        return replies.model_health(self._send(requests.model_health(name, version)))
 
     def health(self) -> bool:
         """Whether the service is running. Returns False, and raises nothing, if it does not answer."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from vaekit.bundle.disk import temporary_folder
 from vaekit.errors import BundleError, DeviceError, MissingExtra
@@ -207,8 +207,15 @@ def _share_memory() -> None:
     ort.create_and_register_allocator(where, ort.OrtArenaCfg({}))
 
 
-def cuda_memory_in_use(index: int) -> int | None:
-    """Bytes in use on a CUDA device by all processes, as CUDA reports it; None if the CUDA library is not loaded.
+class CudaMemory(NamedTuple):
+    """Bytes of a CUDA device."""
+
+    used: int  # by all processes
+    total: int
+
+
+def cuda_memory(index: int) -> CudaMemory | None:
+    """The memory of a CUDA device, as CUDA reports it; None if the CUDA library is not loaded.
 
     ONNX Runtime does not report its arenas to Python, and in a container the driver does not report memory by process.
     """
@@ -218,4 +225,4 @@ def cuda_memory_in_use(index: int) -> int | None:
         return None
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
     failed = library.cudaSetDevice(index) or library.cudaMemGetInfo(ctypes.byref(free), ctypes.byref(total))
-    return None if failed else total.value - free.value
+    return None if failed else CudaMemory(total.value - free.value, total.value)

@@ -17,7 +17,7 @@ from vaekit.bundle.manifest import Operation, Precision
 from vaekit.bundle.tolerance import Tolerances
 from vaekit.errors import InputError, NotFinite
 from vaekit.runtime.buckets import buckets
-from vaekit.runtime.device import CUDA, DEFAULTS, Cuda, cuda_memory_in_use, parse_device
+from vaekit.runtime.device import CUDA, DEFAULTS, Cuda, CudaMemory, cuda_memory, parse_device
 from vaekit.runtime.eps import EpsDraws
 from vaekit.runtime.golden import replay
 from vaekit.runtime.latents import MAX_LATENT, check_latents, check_members
@@ -92,9 +92,14 @@ class Operations:
         return "cuda" if CUDA in self.providers else "cpu"
 
     @property
-    def device_memory(self) -> int | None:
-        """Bytes in use on the CUDA device by all processes; None on a CPU, and if CUDA does not report it."""
-        return cuda_memory_in_use(self._index) if self.device == "cuda" else None
+    def device_memory(self) -> CudaMemory | None:
+        """The memory of the CUDA device; None on a CPU, and if CUDA does not report it."""
+        return cuda_memory(self._index) if self.device == "cuda" else None
+
+    @property
+    def device_name(self) -> str:
+        """cpu, or cuda: and the index of the device."""
+        return f"cuda:{self._index}" if self.device == "cuda" else self.device
 
     def run(self, operation: Operation, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Call one graph once; returns its outputs by name.

@@ -76,7 +76,7 @@ def make_context(scope: Scope, memory: MemoryBudget) -> RequestContext:
     return context
 
 
-class _ReplyNotRead(Exception):
+class ReplyNotRead(Exception):
     """The caller did not read its reply in time."""
 
 
@@ -117,13 +117,13 @@ class _Exchange:
         error = await self._error_of(app(self._scope, self._receiving, self._sending))
         if error is None:
             return
-        if not isinstance(error, VaeError | _ReplyNotRead):  # logged here, where the request id is known
+        if not isinstance(error, VaeError | ReplyNotRead):  # logged here, where the request id is known
             self._log.error("crash", request_id=self._context.id, exc_info=error)
         self._context.memory.release()
         if not self._has_begun:
             problem = problems.respond(self._context, error)
             error = await self._error_of(problem(self._scope, self._receive, self._sending))
-        if isinstance(error, _ReplyNotRead):
+        if isinstance(error, ReplyNotRead):
             await self._abort_connection()
         elif error is not None:
             raise error  # part of the reply was already sent, so the server must close the connection
@@ -143,8 +143,9 @@ class _Exchange:
     async def _abort_connection(self) -> None:
         """Abort the connection and drop unsent bytes; a normal close would wait until the caller reads them."""
         self._context.error = f"the caller did not read its reply within {self._seconds:g} s"
+        self._context.error_class = ReplyNotRead
         if self._context.connection is None:
-            raise _ReplyNotRead  # another server than ours, which cannot abort
+            raise ReplyNotRead  # another server than ours, which cannot abort
         self._context.connection.abort()
         while (await self._receive())["type"] != "http.disconnect":
             pass
@@ -159,12 +160,13 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self._status, self._has_begun = message["status"], True
             self._context.timer.stop()
-            self._context.timer.set_deadline(self._seconds, _ReplyNotRead)
+            self._context.timer.set_deadline(self._seconds, ReplyNotRead)
             message["headers"] = headers = [*message.get("headers", ()), (_REQUEST_ID, self._context.id.encode())]
             if self._lifecycle.draining or (self._unread and not self._stays_open()):
                 headers.append((b"connection", b"close"))
         if self._context.connection is not None and self._context.connection.is_closing():
             self._status, self._context.error = problems.HUNG_UP, Disconnected.__name__
+            self._context.error_class = Disconnected
         await self._send(message)
 
     def _stays_open(self) -> bool:
@@ -180,13 +182,15 @@ class _Exchange:
         route = getattr(scope.get("route"), "path", context.route or "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         metrics.answered(method, route, self._status, seconds)
+        self._count_error(metrics)
         if context.access == "admin":
             self._audit(method, route)
         is_quiet = route in _PROBES and context.error != NotHealthy.__name__
         level, write = (DEBUG, self._log.debug) if is_quiet else (INFO, self._log.info)
         if not self._log.is_enabled_for(level):
             return
-        facts = {"key": context.key, "model": context.model, "rows": context.rows, "error": context.error}
+        model = None if context.model is None else f"{context.model.name}@{context.model.version}"
+        facts = {"key": context.key, "model": model, "rows": context.rows, "error": context.error}
         write(
             "request",
             request_id=context.id,
@@ -196,6 +200,16 @@ class _Exchange:
             duration_ms=round(seconds * 1e3, 3),
             **{name: fact for name, fact in facts.items() if fact is not None},
         )
+
+    def _count_error(self, metrics: Metrics) -> None:
+        """Count a request that got no answer. Redirects, and failed probes, are answers."""
+        error, manifest = self._context.error_class, self._context.model
+        if error is not None:
+            metrics.rejected(error.__name__)
+            if manifest is not None:
+                metrics.refused_by(manifest, error, self._status)
+        elif self._status >= HTTPStatus.BAD_REQUEST:  # from the router: unknown path, or wrong method
+            metrics.rejected(HTTPStatus(self._status).phrase)
 
     def _audit(self, method: str, route: str) -> None:
         """Write who called an admin route and with what result, also if the call was refused."""

@@ -75,7 +75,8 @@ class OperationHandler:
         content = await self._write(writer, answer)
         memory.hold(len(content))
         context.stages.encode = perf_counter() - start
-        components.metrics.staged(context.stages)
+        assert context.model is not None
+        components.metrics.staged(context.model, context.stages)
         reply = ModelResponse(content, writer.media_type, writer.headers(answer))
         if components.server_timing:
             reply.raw_headers.append((b"server-timing", context.stages.header()))
@@ -87,7 +88,7 @@ class OperationHandler:
         components = self._components
         model = await lease.load()
         manifest = model.manifest
-        context.model = f"{manifest.name}@{manifest.version}"
+        context.model = manifest
         target = self._target(model)
         start = perf_counter()
         parsed = await self._read(reader, body, options, target)
@@ -98,6 +99,7 @@ class OperationHandler:
         result = await components.engine.submit(job, monotonic() + components.queue_timeout)
         components.metrics.scored(manifest, result)
         answer = make_answer(job, result, parsed.options, components.alpha)
+        components.health.record(job, result, answer)
         return answer if job.tolerances is None else await self._with_rules(job, answer)
 
     async def _with_rules(self, job: Job, answer: Answer) -> Answer:

@@ -20,6 +20,7 @@ _SENT = ["authorization", "content-type", wire.TIMEOUT_HEADER, wire.REQUEST_ID_H
 _SHOWN = [
     wire.REQUEST_ID_HEADER,
     "retry-after",
+    "server-timing",
     wire.MODEL_HEADER,
     wire.VERSION_HEADER,
     wire.SEED_HEADER,

@@ -61,6 +61,7 @@ PROBLEM_KINDS: dict[type[VaeError], ProblemKind] = {
     errors.SlowBody: ProblemKind(408, "Body not received in time"),
     errors.SlowHead: ProblemKind(408, "Head not received in time"),
     errors.NotReloaded: ProblemKind(409, "Keys not reloaded"),
+    errors.StillServes: ProblemKind(409, "Version serves"),
     errors.TooLarge: ProblemKind(413, "Too large"),
     errors.TargetTooLong: ProblemKind(414, "Request target too long"),
     errors.MediaType: ProblemKind(415, "Unsupported media type"),
@@ -107,6 +108,7 @@ def respond(context: RequestContext, error: Exception) -> Response:
     kind = kind_of(type(error))
     name = type(error).__name__  # public messages may quote the caller's rows, so the log gets only the class name
     context.error = name if kind.is_public else f"{name}: {error}"
+    context.error_class = type(error)
     detail = str(error) if kind.is_public else _HIDDEN
     headers = {**({"retry-after": kind.retry_after} if kind.retry_after else {}), **kind.headers(error)}
     return problem(context, kind.status, kind.title, detail, headers)

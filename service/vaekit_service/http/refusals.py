@@ -29,6 +29,7 @@ class Refusals:
         request_id, name = token_hex(16), type(error).__name__
         status = kind_of(type(error)).status
         self._metrics.refused.labels(str(status)).inc()
+        self._metrics.rejected(name)
         if not isinstance(error, TooManyConnections):
             self._log.warning("refused", request_id=request_id, status=status, error=name)
         else:

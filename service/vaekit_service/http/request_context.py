@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from starlette.types import Receive, Scope
 
+from vaekit.bundle import Manifest
 from vaekit_service.engine.limits import Reservation
 from vaekit_service.errors import Disconnected
 from vaekit_service.stages import Stages
@@ -38,9 +39,10 @@ class RequestContext:
     timer: RequestTimer
     memory: Reservation  # bytes of its body, then of its reply; released when the exchange ends
     connection: ServerConnection | None  # None if another server runs the app
-    model: str | None = None
+    model: Manifest | None = None  # set once the model is loaded
     rows: int | None = None
     error: str | None = None
+    error_class: type[BaseException] | None = None
     stages: Stages = field(default_factory=Stages)
     key: str | None = None  # name of the caller's key, set by the guard
     scopes: frozenset[str] = frozenset()  # what the caller may do, set by the guard

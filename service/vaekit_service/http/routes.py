@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -132,6 +133,16 @@ def status_router(components: Components) -> APIRouter:
     async def version(request: Request, name: ModelName, version: ModelVersionNumber) -> Response:
         return await _details(components, request, name, version)
 
+    health: dict[str, Any] = {"response_model": wire.ModelHealth, "name": "model_health", "problems": [404, 503]}
+
+    @_get(router, f"{LATEST}/health", "read", summary="Live scores of a model against its calibration", **health)
+    async def health_of_latest(name: ModelName) -> Response:
+        return Response(model_health(components, name, None).model_dump_json(), media_type=wire.JSON_TYPE)
+
+    @_get(router, f"{VERSION}/health", "read", summary="The same of one version of a model", **health)
+    async def health_of_version(name: ModelName, version: ModelVersionNumber) -> Response:
+        return Response(model_health(components, name, str(version)).model_dump_json(), media_type=wire.JSON_TYPE)
+
     @_get(
         router,
         "/healthz",
@@ -224,14 +235,32 @@ def describe(model: Model) -> dict[str, object]:
         operation: wire.GraphInUse(providers=list(graph.providers), nodes=graph.nodes, threads=graph.threads)
         for operation, graph in model.graphs.items()
     }
+    memory = model.device_memory
     in_use = wire.ModelInUse(
         device=model.device,
         providers=list(model.providers),
         precision=model.precision,
         graphs=graphs,
-        device_memory_bytes=model.device_memory,
+        device_memory_bytes=None if memory is None else memory.used,
     )
     return {**model.manifest.model_dump(mode="json"), **in_use.model_dump()}
+
+
+def model_health(components: Components, name: str, version: str | None) -> wire.ModelHealth:
+    """The figures of the last update of the model health; those of a version that is not in memory are null.
+
+    Raises:
+        UnknownModel, Unservable: see ModelRegistry.find.
+    """
+    served = components.registry.find(name, version)
+    figures = None if served.model is None else components.health.figures(served.model)
+    if figures is None:
+        reading = components.health.why_none(served.model)
+        return wire.ModelHealth(model=served.name, version=served.version, rows=0, reading=reading)
+    drift, fields = figures.drift, wire.ModelHealth.model_fields
+    values = {**asdict(figures), **asdict(drift), "reading": figures.reading}
+    known = {field: value for field, value in values.items() if field in fields}
+    return wire.ModelHealth(model=served.name, version=served.version, **known)
 
 
 def _json(content: object) -> Response:

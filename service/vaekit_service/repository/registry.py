@@ -34,6 +34,10 @@ class Lease:
         if self._version.leaves:
             self._registry.release(self._version)
 
+    @property
+    def version(self) -> int:
+        return self._version.version
+
     async def load(self) -> Model:
         """The model, which is loaded if it is not in memory.
 
@@ -69,6 +73,9 @@ class ModelRegistry:
     @property
     def loaded(self) -> list[ModelVersion]:
         return [s for s in self.all if s.model is not None]
+
+    def loaded_models(self) -> list[Model]:
+        return [s.model for s in self.all if s.model is not None]
 
     @property
     def all(self) -> list[ModelVersion]:

@@ -48,6 +48,10 @@ class ModelSource:
     def __init__(self, root: Path | None, named: Mapping[str, Path], pins: Mapping[str, Policy]) -> None:
         self.root, self._named, self._pins = root, dict(named), dict(pins)
 
+    def override(self, name: str, policy: Policy) -> None:
+        """Use this policy of a model from now on. Called in the event loop while `scan` may run in a thread."""
+        self._pins[name] = policy
+
     @property
     def text(self) -> str:
         """The folders, for messages."""

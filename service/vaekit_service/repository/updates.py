@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 
+from vaekit.bundle.policy import Policy
 from vaekit.errors import FormatError
 from vaekit_service.logs import Log
 from vaekit_service.repository.loader import ModelLoader
@@ -34,6 +35,7 @@ class ModelUpdates:
         self._source, self._registry, self._loader, self._log = source, registry, loader, log
         self._poll_seconds = poll_seconds
         self._look = asyncio.Event()
+        self._looked: list[asyncio.Future[None]] = []  # of callers that wait for the next look
         self._retries = False  # the next look tries failed versions again, whatever their pause
         self._task: asyncio.Task[None] | None = None
         self._trouble: str | None = None  # why the last look failed
@@ -69,6 +71,17 @@ class ModelUpdates:
         self._retries = True
         self._look.set()
 
+    def override(self, name: str, policy: Policy) -> None:
+        """Use this policy of a model from the next look on, until the service ends, whatever its folder says."""
+        self._source.override(name, policy)
+
+    async def looked(self) -> None:
+        """Look at once, and wait until the served models are as the folder is."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._looked.append(done)
+        self.look_now()
+        await done
+
     async def _run(self) -> None:
         await self._guarded(self._load_all())
         self._registry.settled.set()
@@ -76,7 +89,11 @@ class ModelUpdates:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._look.wait(), self._poll_seconds)
             self._look.clear()
+            waiting, self._looked = self._looked, []
             await self._guarded(self.look())
+            for done in waiting:
+                if not done.done():
+                    done.set_result(None)
 
     async def _guarded(self, work: Awaitable[None]) -> None:
         """Log an unexpected error: the next look may succeed, and the loaded models go on."""

@@ -24,7 +24,7 @@ from vaekit.client.wire.headers import (
     VERSION_HEADER,
     WARNINGS_HEADER,
 )
-from vaekit.client.wire.models import GraphInUse, ModelInUse, ModelList, ModelSummary
+from vaekit.client.wire.models import GraphInUse, ModelHealth, ModelInUse, ModelList, ModelSummary
 from vaekit.client.wire.replies import (
     AnomalousCell,
     DecodeReply,
@@ -97,6 +97,7 @@ __all__ = [
     "Latents",
     "MixedObjects",
     "MixedRows",
+    "ModelHealth",
     "ModelInUse",
     "ModelList",
     "ModelSummary",

@@ -54,3 +54,32 @@ class ModelInUse(BaseModel):
     device_memory_bytes: int | None = Field(
         description="GPU memory in use by all processes; null on a CPU, and if CUDA does not report it"
     )
+
+
+class ModelHealth(BaseModel):
+    """The reply of /models/{name}/health: the last scored rows of one model version against its calibration."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    version: int
+    rows: int = Field(description="last scored rows, the window; 0: none yet, and the fields below are null")
+    reading: str = Field(description="what the figures say")
+    seconds: float | None = Field(None, description="since the oldest of these rows")
+    alpha: float | None = Field(None, description="false-alarm rate of the anomalies that are counted")
+    anomaly_rate: float | None = Field(None, description="share of rows with a p-value of at most alpha")
+    anomaly_rate_low: float | None = Field(None, description="lower end of its 95 % interval")
+    anomaly_rate_high: float | None = Field(None, description="upper end of its 95 % interval")
+    anomaly_rate_p_value: float | None = Field(
+        None, description="probability of as many anomalies or more if nothing has changed"
+    )
+    novel_rate: float | None = Field(None, description="share of rows that are unlike any training row")
+    ks: float | None = Field(None, description="Kolmogorov-Smirnov distance of the scores from the calibration")
+    ks_p_value: float | None = Field(None, description="probability of such a distance or more without a change")
+    psi: float | None = Field(None, description="population stability index of the scores against the calibration")
+    psi_p_value: float | None = Field(None, description="probability of such an index or more without a change")
+    log10_evidence: float | None = Field(
+        None,
+        description="evidence of a change since the last restart of the test, valid however often it is read: without "
+        "a change it ever reaches c with a probability of at most 10^-c",
+    )

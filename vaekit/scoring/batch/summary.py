@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle.discoveries import discovery_cut
-from vaekit.scoring.batch.drift import BINS, Drift, drift, histogram, rates
+from vaekit.bundle.drift import BINS, Drift, drift, histogram, rates
 from vaekit.scoring.batch.options import Options
 from vaekit.scoring.batch.tally import Tally, binned
 from vaekit.scoring.files.paths import StoragePath

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vaekit.scoring.batch.drift import histogram
+from vaekit.bundle.drift import histogram
 from vaekit.scoring.batch.summary import P_BINS, Summary
 from vaekit.scoring.figures import COLOURS, log_axis, new_figure, save
 from vaekit.scoring.files.writer import replacing

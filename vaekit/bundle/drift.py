@@ -30,6 +30,8 @@ class Drift:
     psi: float  # population stability index over tenths of the calibration, fewer if scores are tied
     psi_by_chance: float  # exceeded in 5 % of runs without drift
     reading: str
+    ks_p_value: float  # share of runs without drift with such a distance or a larger one, at least 1 / 1000
+    psi_p_value: float
 
 
 def rates(p_values: Floats, counts: Ints, smallest: float = 0.0) -> dict[float, float | None]:
@@ -64,17 +66,38 @@ def drift(p_values: Floats, counts: Ints, held_out: Floats) -> Drift | None:
         counts: number of rows with each, (u,).
         held_out: p-values of the calibration rows among themselves, (n,), in any order.
     """
-    m = int(counts.sum())
-    if m == 0:
-        return None
-    cells = _Cells.of(held_out)
-    run = cells.counted(p_values, counts)  # (C,)
-    ks, psi = _ks(p_values, counts, held_out), float(cells.psi(run[None])[0])
-    no_drift = cells.simulated(m)  # (RUNS, C)
-    ks_without, psi_without = cells.ks(no_drift), cells.psi(no_drift)  # (RUNS,) each
-    ks_by_chance, psi_by_chance = (_exceeded_by_chance(found) for found in (ks_without, psi_without))
-    beyond = 0.0 if psi <= psi_by_chance else psi - float(psi_without.mean())
-    return Drift(ks, ks_by_chance, psi, psi_by_chance, _reading(m, ks, ks_by_chance, beyond))
+    return DriftReference(held_out).drift(p_values, counts) if counts.sum() else None
+
+
+class DriftReference:
+    """The p-values of n calibration rows, to compare with those of several runs.
+
+    Args:
+        held_out: p-values of the calibration rows among themselves, (n,), in any order.
+    """
+
+    def __init__(self, held_out: Floats) -> None:
+        self._held_out, self._cells = np.sort(held_out), _Cells.of(held_out)
+        # KS and PSI, (RUNS,) each, of runs without drift of m rows, for the last m
+        self._without: tuple[int, Floats, Floats] = (0, np.empty(0), np.empty(0))
+
+    def drift(self, p_values: Floats, counts: Ints) -> Drift:
+        """The distances of a run with at least one row. Arguments as in the function `drift`."""
+        m, cells = int(counts.sum()), self._cells
+        run = cells.counted(p_values, counts)  # (C,)
+        ks, psi = _ks(p_values, counts, self._held_out), float(cells.psi(run[None])[0])
+        ks_without, psi_without = self._without_drift(m)
+        ks_by_chance, psi_by_chance = (_exceeded_by_chance(found) for found in (ks_without, psi_without))
+        beyond = 0.0 if psi <= psi_by_chance else psi - float(psi_without.mean())
+        reading = _reading(m, ks, ks_by_chance, beyond)
+        ks_p_value, psi_p_value = _share_beyond(ks_without, ks), _share_beyond(psi_without, psi)
+        return Drift(ks, ks_by_chance, psi, psi_by_chance, reading, ks_p_value, psi_p_value)
+
+    def _without_drift(self, m: int) -> tuple[Floats, Floats]:
+        if self._without[0] != m:
+            runs = self._cells.simulated(m)  # (RUNS, C)
+            self._without = m, self._cells.ks(runs), self._cells.psi(runs)
+        return self._without[1:]
 
 
 @dataclass(frozen=True)
@@ -129,7 +152,7 @@ class _Cells:
 
 
 def _ks(p_values: Floats, counts: Ints, held_out: Floats) -> float:
-    held_out = np.sort(held_out)
+    """The KS distance of a run from held-out p-values in ascending order."""
     at = np.union1d(p_values, held_out)
     run = np.concatenate([[0], np.cumsum(counts)])[np.searchsorted(p_values, at, side="right")] / counts.sum()
     return float(np.abs(run - np.searchsorted(held_out, at, side="right") / len(held_out)).max())
@@ -137,6 +160,10 @@ def _ks(p_values: Floats, counts: Ints, held_out: Floats) -> float:
 
 def _exceeded_by_chance(distances: Floats) -> float:
     return float(np.quantile(distances, 1.0 - CHANCE, method="higher"))
+
+
+def _share_beyond(distances: Floats, distance: float) -> float:
+    return float(1 + np.count_nonzero(distances >= distance - 1e-12)) / (1 + len(distances))
 
 
 def _reading(m: int, ks: float, by_chance: float, psi_beyond: float) -> str:

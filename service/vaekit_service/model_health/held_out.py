@@ -1,0 +1,115 @@
+"""The held-out rows of a calibration as one set, or one per group, to compare live rows with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle.calibration import Calibration
+from vaekit.bundle.comparison import TOLERANCE, rank_score
+from vaekit.bundle.folds import FoldCalibration
+from vaekit.bundle.grouped import AnyCalibration, GroupedCalibration, every_row
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of N rows: a vaekit.bundle.calibration.ScoredRows without its other arrays."""
+
+    score: Floats  # (N,)
+    fold_elbo: Floats | None  # (N, F)
+    novel: NDArray[np.bool_] | None  # (N,)
+    group_node: NDArray[np.integer] | None  # (N,)
+
+
+@dataclass(frozen=True)
+class LiveRows:
+    """Live rows as they are compared with the held-out ones, N of them."""
+
+    sets: Ints  # (N,), the set that each row is compared with
+    scores: Floats  # (N,), finite numbers that order rows as their p-values do; high is anomalous
+    p_values: Floats  # (N,)
+    novel: NDArray[np.bool_]  # (N,)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, at: slice) -> LiveRows:
+        return LiveRows(self.sets[at], self.scores[at], self.p_values[at], self.novel[at])
+
+
+class HeldOutRows:
+    """The held-out rows by set. Of a calibration by folds it is the fold with most rows, by its own model.
+
+    Within a set, held-out and live scores are exchangeable as long as the live rows are like the held-out rows.
+    """
+
+    def __init__(self, calibration: AnyCalibration) -> None:
+        self._fold = _largest_fold(calibration)
+        self._own = calibration if self._fold is None else _one_fold(calibration, self._fold)
+        assert self._own.held_out_p_values is not None
+        self.p_values = self._own.held_out_p_values  # among themselves, (n,)
+        if isinstance(self._own, GroupedCalibration):
+            self.scores = {node: _scores(each) for node, each in self._own.each.items()}
+        else:
+            self.scores = {0: _scores(self._own)}  # of each set, ascending
+
+    @property
+    def separate(self) -> frozenset[int]:
+        """The sets that do not contain another set."""
+        if not isinstance(self._own, GroupedCalibration):
+            return frozenset(self.scores)
+        within = {node: set(np.flatnonzero(self._own.groups.inside(node)).tolist()) for node in self.scores}
+        return frozenset(node for node in self.scores if within[node] & self.scores.keys() == {node})
+
+    def live(self, scored: Scores) -> LiveRows:
+        """Live rows; a score that ties with a held-out score is set to it."""
+        if self._fold is not None:
+            assert scored.fold_elbo is not None
+            scored = replace(scored, score=-scored.fold_elbo[:, self._fold], fold_elbo=None)
+        scores = rank_score(scored.score, scored.novel)
+        sets = np.zeros(len(scores), dtype=np.int64)
+        if isinstance(self._own, GroupedCalibration):
+            assert scored.group_node is not None
+            sets = self._own.groups.compared[scored.group_node]
+        snapped = scores.copy()
+        for one in np.unique(sets):
+            at = sets == one
+            snapped[at] = _snapped(scores[at], self.scores[int(one)])
+        novel = np.zeros(len(scores), dtype=bool) if scored.novel is None else scored.novel
+        return LiveRows(sets, snapped, self._own.verdict(scored).p_value, novel)
+
+
+def _largest_fold(calibration: AnyCalibration) -> int | None:
+    every = every_row(calibration)
+    return int(np.argmax([fold.n for fold in every.folds])) if isinstance(every, FoldCalibration) else None
+
+
+def _one_fold(calibration: AnyCalibration, fold: int) -> Calibration | GroupedCalibration:
+    """The calibration on the held-out rows of one fold."""
+    every = every_row(calibration)
+    assert isinstance(every, FoldCalibration)
+    own = replace(every.folds[fold], tail=None)
+    if not isinstance(calibration, GroupedCalibration):
+        return own
+    groups = [group.model_copy(update={"tails": ()}) for group in calibration.groups.groups]
+    named = calibration.groups.model_copy(update={"groups": tuple(groups)})
+    return GroupedCalibration(own, named, (calibration.nodes[fold],))
+
+
+def _scores(calibration: object) -> Floats:
+    assert isinstance(calibration, Calibration)
+    novel = rank_score(calibration.novel_scores, np.ones(calibration.novel_scores.size, dtype=bool))
+    return np.concatenate([calibration.scores, novel])
+
+
+def _snapped(scores: Floats, held_out: Floats) -> Floats:
+    """Each score, or the nearest held-out score if that is within the tolerance of the one comparison of scores."""
+    right = np.minimum(np.searchsorted(held_out, scores), held_out.size - 1)
+    left = np.maximum(right - 1, 0)
+    nearest = np.where(scores - held_out[left] < held_out[right] - scores, held_out[left], held_out[right])
+    return np.where(np.abs(scores - nearest) <= TOLERANCE * np.maximum(1.0, np.abs(scores)), nearest, scores)

@@ -1,0 +1,70 @@
+"""What the admin routes do with models: look again, pin, unpin, load and unload. It holds until the service ends."""
+
+from __future__ import annotations
+
+from vaekit.bundle.policy import Policy
+from vaekit_service.errors import StillServes
+from vaekit_service.repository.registry import ModelRegistry
+from vaekit_service.repository.updates import ModelUpdates
+from vaekit_service.repository.version import ServedModel
+
+
+class ModelActions:
+    """Changes the policies of served models in memory. Nothing is written to the models folder."""
+
+    def __init__(self, registry: ModelRegistry, updates: ModelUpdates) -> None:
+        self._registry, self._updates = registry, updates
+
+    async def reload(self) -> None:
+        """Look at the models folder now, and wait until what it found is loaded."""
+        await self._updates.looked()
+
+    async def pin(self, name: str, version: str) -> None:
+        """Answer requests that name no version with this version.
+
+        Raises:
+            UnknownModel: no such model or version.
+            NotReady, Unservable: the version cannot be loaded; nothing has changed.
+        """
+        with self._registry.lend(name, version) as lease:
+            await lease.load()
+            model, number = self._model(name), lease.version
+            await self._set(model, Policy(default=number, loaded=model.policy.loaded))
+
+    async def unpin(self, name: str) -> None:
+        """Answer requests that name no version with the latest one.
+
+        Raises:
+            UnknownModel: no such model.
+        """
+        model = self._model(name)
+        await self._set(model, Policy(loaded=model.policy.loaded))
+
+    async def load(self, name: str, version: str) -> None:
+        """Load a version and keep it in memory. Raises: see `pin`."""
+        with self._registry.lend(name, version) as lease:
+            await lease.load()
+            model, kept = self._model(name), lease.version
+            loaded = tuple(sorted({*model.policy.loaded, kept}))
+            await self._set(model, Policy(default=model.policy.default, loaded=loaded))
+
+    async def unload(self, name: str, version: str) -> None:
+        """Take a version out of memory after its last request. A request for it loads it again.
+
+        Raises:
+            UnknownModel: no such model or version.
+            StillServes: it answers requests that name no version.
+        """
+        served, model = self._registry.find(name, version), self._model(name)
+        if model.serving is served:
+            raise StillServes(f"version {served.version} of {model.name} serves; pin another version first")
+        loaded = tuple(number for number in model.policy.loaded if number != served.version)
+        await self._set(model, Policy(default=model.policy.default, loaded=loaded))
+        self._registry.dismiss(served)
+
+    def _model(self, name: str) -> ServedModel:
+        return self._registry.models[self._registry.find(name, None).name]
+
+    async def _set(self, model: ServedModel, policy: Policy) -> None:
+        self._updates.override(model.name, policy)
+        await self._updates.looked()
