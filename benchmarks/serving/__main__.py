@@ -20,6 +20,7 @@ from typing import Any
 from benchmarks.report import Figure, Measured, measure_parts, publish
 from benchmarks.serving import (
     baselines,
+    commits,
     disconnects,
     hostile,
     keys,
@@ -42,6 +43,8 @@ PARTS: dict[str, Callable[[Plan], Measured]] = {
     "disconnects": disconnects.measure,
     "idle": baselines.idle,
     "keys": keys.measure,
+    "observability": commits.observability,
+    "commits": commits.commits,
     "protocols": hostile.protocols,
     "hostile": hostile.measure,
 }
@@ -54,11 +57,13 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     if options.device != "cpu" and options.only != ["torch"]:
         parser.error("--device: only the part 'torch' runs on a GPU; add --only torch")
+    parts = options.only or [name for name in PARTS if name != "commits" or options.before]
+    if "commits" in parts and options.before is None:
+        parser.error("--only commits: add --before COMMIT")
     with tempfile.TemporaryDirectory() as work:
-        plan = Plan(options.quick, Path(work), None if options.no_peers else options.peers, options.device)
-        measure_parts(
-            {name: partial(PARTS[name], plan) for name in options.only or PARTS}, partial(_publish, options.out, plan)
-        )
+        peers = None if options.no_peers else options.peers
+        plan = Plan(options.quick, Path(work), peers, options.before, options.device)
+        measure_parts({name: partial(PARTS[name], plan) for name in parts}, partial(_publish, options.out, plan))
 
 
 def _publish(out: Path, plan: Plan, figures: list[Figure], facts: dict[str, Any]) -> None:
@@ -78,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--device", default="cpu", help="cpu or cuda[:index] for the part 'torch'; the others run on a CPU"
     )
+    parser.add_argument("--before", metavar="COMMIT", help="the commit that the part 'commits' compares with")
     parser.add_argument("--no-peers", action="store_true", help="leave LitServe, MLServer, BentoML and Ray Serve out")
     return parser
 

@@ -22,6 +22,7 @@ class Plan:
     quick: bool
     work: Path  # a folder for generated files; the caller empties it
     peers: Path | None = None  # folder of the peers' virtual environments; None: peers are left out
+    before: str | None = None  # the commit that the part `commits` compares with
     device: str = "cpu"  # cpu or cuda[:index], for the comparison with torch
 
     @property

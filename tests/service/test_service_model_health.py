@@ -17,9 +17,11 @@ from vaekit import Model
 from vaekit.bundle.calibration import Calibration
 from vaekit.bundle.folds import FoldCalibration
 from vaekit.bundle.grouped import GroupedCalibration
+from vaekit.runtime import Bound
 from vaekit_service.model_health import martingale
 from vaekit_service.model_health.held_out import HeldOutRows, LiveRows, Scores
 from vaekit_service.model_health.martingale import Jumper, Martingale
+from vaekit_service.model_health.waiting import WaitingRows
 from vaekit_service.model_health.window import Window, wilson_interval
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +36,7 @@ def scored(score: Any, novel: Any = None) -> Scores:
 
 def filled(window: Window, calibration: Calibration, batches: list[Any]) -> Window:
     for score in batches:
-        window.add(scored(score), calibration.p_value(score), 0.0)
+        window.add(scored(score), calibration.p_value(score), np.zeros(len(score)))
     return window
 
 
@@ -153,6 +155,7 @@ def test_the_window_keeps_the_last_rows() -> None:
     window = filled(Window(calibration, size=30, alpha=0.05), calibration, [np.full(20, 1000.0), np.arange(7.0)])
     figures = window.figures()
     assert (figures.rows, figures.anomaly_rate) == (27, 20 / 27)
+    assert figures.seconds > 1e9
     figures = filled(window, calibration, [np.arange(25.0)]).figures()
     assert (figures.rows, figures.anomaly_rate) == (30, 0.0)
     figures = filled(window, calibration, [np.full(500, 1000.0)]).figures()
@@ -190,6 +193,27 @@ def test_the_interval_of_a_rate_is_wilsons() -> None:
     for count, n in ((0, 10), (3, 72), (50, 100), (10, 10)):
         want = stats.binomtest(count, n).proportion_ci(method="wilson")
         assert wilson_interval(count, n) == pytest.approx((want.low, want.high), abs=1e-6)
+
+
+def bound(elbo: Any) -> Bound:
+    elbo = np.asarray(elbo, dtype=np.float32)
+    return Bound(elbo=elbo, log_likelihood=elbo, kl=elbo * 0, novel=elbo < -50, group_node=elbo.astype(np.int64))
+
+
+@pytest.mark.parametrize("sizes", [[3], [10], [4, 4, 4], [25], [9, 25, 3], [1] * 23])
+def test_the_last_rows_wait_in_their_order(sizes: list[int]) -> None:
+    waiting, rows = WaitingRows(10, bound([0])), np.arange(float(sum(sizes)))
+    for part in np.split(rows, np.cumsum(sizes)[:-1]):
+        waiting.put(bound(part), part / 100)
+    for _ in range(2):  # it is used again after a take
+        scored, p_values, at = waiting.take()
+        assert len(waiting) == 0
+        np.testing.assert_array_equal(scored.score, -rows[-10:])
+        np.testing.assert_array_equal(p_values, rows[-10:] / 100)
+        np.testing.assert_array_equal(scored.group_node, rows[-10:])
+        assert scored.fold_elbo is None
+        assert (len(at), at.min() > 1e9) == (len(rows[-10:]), True)
+        waiting.put(bound(rows), rows / 100)
 
 
 def test_live_rows_can_be_cut() -> None:
@@ -261,6 +285,6 @@ async def test_it_can_be_turned_off_and_keeps_no_more_rows_than_the_window(model
         for _ in range(10):
             await service.post("/elbo", {"inputs": benign_rows[:20].tolist()})
         (own,) = service.components.health._models.values()
-        assert 50 <= own.waiting_rows < 50 + 20
+        assert len(own.waiting) == 50
         await service.components.health.update()
         assert (await service.http.get("/models/breast-cancer/health")).json()["rows"] == 50

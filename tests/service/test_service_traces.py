@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import subprocess
 import sys
@@ -92,12 +91,10 @@ async def test_a_request_is_one_span_with_its_route_its_model_and_its_stages(
         1,
     )
     assert (found["vae.rows"], found["vae.request_id"]) == (3, "mine")
-    children = [span for span in collector.spans if span.parent_span_id == answered.span_id]
-    assert [child.name for child in children] == list(STAGES)
-    ends = [(child.start_time_unix_nano, child.end_time_unix_nano) for child in children]
-    assert all(start <= end for start, end in ends)
-    assert all(end == start for (_, end), (start, _) in itertools.pairwise(ends))
-    assert answered.start_time_unix_nano <= ends[-1][1] <= answered.end_time_unix_nano
+    stages = {stage: found[f"vae.{stage}_seconds"] for stage in STAGES}
+    assert all(seconds > 0 for seconds in stages.values())
+    assert sum(stages.values()) <= (answered.end_time_unix_nano - answered.start_time_unix_nano) / 1e9
+    assert len(collector.spans) == len(requests)
     (resource,) = {tuple(sorted(one.items())) for one in collector.resources}
     assert dict(resource)["service.name"] == "vaekit"
     assert dict(resource)["deployment.environment.name"] == "test"

@@ -41,6 +41,15 @@ class LiveRows:
     def __getitem__(self, at: slice) -> LiveRows:
         return LiveRows(self.sets[at], self.scores[at], self.p_values[at], self.novel[at])
 
+    def joined(self, other: LiveRows) -> LiveRows:
+        """These rows and then the others."""
+        return LiveRows(
+            np.concatenate([self.sets, other.sets]),
+            np.concatenate([self.scores, other.scores]),
+            np.concatenate([self.p_values, other.p_values]),
+            np.concatenate([self.novel, other.novel]),
+        )
+
 
 class HeldOutRows:
     """The held-out rows by set. Of a calibration by folds it is the fold with most rows, by its own model.

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from time import time
-from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from vaekit.runtime import Bound, Model
@@ -14,25 +11,17 @@ from vaekit_service.engine.jobs import Job
 from vaekit_service.logs import Log
 from vaekit_service.messages import Answer
 from vaekit_service.model_health.held_out import Floats, Scores
+from vaekit_service.model_health.waiting import WaitingRows
 from vaekit_service.model_health.window import Figures, Window
 
 
-class _Reply(NamedTuple):
-    """The scores of one reply, N rows."""
-
-    scored: Scores
-    p_values: Floats  # (N,)
-    at: float  # by time.time()
-
-
 class _ModelRows:
-    """The rows of one model: those that wait for the next update, and the figures of the last one."""
+    """The rows of one model."""
 
-    def __init__(self) -> None:
-        self.waiting: deque[_Reply] = deque()
-        self.waiting_rows = 0
+    def __init__(self, waiting: WaitingRows) -> None:
+        self.waiting = waiting  # for the next update
         self.window: Window | None = None  # made by the first update
-        self.figures: Figures | None = None
+        self.figures: Figures | None = None  # of the last update
 
 
 class ModelHealth:
@@ -66,12 +55,8 @@ class ModelHealth:
         assert isinstance(result, Bound)
         own = self._models.get(job.model)
         if own is None:
-            own = self._models[job.model] = _ModelRows()
-        scored = Scores(result.score, result.fold_elbo, result.novel, result.group_node)
-        own.waiting.append(_Reply(scored, p_values, time()))
-        own.waiting_rows += job.n
-        while own.waiting_rows - len(own.waiting[0].p_values) >= self._rows:
-            own.waiting_rows -= len(own.waiting.popleft().p_values)
+            own = self._models[job.model] = _ModelRows(WaitingRows(self._rows, result))
+        own.waiting.put(result, p_values)
 
     def figures(self, model: Model) -> Figures | None:
         """The figures of the last update; None if there are no rows yet."""
@@ -90,17 +75,15 @@ class ModelHealth:
     async def update(self) -> None:
         """Compare the rows that wait. Called in the event loop; the work is done in a thread."""
         for model, own in list(self._models.items()):
-            if own.waiting:
-                waiting, own.waiting, own.waiting_rows = own.waiting, deque(), 0
-                own.figures = await asyncio.to_thread(self._compare, model, own, waiting)
+            if len(own.waiting):
+                own.figures = await asyncio.to_thread(self._compare, model, own, *own.waiting.take())
 
-    def _compare(self, model: Model, own: _ModelRows, waiting: deque[_Reply]) -> Figures:
+    def _compare(self, model: Model, own: _ModelRows, scored: Scores, p_values: Floats, at: Floats) -> Figures:
         if own.window is None:
             calibration = model.calibration()
             assert not isinstance(calibration, str)
             own.window = Window(calibration, size=self._rows, alpha=self._alpha)
-        for reply in waiting:
-            own.window.add(*reply)
+        own.window.add(scored, p_values, at)
         return own.window.figures()
 
     async def _run(self) -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass
 from time import time
-from typing import NamedTuple
 
 import numpy as np
 
 from vaekit.bundle.drift import Drift, DriftReference
 from vaekit.bundle.grouped import AnyCalibration
-from vaekit_service.model_health.held_out import Floats, HeldOutRows, LiveRows, Scores
+from vaekit_service.model_health.held_out import Floats, HeldOutRows, Ints, LiveRows, Scores
 from vaekit_service.model_health.martingale import Martingale
 
 CHANGED = 3.0  # log10 of the evidence from which rows count as changed: by chance at most once in 1,000 epochs
@@ -46,18 +44,6 @@ class Figures:
         return self.drift.reading
 
 
-class _Batch(NamedTuple):
-    """The rows of one reply."""
-
-    live: LiveRows
-    verdicts: Floats  # (N,), the p-values of the reply
-    at: float  # by time.time()
-
-    def last(self, n: int) -> _Batch:
-        """The last n rows; all if there are fewer."""
-        return self if len(self.live) <= n else _Batch(self.live[-n:], self.verdicts[-n:], self.at)
-
-
 class Window:
     """The last live rows of one model version.
 
@@ -73,54 +59,50 @@ class Window:
         self._rng = np.random.default_rng(seed)
         self._reference = DriftReference(self._held_out.p_values)
         self._martingale = Martingale(self._held_out, self._rng)
-        self._batches: deque[_Batch] = deque()
+        self._live: LiveRows | None = None  # of the window, and for each row:
+        self._verdicts, self._at = np.empty(0), np.empty(0)
 
-    def add(self, scored: Scores, verdicts: Floats, at: float) -> None:
+    def add(self, scored: Scores, verdicts: Floats, at: Floats) -> None:
         """Add the next rows; the oldest beyond the window's size leave it.
 
         Args:
             scored: their scores, N rows.
-            verdicts: the p-values of the reply, (N,).
-            at: when they were scored, by time.time().
+            verdicts: the p-values of the replies, (N,).
+            at: when they were scored, (N,), by time.time().
         """
-        batch = _Batch(self._held_out.live(scored), verdicts, at)
-        self._martingale.add(batch.live)
-        self._batches.append(batch.last(self._size))
-        surplus = sum(len(each.live) for each in self._batches) - self._size
-        while surplus > 0:
-            oldest = self._batches.popleft()
-            surplus -= len(oldest.live)
-            if surplus < 0:
-                self._batches.appendleft(oldest.last(-surplus))
+        live = self._held_out.live(scored)
+        self._martingale.add(live)
+        self._live = (live if self._live is None else self._live.joined(live))[-self._size :]
+        self._verdicts = np.concatenate([self._verdicts, verdicts])[-self._size :]
+        self._at = np.concatenate([self._at, at])[-self._size :]
 
     def figures(self) -> Figures:
         """The figures of the window, which has at least one row."""
-        verdicts = np.concatenate([each.verdicts for each in self._batches])
-        novel = np.concatenate([each.live.novel for each in self._batches])
-        distinct = np.unique(np.concatenate([each.live.p_values for each in self._batches]), return_counts=True)
-        anomalies, n = int(np.count_nonzero(verdicts <= self._alpha)), len(verdicts)
+        assert self._live is not None
+        live, n = self._live, len(self._live)
+        distinct = np.unique(live.p_values, return_counts=True)
+        anomalies = int(np.count_nonzero(self._verdicts <= self._alpha))
         low, high = wilson_interval(anomalies, n)
         return Figures(
             rows=n,
-            seconds=max(0.0, time() - self._batches[0].at),
+            seconds=max(0.0, time() - float(self._at[0])),
             alpha=self._alpha,
             anomaly_rate=anomalies / n,
             anomaly_rate_low=low,
             anomaly_rate_high=high,
-            anomaly_rate_p_value=self._p_value_of(anomalies),
-            novel_rate=float(novel.mean()),
+            anomaly_rate_p_value=self._p_value_of(anomalies, live.sets),
+            novel_rate=float(live.novel.mean()),
             drift=self._reference.drift(*distinct),
             log10_evidence=self._martingale.log10_evidence,
         )
 
-    def _p_value_of(self, anomalies: int) -> float:
+    def _p_value_of(self, anomalies: int, sets: Ints) -> float:
         """P(as many anomalies or more) without a change, by simulation.
 
         The true false-alarm rate of a set of n held-out rows is distributed as Beta(k, n + 1 - k), k = floor(alpha
         (n + 1)): see vaekit.bundle.thresholds. Given that rate, the number of anomalies is binomial.
         """
         simulated = np.zeros(SIMULATIONS, dtype=np.int64)
-        sets = np.concatenate([each.live.sets for each in self._batches])
         for one, rows in zip(*np.unique(sets, return_counts=True), strict=True):
             n = self._held_out.scores[int(one)].size
             if k := math.floor(self._alpha * (n + 1) + 1e-9):
