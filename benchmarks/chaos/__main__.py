@@ -15,11 +15,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.chaos import kills, swaps
+from benchmarks.chaos import fuzz, kills, soak, swaps
 from benchmarks.plan import Plan, in_temporary_folder
 from benchmarks.report import Figure, Measured, measure_parts, publish
 
-PARTS: dict[str, Callable[[Plan], Measured]] = {"swaps": swaps.measure, "kills": kills.measure}
+PARTS: dict[str, Callable[[Plan], Measured]] = {
+    "swaps": swaps.measure,
+    "kills": kills.measure,
+    "fuzz": fuzz.measure,
+    "soak": soak.measure,
+}
 PACKAGES = ["fastapi", "starlette", "uvicorn", "onnxruntime", "numpy"]
 
 

@@ -103,7 +103,8 @@ def _compared(
         if each != base:
             value, low, high = ratio(rates, found[base])
             figures.append(Figure(f"{name}: {each} / {base}, 95 % interval", value, "times", low, high))
-            figures.append(Figure(f"{name}: {each}, upper end of that interval", high, "times", target=TARGET, better="higher"))
+            upper = f"{name}: {each}, upper end of that interval"
+            figures.append(Figure(upper, high, "times", target=TARGET, better="higher"))
     return figures
 
 

@@ -29,6 +29,7 @@ def measure(plan: Plan) -> Measured:
     with started(ours(plan, SMALL)) as running:
         arguments = [str(running.port), str(source), str(CONNECTIONS), str(requests)]
         found = servers.run_pinned("serving.hang_ups", arguments, core=servers.LOAD_CORE)
+        del found["seconds"]
         gauges_left = _settled_gauges(running)
     return Measured(_figures(found, gauges_left), {"outcomes": found, "gauges_afterwards": gauges_left})
 

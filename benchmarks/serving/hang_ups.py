@@ -1,7 +1,8 @@
 """Runs a closed loop of callers that sometimes hang up, and reports the outcome of all other requests.
 
-    python -m benchmarks.serving.hang_ups PORT CASES.json CONNECTIONS REQUESTS
+    python -m benchmarks.serving.hang_ups PORT CASES.json CONNECTIONS REQUESTS [RATE]
 
+RATE: requests per second at most; without it each caller sends its next request at once.
 CASES.json: [{"request": its bytes as latin-1, "elbo": [numbers]}].
 """
 
@@ -9,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 
 import uvloop
 
@@ -97,22 +100,34 @@ class Caller:
         return moment
 
 
-async def hang_ups(port: int, cases: list[Case], connections: int, requests: int) -> dict[str, int]:
-    """The number of requests by outcome."""
-    left, found = iter(range(requests)), Counter[str]()
+async def hang_ups(
+    port: int, cases: list[Case], connections: int, requests: int, rate: float = math.inf
+) -> dict[str, float]:
+    """The number of requests by outcome, and the `seconds` that all took."""
+    left, found, begin = _due(requests, rate), Counter[str](), perf_counter()
     await asyncio.gather(
         *(_call_repeatedly(Caller(port, random.Random(i)), cases, left, found) for i in range(connections))
     )
-    return dict(found)
+    return {**found, "seconds": perf_counter() - begin}
 
 
-async def _call_repeatedly(caller: Caller, cases: list[Case], left: Iterator[int], found: Counter[str]) -> None:
-    for i in left:
+def _due(requests: int, rate: float) -> Iterator[tuple[int, float]]:
+    """The number of each request, and the time at which it is due."""
+    begin = perf_counter()
+    return ((i, begin + i / rate) for i in range(requests))
+
+
+async def _call_repeatedly(
+    caller: Caller, cases: list[Case], left: Iterator[tuple[int, float]], found: Counter[str]
+) -> None:
+    for i, due in left:
+        if (wait := due - perf_counter()) > 0:
+            await asyncio.sleep(wait)
         found[await caller.call(cases[i % len(cases)])] += 1
     caller.close()
 
 
 if __name__ == "__main__":
-    port, source, connections, requests = sys.argv[1:]
+    port, source, connections, requests, *rate = sys.argv[1:]
     cases = [Case(one["request"].encode("latin-1"), tuple(one["elbo"])) for one in json.loads(Path(source).read_text())]
-    print_result({**uvloop.run(hang_ups(int(port), cases, int(connections), int(requests)))})
+    print_result({**uvloop.run(hang_ups(int(port), cases, int(connections), int(requests), *map(float, rate)))})

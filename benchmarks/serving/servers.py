@@ -10,7 +10,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,9 +72,10 @@ class Running:
         with urllib.request.urlopen(asked, timeout=30) as reply:
             return bytes(reply.read())
 
-    def get(self, path: str) -> bytes:
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> bytes:
         """The body of a GET; the status must be 200."""
-        with urllib.request.urlopen(self._url(path), timeout=5) as reply:
+        asked = urllib.request.Request(self._url(path), headers=dict(headers or {}))
+        with urllib.request.urlopen(asked, timeout=5) as reply:
             return bytes(reply.read())
 
     def _url(self, path: str) -> str:

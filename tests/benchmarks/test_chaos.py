@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.chaos import kills, swaps
+from benchmarks.chaos import fuzz, kills, soak, swaps
 from benchmarks.chaos.versions import HARMS, Publisher
 from benchmarks.plan import Plan
+from tests.service.conftest import Running, run
 from vaekit.bundle import versions
 from vaekit_service.repository.source import ModelSource
 from vaekit_service.repository.updates import _version
@@ -97,3 +98,47 @@ def test_no_killed_publish_is_listed_by_a_running_service(tmp_path: Path, monkey
     steps, broken, unanswered = kills.measure(Plan(quick=True, work=tmp_path, peers=None)).figures
     assert steps.value > 50
     assert (broken.value, unanswered.value) == (0, 0)
+
+
+def report(*failures: tuple[str, list[str], int], errors: int = 0) -> dict[str, Any]:
+    listed = [{"type": kind, "operations": operations, "count": count} for kind, operations, count in failures]
+    rates = {"POST /elbo": {"fuzzing": {"accepted": 4, "rejected": 2}, "coverage": {"accepted": 1, "rejected": 0}}}
+    return {"failures": listed, "errors": [{}] * errors, "test_cases": {"generated": 100}, "valid_rates": rates}
+
+
+def test_failures_of_the_fuzz_are_counted_by_kind_and_put_is_on_purpose() -> None:
+    put = ("UnsupportedMethodResponse", ["PUT /elbo", "PUT /encode"], 2)
+    found = fuzz.figures([report(put, ("ServerError", ["POST /elbo"], 3)), report(errors=1)])
+    assert [figure.value for figure in found] == [200, 10, 3, 1, 0]
+    others = (("UnsupportedMethodResponse", ["PUT /elbo", "DELETE /elbo"], 1), ("ResponseTimeout", ["GET /metrics"], 5))
+    assert [figure.value for figure in fuzz.figures([report(*others)])][2:] == [0, 5, 1]
+
+
+@pytest.mark.anyio
+async def test_the_filled_in_document_describes_requests_that_the_model_answers(models_dir: Path) -> None:
+    async with run(models_dir) as service:
+        await _answers(service)
+
+
+async def _answers(service: Running) -> None:
+    document = fuzz.filled_in((await service.http.get("/openapi.json")).json())
+    rows = document["components"]["schemas"]["ElboMixedRows"]["properties"]["inputs"]["items"]
+    assert (rows["minItems"], rows["maxItems"]) == (fuzz.DIMS, fuzz.DIMS)
+    latents = document["components"]["schemas"]["DecodeLatents"]["properties"]["latents"]["items"]
+    bodies = {"elbo": {"inputs": [[1.0] * rows["minItems"]]}, "decode": {"latents": [[0.5] * latents["minItems"]]}}
+    for operation, body in bodies.items():
+        path = f"/models/{fuzz.NAME}/versions/1/{operation}"
+        template = document["paths"][f"/models/{{name}}/versions/{{version}}/{operation}"]["post"]
+        assert [p["schema"]["enum"] for p in template["parameters"] if p["in"] == "path"] == [[fuzz.NAME], [1]]
+        assert (await service.post(path, body)).status_code == 200
+
+
+def test_the_soak_counts_what_is_not_right_and_fits_a_line_through_the_memory() -> None:
+    outcomes = {"right": 90, "wrong": 2, "status 500": 1, "hung": 1, "cut in the body": 6, "seconds": 120.0}
+    found = {
+        figure.name: figure for figure in soak.figures(outcomes, [2**20 * (100 + i) for i in range(7)], 60.0, 50.0)
+    }
+    assert found["soak: answers that were wrong, lost, refused or late"].value == 4
+    assert (found["soak: right answers"].value, found["soak: requests hung up on"].value) == (90, 6)
+    assert found["soak: growth of the memory"].value == pytest.approx(60.0)
+    assert found["soak: growth of the memory"].met is False

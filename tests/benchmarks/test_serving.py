@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import shutil
 import sys
 import time
 from dataclasses import replace
@@ -20,13 +21,14 @@ import torch
 from benchmarks.processes import ROOT
 from benchmarks.report import Figure, Measured
 from benchmarks.serving import __main__ as serving
-from benchmarks.serving import contenders, disconnects, models, overload, peer_comparison, sweep
+from benchmarks.serving import commits, contenders, disconnects, models, overload, peer_comparison, sweep
 from benchmarks.serving.arms import graph
 from benchmarks.serving.arms.plain import Vae
 from benchmarks.serving.gpu import gpu_utilisation
 from benchmarks.serving.models import K
 from benchmarks.serving.plan import Plan
 from benchmarks.serving.servers import Running, Server, children, started
+from vaekit._version import __version__
 from vaekit.runtime import Model
 
 TINY = models.Shape(5, 8, 3)
@@ -264,3 +266,20 @@ def test_results_are_written_even_if_a_later_part_fails(tmp_path: Path, monkeypa
     assert found["figures"][0]["value"] == 2.0
     assert found["settings"]["peers"]["sweep"] == [point]
     assert (tmp_path / "results-connections.png").exists()
+
+
+def test_the_ratio_of_paired_rounds_has_an_interval() -> None:
+    value, low, high = commits.ratio([1.9, 2.0, 2.1], [1.0, 1.0, 1.0])
+    assert value == pytest.approx((1.9 * 2.0 * 2.1) ** (1 / 3))
+    assert low < value < high
+    assert commits.ratio([3.0, 6.0], [3.0, 6.0]) == (1.0, 1.0, 1.0)
+
+
+def test_the_service_of_another_commit_runs_that_code(tmp_path: Path) -> None:
+    tree = tmp_path / "before"
+    shutil.copytree(ROOT / "vaekit", tree / "vaekit")
+    shutil.copytree(ROOT / "service", tree / "service")
+    (tree / "vaekit" / "_version.py").write_text('__version__ = "0.0.1"\n')
+    for folder, version in ((tree, "0.0.1"), (ROOT, __version__)):
+        with started(commits.server(folder, (), commits.Load(1, 1))) as running:
+            assert json.loads(running.get("/openapi.json"))["info"]["version"] == version

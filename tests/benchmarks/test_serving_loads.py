@@ -235,9 +235,24 @@ def _call(answer: Answer, requests: int, share: float, monkeypatch: pytest.Monke
     async def measure() -> tuple[dict[str, int], Tiny]:
         server = Tiny(answer)
         async with server as port:
-            return await hang_ups.hang_ups(port, [case], 4, requests), server
+            found = await hang_ups.hang_ups(port, [case], 4, requests)
+            assert found.pop("seconds") > 0
+            return {name: int(count) for name, count in found.items()}, server
 
     return asyncio.run(measure())
+
+
+def test_callers_with_a_rate_wait_until_their_requests_are_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def say(_: int) -> bytes:
+        return _elbo(1.0)
+
+    async def measure() -> dict[str, float]:
+        async with Tiny(say) as port:
+            return await hang_ups.hang_ups(port, [Case(Request(b"x" * 100).wire(), (1.0,))], 4, 21, 100.0)
+
+    monkeypatch.setattr(hang_ups, "SHARE", 0.0)
+    found = asyncio.run(measure())
+    assert (found["right"], found["seconds"] >= 0.2) == (21, True)
 
 
 def _elbo(*values: float) -> bytes:
