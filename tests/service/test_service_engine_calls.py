@@ -127,3 +127,18 @@ async def test_a_waiting_call_is_cancelled_when_the_engine_closes() -> None:
     assert work.cancelled()
     on.model.leave.set()
     await closing
+
+
+async def test_a_call_that_ends_the_thread_gives_its_caller_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)  # the thread ends on purpose
+    engine = Engine(max_queue_rows=30)
+    engine.start()
+
+    def leave() -> None:
+        raise SystemExit("over")
+
+    async with asyncio.timeout(20):
+        with pytest.raises(RuntimeError, match="the device's thread ended"):
+            await engine.call(leave)
+        with pytest.raises((NotReady, RuntimeError), match="ended"):
+            await engine.call(leave)

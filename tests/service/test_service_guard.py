@@ -318,3 +318,12 @@ async def test_the_openapi_document_names_the_scope_of_each_operation(guarded: A
         for operation in methods.values():
             assert operation.get("security") == (None if scopes[path] is None else [{"key": [scopes[path]]}]), path
     assert set(SCOPE_OF.values()) == {"infer", "read", "admin"}
+
+
+async def test_only_keys_that_may_read_learn_names_of_models(guarded: Any) -> None:
+    asked = [("/models/nothing/elbo", 404), ("/models/breast-cancer/versions/7/elbo", 404), ("/nothing/at/all", 404)]
+    for path, status in asked:
+        for name, learns in (("infer", False), ("all", True)):
+            reply = await guarded.http.post(path, json={"inputs": [[1.0]]}, headers=bearer(KEYS[name]))
+            told = reply.json()["detail"].replace(path, "").replace("model 'breast-cancer'", "")
+            assert (reply.status_code, "digits" in told or "versions: 1" in told) == (status, learns), told

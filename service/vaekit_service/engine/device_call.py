@@ -21,6 +21,9 @@ class DeviceCall:
                 self.work()
             except Exception as exc:  # noqa: BLE001 - the waiting caller must get any error
                 self.future.set_exception(exc)
+            except BaseException as exc:  # ends the thread
+                self.future.set_exception(RuntimeError(f"the device's thread ended: {exc!r}"))
+                raise
             else:
                 self.future.set_result(None)
         return ()

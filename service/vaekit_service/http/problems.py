@@ -110,6 +110,8 @@ def respond(context: RequestContext, error: Exception) -> Response:
     context.error = name if kind.is_public else f"{name}: {error}"
     context.error_class = type(error)
     detail = str(error) if kind.is_public else _HIDDEN
+    if isinstance(error, UnknownModel) and "read" not in context.scopes:
+        detail = f"{detail.partition(';')[0]}; a key of scope 'read' may list them"
     headers = {**({"retry-after": kind.retry_after} if kind.retry_after else {}), **kind.headers(error)}
     return problem(context, kind.status, kind.title, detail, headers)
 
@@ -169,5 +171,7 @@ def _reason(request: Request, exc: HTTPException) -> str:
     if exc.status_code == 405:
         allowed = (exc.headers or {}).get("Allow", "")
         return f"method {request.method[:20]} is not allowed for {request.url.path[:80]!r}; allowed: {allowed}"
-    names = ", ".join(request.app.state.components.registry.names) or "none"
-    return f"no such path: {request.url.path[:80]!r}; /docs lists all paths; served models: {names}"
+    told = f"no such path: {request.url.path[:80]!r}; /docs lists all paths"
+    if "read" not in RequestContext.of(request.scope).scopes:
+        return told
+    return f"{told}; served models: {', '.join(request.app.state.components.registry.names) or 'none'}"

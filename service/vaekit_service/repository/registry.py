@@ -189,7 +189,7 @@ class ModelRegistry:
             raise Unservable(self._no_model())
         if self.default is None:
             raise UnknownModel(
-                f"no default model: name one in the path, as in /models/{self.names[0]}/elbo; "
+                f"no default model; name one in the path, as in /models/{self.names[0]}/elbo; "
                 f"served models: {', '.join(self.names)}"
             )
         return self.default
