@@ -30,7 +30,7 @@ class ModelHealth:
     Args:
         rows: size of the window of each model version; 0: nothing is kept.
         seconds: time between two updates.
-        alpha: false-alarm rate of the alarms that are counted.
+        alpha: false-alarm rate of the anomalies that are counted.
     """
 
     def __init__(self, *, rows: int, seconds: float, alpha: float, log: Log) -> None:

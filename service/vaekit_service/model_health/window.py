@@ -14,7 +14,8 @@ from vaekit_service.model_health.held_out import Floats, HeldOutRows, Ints, Live
 from vaekit_service.model_health.martingale import Martingale
 
 CHANGED = 3.0  # log10 of the evidence from which rows count as changed: by chance at most once in 1,000 epochs
-SIMULATIONS = 9_999  # of the number of anomalies
+SIMULATIONS = 999, 9_999  # of the number of anomalies: fewest and most
+MOST_DRAWS = 200_000  # of all sets together, unless that leaves fewer than the fewest simulations
 _Z = 1.959964  # 97.5 % quantile of the standard normal distribution
 
 
@@ -102,12 +103,14 @@ class Window:
         The true false-alarm rate of a set of n held-out rows is distributed as Beta(k, n + 1 - k), k = floor(alpha
         (n + 1)): see vaekit.bundle.thresholds. Given that rate, the number of anomalies is binomial.
         """
-        simulated = np.zeros(SIMULATIONS, dtype=np.int64)
-        for one, rows in zip(*np.unique(sets, return_counts=True), strict=True):
+        found, counts = np.unique(sets, return_counts=True)
+        runs = int(np.clip(MOST_DRAWS // found.size, *SIMULATIONS))
+        simulated = np.zeros(runs, dtype=np.int64)
+        for one, rows in zip(found, counts, strict=True):
             n = self._held_out.scores[int(one)].size
             if k := math.floor(self._alpha * (n + 1) + 1e-9):
-                simulated += self._rng.binomial(rows, self._rng.beta(k, n + 1 - k, SIMULATIONS))
-        return float(1 + np.count_nonzero(simulated >= anomalies)) / (1 + SIMULATIONS)
+                simulated += self._rng.binomial(rows, self._rng.beta(k, n + 1 - k, runs))
+        return float(1 + np.count_nonzero(simulated >= anomalies)) / (1 + runs)
 
 
 def wilson_interval(count: int, n: int) -> tuple[float, float]:
