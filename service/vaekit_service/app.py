@@ -34,6 +34,7 @@ from vaekit_service.repository.loader import ModelLoader
 from vaekit_service.repository.registry import ModelRegistry
 from vaekit_service.repository.source import ModelSource
 from vaekit_service.repository.updates import ModelUpdates
+from vaekit_service.score_log.log import ScoreLog, open_score_log
 from vaekit_service.setting_lists import names
 from vaekit_service.settings import Settings
 from vaekit_service.tracing import make_provider, trace_layers
@@ -47,7 +48,7 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
         log: the logger; None: a logger that writes to stderr in the format and from the level of the settings.
 
     Raises:
-        ConfigError: the keys or their rate cannot be read.
+        ConfigError: the keys or their rate cannot be read, or the score log needs pyarrow.
         MissingExtra: traces are on, and OpenTelemetry is not installed.
     """
     log = log or make_log(settings.log_format, settings.log_level)
@@ -120,6 +121,7 @@ def make_components(settings: Settings, log: Log) -> Components:
         memory,
         limits,
         metrics,
+        make_score_log(settings, metrics, log),
         lifecycle,
         keyring,
         health,
@@ -136,6 +138,21 @@ def make_components(settings: Settings, log: Log) -> Components:
     metrics.observe(engine, registry, ready=lambda: components.unready() is None)
     metrics.add(HealthGauges(health, registry.loaded_models))
     return components
+
+
+def make_score_log(settings: Settings, metrics: Metrics, log: Log) -> ScoreLog | None:
+    """Create the score log, which is off unless the settings name a folder."""
+    found = open_score_log(
+        settings.score_log,
+        log,
+        payloads=settings.score_log_payloads,
+        file_bytes=settings.score_log_file_bytes,
+        seconds=settings.score_log_seconds,
+        max_bytes=settings.score_log_max_bytes,
+    )
+    if found is not None:
+        metrics.score_log_rows = lambda: (found.rows_written, found.rows_dropped)
+    return found
 
 
 def make_guard(settings: Settings, components: Components) -> Guard:
@@ -157,6 +174,8 @@ async def lifespan(components: Components) -> AsyncIterator[None]:
     components.updates.start()
     components.keyring.start()
     components.health.start()
+    if components.score_log is not None:
+        components.score_log.start()
     try:
         yield
     finally:
@@ -167,3 +186,5 @@ async def lifespan(components: Components) -> AsyncIterator[None]:
         if components.traces is not None:
             await asyncio.to_thread(components.traces.shutdown)  # sends the last spans
         components.codec_pool.shutdown(wait=False, cancel_futures=True)
+        if components.score_log is not None:
+            await asyncio.to_thread(components.score_log.close)

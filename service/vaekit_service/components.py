@@ -13,6 +13,7 @@ from vaekit_service.metrics import Metrics
 from vaekit_service.model_health.monitor import ModelHealth
 from vaekit_service.repository.registry import ModelRegistry
 from vaekit_service.repository.updates import ModelUpdates
+from vaekit_service.score_log.log import ScoreLog
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -35,6 +36,7 @@ class Components:
     memory: MemoryBudget
     limits: Limits
     metrics: Metrics
+    score_log: ScoreLog | None
     lifecycle: Lifecycle
     keyring: Keyring
     health: ModelHealth

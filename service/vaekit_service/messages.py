@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import ImageSpec, VectorSpec
 from vaekit.bundle.manifest import Manifest
-from vaekit.client.wire import Request
+from vaekit.client.wire import Request, RowId
 from vaekit.tabular.columns import NOTHING_IGNORED, Ignored
 
 Operation = Literal["encode", "decode", "sample", "elbo"]
@@ -35,6 +36,7 @@ class ParsedRequest:
     options: Request
     rows: NDArray[Any] | None  # (N, D), (N, H, W, C) or, for decode, (N, Z); None for sample
     ignored: Ignored = NOTHING_IGNORED  # columns of the rows that the model does not have
+    ids: Sequence[RowId] | None = None  # the caller's id of each row; None: the caller sent none
 
 
 @dataclass(frozen=True)

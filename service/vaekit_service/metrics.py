@@ -88,6 +88,7 @@ class Metrics:
         self.in_flight = 0  # requests that are being answered
         self.connections: Callable[[], int] = lambda: 0  # number of open connections; set by the server
         self.log_lines_dropped: Callable[[], int] = lambda: 0  # set by the server
+        self.score_log_rows: Callable[[], tuple[int, int]] = lambda: (0, 0)  # rows written and dropped; set by the app
         self.rows = Counter(
             "vae_rows",
             "Rows, latents or samples that ran on the device.",
@@ -237,12 +238,15 @@ class _Gauges(Collector):
                 total.add_metric([name], memory.total)
         in_flight, dropped = self._metrics.in_flight, self._metrics.log_lines_dropped()
         connections = self._metrics.connections()
+        logged, lost = self._metrics.score_log_rows()
         return [
             GaugeMetricFamily("vae_http_connections", "Open connections.", value=connections),
             GaugeMetricFamily("vae_http_requests_in_flight", "Requests being answered.", value=in_flight),
             GaugeMetricFamily("vae_queue_depth", "Jobs waiting for the device.", value=self._engine.depth),
             GaugeMetricFamily("vae_queue_rows", "Rows waiting for the device.", value=self._engine.rows),
             CounterMetricFamily("vae_log_lines_dropped", "Lines of the log that were not written.", value=dropped),
+            CounterMetricFamily("vae_score_log_rows_written", "Rows written to the score log.", value=logged),
+            CounterMetricFamily("vae_score_log_rows_dropped", "Rows that the score log lost.", value=lost),
             GaugeMetricFamily("vae_ready", "1 while /readyz answers 200, else 0.", value=float(self._ready())),
             info,
             failed,

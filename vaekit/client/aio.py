@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -93,6 +93,7 @@ class AsyncClient:
         explain: int | None = None,
         similar: int = 0,
         ignore: Mapping[str, Any] | None = None,
+        ids: Iterable[Any] | str | None = None,
         strict: bool = False,
         model: str | None = None,
         version: int | None = None,
@@ -115,6 +116,7 @@ class AsyncClient:
             explain=explain,
             similar=similar,
             ignore=ignore,
+            ids=ids,
             strict=strict,
         )
         found = replies.elbo(await self._send(call), call.rows)

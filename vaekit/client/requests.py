@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle.models_folder import check_name
+from vaekit.client.row_ids import with_ids
 from vaekit.client.tables import arrow_stream, settled
 from vaekit.client.wire import ARROW_TYPE, JSON_TYPE, KEY_HEADER, NPY_TYPE
 from vaekit.errors import InputError
@@ -95,6 +96,7 @@ def elbo(
     explain: int | None = None,
     similar: int = 0,
     ignore: Mapping[str, Any] | None = None,
+    ids: Iterable[Any] | str | None = None,
     strict: bool = False,
 ) -> HttpCall:
     rules = (
@@ -105,7 +107,8 @@ def elbo(
     options: dict[str, Any] = {"num_samples": num_samples, "seed": seed, "alpha": alpha, "fdr": fdr, "explain": explain}
     options |= {"similar": similar or None, "ignore": rules}
     flags = {"log_evidence": None if log_evidence else False, "features": features or None, "strict": strict or None}
-    call = _rows_call("elbo", "inputs", inputs, {**options, **flags}, model, version)
+    inputs, named = (inputs, {}) if ids is None else with_ids(inputs, ids)
+    call = _rows_call("elbo", "inputs", inputs, {**options, **flags, **named}, model, version)
     if explain is None and not similar:
         return call
     # Explanations and similar rows are parsed from npy, where columns are indices.

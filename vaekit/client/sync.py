@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -115,6 +115,7 @@ class Client:
         explain: int | None = None,
         similar: int = 0,
         ignore: Mapping[str, Any] | None = None,
+        ids: Iterable[Any] | str | None = None,
         strict: bool = False,
         model: str | None = None,
         version: int | None = None,
@@ -124,7 +125,8 @@ class Client:
         `cells` has the names of the columns and levels of an explanation. log_evidence=False makes a model with a prior
         of training rows faster. `ignore` has tolerance rules by column, {"pressure": {"above": 0.2}}, in place of
         the model's; `tolerated` says which of them removed an alarm. `similar` is the number of most similar training
-        rows to show for each row, of a model with a kernel prior whose bundle holds them.
+        rows to show for each row, of a model with a kernel prior whose bundle holds them. `ids` are your ids of the
+        rows, text or integers, or the name of the column that has them: the service writes them to its score log.
         """
         call = requests.elbo(
             inputs,
@@ -139,6 +141,7 @@ class Client:
             explain=explain,
             similar=similar,
             ignore=ignore,
+            ids=ids,
             strict=strict,
         )
         found = replies.elbo(self._send(call), call.rows)

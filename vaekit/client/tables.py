@@ -55,17 +55,33 @@ def _cell(cell: Any) -> Any:
     return cell if cell is None or isinstance(cell, str | bool | int | float) else str(cell)
 
 
-def arrow_stream(name: str, given: Any) -> tuple[bytes, int]:
-    """(a table as an Arrow stream, its number of rows), for every library with the Arrow stream interface."""
+def arrow_table(name: str, given: Any) -> Any:
+    """A table as one of pyarrow, for every library with the Arrow stream interface.
+
+    Args:
+        name: the name of the rows in a request, for messages.
+        given: the table.
+
+    Raises:
+        MissingExtra: pyarrow is not installed.
+        InputError: not a table.
+    """
     try:
         import pyarrow as pa
     except ModuleNotFoundError as exc:
         raise MissingExtra(f"{name}: sending a table needs pyarrow: pip install 'vaekit[arrow]'") from exc
     try:
         frame = hasattr(given, "items")  # of pandas, whose index is not a column
-        columns = pa.Table.from_pandas(given, preserve_index=False) if frame else pa.table(given)
+        return pa.Table.from_pandas(given, preserve_index=False) if frame else pa.table(given)
     except (TypeError, ValueError, pa.ArrowException) as exc:
         raise InputError(f"{name}: not a table: {exc}") from exc
+
+
+def arrow_stream(name: str, given: Any) -> tuple[bytes, int]:
+    """(a table as an Arrow stream, its number of rows); arguments and errors as for arrow_table."""
+    columns = arrow_table(name, given)
+    import pyarrow as pa
+
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, columns.schema) as writer:
         writer.write_table(columns)

@@ -8,6 +8,7 @@ from vaekit.bundle.input_spec import ImageSpec
 from vaekit.tabular import encode
 from vaekit_service.codecs.images import read_image
 from vaekit_service.codecs.query_options import read_options
+from vaekit_service.codecs.row_ids import listed_ids
 from vaekit_service.errors import MediaType
 from vaekit_service.messages import Body, ParsedRequest, Target
 
@@ -22,4 +23,5 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     spec = target.manifest.input
     if not isinstance(spec, ImageSpec):
         raise MediaType(f"body: model {target.manifest.name!r} accepts rows of {spec.dim} columns, not images")
-    return ParsedRequest(read_options(query, target), encode(read_image(bytes(body), spec)[None], spec))
+    options = read_options(query, target)
+    return ParsedRequest(options, encode(read_image(bytes(body), spec)[None], spec), ids=listed_ids(options))

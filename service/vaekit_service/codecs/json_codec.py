@@ -7,7 +7,7 @@ with errors, are validated by pydantic, which locates the error.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from vaekit.client.wire import (
     MixedObjects,
     MixedRows,
     Request,
+    RowId,
     SampleOptions,
 )
 from vaekit.errors import InputError
@@ -33,6 +34,7 @@ from vaekit.tabular.explained_cells import named, named_similar
 from vaekit.tabular.levels import level_names, level_slices
 from vaekit_service.codecs.images import read_images
 from vaekit_service.codecs.requests import OPTIONS, forms
+from vaekit_service.codecs.row_ids import id_column, listed_ids, without_ids
 from vaekit_service.codecs.validation_messages import first_errors, refusal
 from vaekit_service.errors import TooLarge, Unparsable
 from vaekit_service.messages import Answer, Body, ParsedRequest, Target
@@ -72,11 +74,16 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
         return ParsedRequest(request, np.array(request.latents, dtype=np.float64))
     assert isinstance(request, MixedRows | MixedObjects | ImagePixels | ImageFiles)
     rows: Any = request.inputs
+    ids: Sequence[RowId] | None
+    if (column := id_column(request)) is not None:
+        rows, ids = without_ids(rows, column)
+    else:
+        ids = listed_ids(request)
     spec = target.manifest.input
     if isinstance(spec, ImageSpec) and isinstance(rows[0], str):
         rows = read_images(rows, spec)
     x, ignored = encode_named(rows, spec, strict=getattr(request, "strict", False))
-    return ParsedRequest(request, x, ignored)
+    return ParsedRequest(request, x, ignored, ids)
 
 
 def without_mark(body: Body) -> Body:
@@ -94,7 +101,8 @@ def read_numbers(body: Body, target: Target) -> ParsedRequest | None:
     """Read a body that is a list of lists of numbers, in a third of the time; None if the body may be anything else.
 
     simdjson writes all numbers of the nested arrays into one flat buffer, without Python floats in between. The nesting
-    is then verified by counting: each row has D elements, there are N D numbers, and no brackets except the rows'.
+    is then verified by counting: each row has D elements, there are N D numbers, and no brackets but those of the rows
+    and the ids.
 
     Raises:
         InputError: a column does not accept a number.
@@ -102,7 +110,7 @@ def read_numbers(body: Body, target: Target) -> ParsedRequest | None:
     spec, operation = target.manifest.input, target.operation
     if simdjson is None or operation == "sample" or body[:1] != b"{":
         return None
-    if len(body) > SMALL and body.count(b"[") > target.max_rows + 1:  # each list takes memory during parsing
+    if len(body) > SMALL and body.count(b"[") > target.max_rows + 2:  # each list takes memory during parsing
         return None
     if not isinstance(spec, VectorSpec) or (operation != "decode" and spec.may_be_missing | spec.has_categories):
         return None
@@ -111,20 +119,28 @@ def read_numbers(body: Body, target: Target) -> ParsedRequest | None:
     try:
         found = simdjson.Parser().parse(body)
         names = list(found.keys())
+        given = {name: _option(name, found[name]) for name in names if name != field}
         rows = found[field]
         flat = np.frombuffer(rows.as_buffer(of_type="d"))  # (N D)
         lengths = set(map(len, rows))
-        options = OPTIONS[operation].model_validate({name: found[name] for name in names if name != field})
+        options = OPTIONS[operation].model_validate(given)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValidationError, ValueError):
         return None
     n = len(rows)
-    if lengths != {width} or flat.size != n * width or not _has_brackets(body, n + 1) or len(set(names)) != len(names):
+    if lengths != {width} or flat.size != n * width or len(set(names)) != len(names):
+        return None
+    if not _has_brackets(body, n + 1 + ("ids" in given)):
         return None
     x = flat.reshape(n, width)
     if operation == "decode":
         return ParsedRequest(options, x)
+    x = check_columns(x, spec if getattr(options, "strict", False) else spec.lenient)
+    return ParsedRequest(options, x, ids=listed_ids(options) if {"ids", "id_column"} & given.keys() else None)
 
-    return ParsedRequest(options, check_columns(x, spec if getattr(options, "strict", False) else spec.lenient))
+
+def _option(name: str, value: Any) -> Any:
+    """The value of an option; simdjson has a list of its own, which no other option takes."""
+    return value.as_list() if name == "ids" and isinstance(value, simdjson.Array) else value
 
 
 def _has_brackets(body: Body, n: int) -> bool:

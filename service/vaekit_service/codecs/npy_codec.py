@@ -19,6 +19,7 @@ from vaekit.errors import InputError
 from vaekit.tabular import encode
 from vaekit.tabular.levels import level_slices
 from vaekit_service.codecs.query_options import read_options
+from vaekit_service.codecs.row_ids import listed_ids
 from vaekit_service.errors import Unparsable
 from vaekit_service.messages import Answer, Body, ParsedRequest, Target
 
@@ -41,9 +42,8 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     options = read_options(query, target)
     if target.operation == "decode":
         return ParsedRequest(options, read_array(body, "latents"))
-    return ParsedRequest(
-        options, encode(read_array(body, "inputs"), target.manifest.input, strict=getattr(options, "strict", False))
-    )
+    x = encode(read_array(body, "inputs"), target.manifest.input, strict=getattr(options, "strict", False))
+    return ParsedRequest(options, x, ids=listed_ids(options))
 
 
 def read_array(body: Body, field: str) -> NDArray[Any]:

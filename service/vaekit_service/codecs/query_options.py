@@ -29,7 +29,9 @@ def read_options(query: Mapping[str, str], target: Target) -> Request:
 
 
 def _scalar(name: str, text: str) -> Any:
-    """Parse an option as JSON, so that the same rules apply as in a JSON body."""
+    """Parse an option as JSON, so that the same rules apply as in a JSON body; a column's name is plain text."""
+    if name == "id_column":
+        return text
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from vaekit.bundle.input_spec import VectorSpec
 from vaekit.bundle.manifest import Manifest
+from vaekit.client.wire import LONGEST_ID
 from vaekit.errors import InputError
 from vaekit.tolerance_rules import EXAMPLE, rule_error
 from vaekit_service.errors import Unparsable
@@ -50,6 +51,9 @@ def refusal(error: ErrorDetails, manifest: Manifest) -> InputError | Unparsable:
     if error["loc"][:1] == ("ignore",):
         column, *rest = error["loc"][1:]
         return InputError(f"ignore: column {column!r:.70}: {rule_error(error, rest)}")
+    if error["loc"][:1] == ("ids",) and len(error["loc"]) > 1:
+        wanted = f"text of 1 to {LONGEST_ID} characters, an integer of 64 bits or null"
+        return InputError(f"ids: row {error['loc'][1]}: {show(error['input'])} is not {wanted}")
     where, what = _location(error["loc"], manifest), _what(error, manifest)
     return InputError(f"{where}: {what}" if where else what)
 

@@ -51,7 +51,9 @@ def make_job(operation: Operation, model: Model, parsed: ParsedRequest, limits: 
     """
     job = _job(operation, model, parsed, limits)
     draws = _passes(model, job.num_samples, job.explain, job.similar)
-    job.ignored = parsed.ignored
+    job.ignored, job.ids = parsed.ignored, parsed.ids
+    if job.ids is not None and len(job.ids) != job.n:
+        raise InputError(f"ids: {len(job.ids)} ids for {job.n} rows")
     job.max_batch_rows = min(max_batch_rows, model.rows_at_once(job.graph, draws))
     return job
 

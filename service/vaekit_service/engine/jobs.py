@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle.manifest import Operation as Graph
 from vaekit.bundle.tolerance import Tolerances
+from vaekit.client.wire import RowId
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.tolerance import tolerated
 from vaekit.runtime.results import RowArrays
@@ -43,6 +44,7 @@ class Job:
     tolerances: Tolerances | None = field(default=None, kw_only=True)  # elbo: the rules in force
     alarms_at: float | None = field(default=None, kw_only=True)  # alpha, if the rows are alarms to compare with rules
     ignored: Ignored = field(default=NOTHING_IGNORED, kw_only=True)  # columns of the rows that the model does not have
+    ids: Sequence[RowId] | None = field(default=None, kw_only=True)  # elbo: the caller's ids, for the score log
     max_batch_rows: int = field(default=2**31, kw_only=True)  # rows of a full batch
     stages: Stages = field(
         default_factory=Stages, kw_only=True, repr=False

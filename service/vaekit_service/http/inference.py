@@ -100,7 +100,10 @@ class OperationHandler:
         components.metrics.scored(manifest, result)
         answer = make_answer(job, result, parsed.options, components.alpha)
         components.health.record(job, result, answer)
-        return answer if job.tolerances is None else await self._with_rules(job, answer)
+        answer = answer if job.tolerances is None else await self._with_rules(job, answer)
+        if components.score_log is not None:
+            components.score_log.record(job, answer, context.id)
+        return answer
 
     async def _with_rules(self, job: Job, answer: Answer) -> Answer:
         """The answer after the tolerance rules of the request or the model."""

@@ -36,6 +36,7 @@ from vaekit.client.wire.replies import (
     SimilarRow,
 )
 from vaekit.client.wire.requests import (
+    LONGEST_ID,
     MAX_EXPLAINED,
     MAX_SEED,
     Cell,
@@ -53,6 +54,7 @@ from vaekit.client.wire.requests import (
     Pixel,
     PixelRow,
     Request,
+    RowId,
     RowOptions,
     SampleOptions,
     Seed,
@@ -68,6 +70,7 @@ __all__ = [
     "IMAGE_TYPES",
     "JSON_TYPE",
     "KEY_HEADER",
+    "LONGEST_ID",
     "LONGEST_LIST",
     "MAX_EXPLAINED",
     "MAX_SEED",
@@ -107,6 +110,7 @@ __all__ = [
     "Problem",
     "Reply",
     "Request",
+    "RowId",
     "RowOptions",
     "SampleOptions",
     "SampleReply",

@@ -27,6 +27,8 @@ EncodedImages = Annotated[
     Field(min_length=1),
 ]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+LONGEST_ID = 128  # characters
+RowId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID)] | Annotated[int, Field(ge=-(2**63), lt=2**63)] | None
 
 
 class Request(BaseModel):
@@ -114,6 +116,14 @@ class ElboOptions(RowOptions):
         None,
         description="tolerance rules by column, which replace those of the model; an alarm that tolerated deviations "
         "explain is removed; {}: no rules; null: the model's",
+    )
+    ids: Annotated[list[RowId], FailFast()] = Field(
+        [],
+        description="the caller's id of each row, text of at most 128 characters or an integer, for the score log; "
+        "null: this row has none; empty: no row has one",
+    )
+    id_column: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="the column that has the ids, in place of `ids`, for rows by column name and Arrow tables"
     )
 
 

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 from vaekit.client.wire import RowOptions
 from vaekit_service.codecs.query_options import read_options
+from vaekit_service.codecs.row_ids import id_column, listed_ids
 from vaekit_service.messages import Answer, Body, ParsedRequest, Target
 
 
@@ -28,8 +29,9 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     options = read_options(query, target)
     from vaekit_service.codecs.arrow.reader import read_array
 
-    rows, ignored = read_array(body, target, strict=isinstance(options, RowOptions) and options.strict)
-    return ParsedRequest(options, rows, ignored)
+    strict, column = isinstance(options, RowOptions) and options.strict, id_column(options)
+    rows, ignored, ids = read_array(body, target, strict=strict, id_column=column)
+    return ParsedRequest(options, rows, ignored, listed_ids(options) if column is None else ids)
 
 
 def write(answer: Answer) -> bytes:

@@ -16,11 +16,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
+from vaekit.client.wire import RowId
 from vaekit.errors import InputError, VaeError
 from vaekit.tabular import encode_named
 from vaekit.tabular.arrow_cells import numbers
 from vaekit.tabular.arrow_columns import Columns
 from vaekit.tabular.columns import MOST_IGNORED, NOTHING_IGNORED, Ignored
+from vaekit_service.codecs.arrow.ids import ids_of_batch, without_id_column
 from vaekit_service.codecs.arrow.stream_checks import check_stream
 from vaekit_service.codecs.arrow.texts import checked_batch
 from vaekit_service.errors import Unparsable
@@ -30,8 +32,16 @@ PIXELS, LATENTS = "pixels", "latents"
 _OPTIONS = pa.ipc.IpcReadOptions(use_threads=False)
 
 
-def read_array(body: Body, target: Target, *, strict: bool = False) -> tuple[NDArray[Any], Ignored]:
-    """(rows x (N, D) float64, images (N, H, W, C) uint8, or latent vectors z (N, Z) float64; columns ignored).
+def read_array(
+    body: Body, target: Target, *, strict: bool = False, id_column: str | None = None
+) -> tuple[NDArray[Any], Ignored, list[RowId] | None]:
+    """(rows x (N, D) float64, images (N, H, W, C) uint8, or latent vectors z (N, Z) float64; columns ignored; ids).
+
+    Args:
+        body: the stream.
+        target: what it is read for.
+        strict: whether to refuse novel rows and columns that the model does not have.
+        id_column: the column with the caller's ids of rows, of text or integers; None: no ids.
 
     Raises:
         Unparsable: not an Arrow stream, or a damaged one.
@@ -43,23 +53,37 @@ def read_array(body: Body, target: Target, *, strict: bool = False) -> tuple[NDA
     if target.operation == "decode":
         table = _read(body, lambda schema: _check_block(schema, LATENTS, (z,), "numbers", _is_number))
         latents: NDArray[np.float64] = numbers(_flat(table, LATENTS, z)).to_numpy().reshape(-1, z)
-        return latents, NOTHING_IGNORED
+        return latents, NOTHING_IGNORED, None
     if isinstance(spec, ImageSpec):
+        if id_column is not None:
+            raise InputError("id_column: images have no column names; send their ids as ids")
         table = _read(body, lambda schema: _check_block(schema, PIXELS, spec.row_shape, "uint8", pa.types.is_uint8))
-        return encode_named(_flat(table, PIXELS, spec.dim).to_numpy().reshape(-1, *spec.row_shape), spec)
-    return _rows(body, spec, target.max_rows, strict)
+        images = _flat(table, PIXELS, spec.dim).to_numpy().reshape(-1, *spec.row_shape)
+        return (*encode_named(images, spec), None)
+    return _rows(body, spec, target.max_rows, strict, id_column)
 
 
-def _rows(body: Body, spec: VectorSpec, max_rows: int, strict: bool) -> tuple[NDArray[np.float64], Ignored]:
+def _rows(
+    body: Body, spec: VectorSpec, max_rows: int, strict: bool, id_column: str | None
+) -> tuple[NDArray[np.float64], Ignored, list[RowId] | None]:
     """Rows (N, D) of a table with the model's columns, in any order; the bytes of other columns are not looked at."""
-    found = []
+    found: list[Ignored] = []
+    ids: list[RowId] | None = None if id_column is None else []
 
     def check(schema: pa.Schema) -> None:
+        if id_column is not None:
+            schema = without_id_column(schema, id_column)
         found.append(Columns(schema, spec, text=False, indices=False, strict=strict, most_ignored=MOST_IGNORED).ignored)
 
-    table = _read(body, check, lambda batch: checked_batch(_of_model(batch, spec), spec, max_rows))
+    def check_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
+        if id_column is not None and ids is not None:
+            ids.extend(ids_of_batch(batch, id_column, len(ids)))
+            batch = batch.drop_columns([id_column])
+        return checked_batch(_of_model(batch, spec), spec, max_rows)
+
+    table = _read(body, check, check_batch)
     with _translated(InputError):
-        return Columns(table.schema, spec, text=False, indices=False, strict=strict).take(table, 0)[1], found[0]
+        return Columns(table.schema, spec, text=False, indices=False, strict=strict).take(table, 0)[1], found[0], ids
 
 
 def _of_model(batch: pa.RecordBatch, spec: VectorSpec) -> pa.RecordBatch:
