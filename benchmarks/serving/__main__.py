@@ -26,6 +26,7 @@ from benchmarks.serving import (
     keys,
     overload,
     peer_comparison,
+    score_log,
     stream,
     sweep,
     torch_comparison,
@@ -45,6 +46,7 @@ PARTS: dict[str, Callable[[Plan], Measured]] = {
     "keys": keys.measure,
     "observability": commits.observability,
     "commits": commits.commits,
+    "score-log": score_log.measure,
     "protocols": hostile.protocols,
     "hostile": hostile.measure,
 }

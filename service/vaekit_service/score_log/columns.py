@@ -54,7 +54,7 @@ def table_of(entries: Sequence[Entry], *, payloads: bool) -> pa.Table:
     columns: dict[str, Any] = {
         "time": pa.array([entry.micros for entry in entries], pa.timestamp("us", "UTC")).take(pa.array(each)),
         "request_id": pa.array([entry.request_id for entry in entries], pa.string()).take(pa.array(each)),
-        "row": np.concatenate([np.arange(size) for size in sizes]),
+        "row": np.arange(n) - (np.cumsum(sizes) - sizes)[each],
         "id": [None if one is None else str(one) for entry in entries for one in entry.ids or [None] * entry.n],
         "model": pa.repeat(pa.scalar(manifest.name), n),
         "version": np.full(n, manifest.version),
@@ -82,23 +82,33 @@ def _array(values: Any, kind: pa.DataType) -> pa.Array:
 
 def _floats(entries: Sequence[Entry], name: str) -> NDArray[np.float64]:
     """A figure of all rows, (N,), NaN where there is none."""
-    parts = [np.full(entry.n, np.nan) if (values := getattr(entry, name)) is None else values for entry in entries]
+    parts = [getattr(entry, name) for entry in entries]
+    if any(part is None for part in parts):
+        parts = [np.full(entry.n, np.nan) if part is None else part for entry, part in zip(entries, parts, strict=True)]
     return np.concatenate(parts).astype(np.float64, copy=False)
 
 
-def _objects(entries: Sequence[Entry], name: str) -> list[Any]:
+def _objects(entries: Sequence[Entry], name: str) -> Any:
     """A text or flag of all rows, (N,), None where there is none."""
+    parts = [getattr(entry, name) for entry in entries]
+    if all(part is None for part in parts):
+        return [None] * sum(entry.n for entry in entries)
+    if not any(part is None for part in parts):
+        return np.concatenate(parts)
     found: list[Any] = []
-    for entry in entries:
-        values = getattr(entry, name)
-        found.extend([None] * entry.n if values is None else values.tolist())
+    for entry, part in zip(entries, parts, strict=True):
+        found.extend([None] * entry.n if part is None else part.tolist())
     return found
 
 
 def _novel(entries: Sequence[Entry]) -> list[str | None]:
+    """The names of the cells that make each row novel, (N,); None for a row that is not."""
     found: list[str | None] = []
     for entry in entries:
-        found.extend([None] * entry.n if entry.novel is None else joined_names(entry.novel.tolist()).tolist())
+        if entry.novel is None or (entry.n == 1 and not entry.novel[0]):  # the usual case
+            found.extend([None] * entry.n)
+        else:
+            found.extend(joined_names(entry.novel.tolist()).tolist())
     return found
 
 

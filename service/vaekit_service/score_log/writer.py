@@ -16,7 +16,7 @@ from vaekit_service.score_log.files import GrowingFile, recover, remove_oldest, 
 
 POLL_SECONDS = 0.1  # between two looks at the queue: entries need not wake the thread, which would cost the caller
 WRITE_SECONDS = 1.0  # rows are handed to the operating system so often: what a killed process loses
-CHUNK = 128  # entries made into columns at once, so that the event loop does not wait long for the interpreter
+CHUNK = 512  # entries made into columns at once, so that the event loop does not wait long for the interpreter
 
 Key = tuple[str, int]  # model and version
 
