@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from vaekit.bundle.manifest import MANIFEST_FILE, Name
 from vaekit.bundle.policy import read_policy
+from vaekit.bundle.proposal import is_proposed
 from vaekit.errors import FormatError, InputError, UnknownModel
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
@@ -71,6 +73,20 @@ def versions(root: Path | str, name: str) -> list[int]:
     return [number for number in taken_numbers(model_folder) if has_manifest(model_folder / str(number))]
 
 
+def latest(root: Path | str, name: str) -> int | None:
+    """The newest complete version that is not proposed; None if there is none.
+
+    Raises:
+        FormatError: the model's folder cannot be read.
+    """
+    return newest_accepted({number: is_proposed(Path(root) / name / str(number)) for number in versions(root, name)})
+
+
+def newest_accepted(proposed: Mapping[int, bool]) -> int | None:
+    """The version that `latest` means, of versions that are proposed or not; None if all are proposed."""
+    return max((number for number, is_waiting in proposed.items() if not is_waiting), default=None)
+
+
 def has_manifest(folder: Path) -> bool:
     """Whether a folder has an entry for a manifest, or may have one but cannot be read.
 
@@ -116,17 +132,21 @@ def split_reference(text: str) -> tuple[str, int | None]:
 
 
 def find(root: Path | str, name: str, version: int | None = None) -> Path:
-    """The folder of a version; by default the one that is pinned, else the latest one.
+    """The folder of a version; by default the one that is pinned, else the latest one that is not proposed.
 
     Raises:
-        UnknownModel: no such model or version; the message lists the existing ones.
+        UnknownModel: no such model or version, or only proposed ones; the message lists the existing ones.
         FormatError: no version is named, and the model's policy cannot be read.
     """
     known = versions(root, check_name(name))
     if not known:
         raise UnknownModel(f"no model {name!r} in {root}; models there: {', '.join(models(root)) or 'none'}")
     pinned = None if version is not None else read_policy(Path(root) / name).pinned
-    version = version or pinned or known[-1]
+    version = version or pinned or latest(root, name)
+    if version is None:
+        raise UnknownModel(
+            f"model {name!r} has only proposed versions; name one, or run vae models accept {name}@{known[-1]}"
+        )
     if version not in known:
         which = f"no version {version} of model {name!r}" + (", which it is pinned to" if pinned else "")
         raise UnknownModel(f"{which}; versions: {', '.join(map(str, known))}")

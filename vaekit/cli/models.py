@@ -1,4 +1,4 @@
-"""`vae models`: lists, verifies, pins and removes the versions of models in a folder."""
+"""`vae models`: lists, verifies, accepts, pins and removes the versions of models in a folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vaekit.bundle.policy import Policy
 
 app = typer.Typer(
-    help="List, verify, pin and remove the versions of models in a folder.",
+    help="List, verify, accept, pin and remove the versions of models in a folder.",
     epilog=examples("vae models list", "vae models verify breast-cancer --json"),
     no_args_is_help=True,
 )
@@ -47,7 +47,7 @@ def list_(
         for version in model["versions"]:
             size, made = f"{version['bytes'] / 2**20:.2f}", version["created"] or ""
             what = escape(version["reason"] or version["format"])
-            table.add_row(model["name"], str(version["version"]), _used_as(model, version["version"]), made, size, what)
+            table.add_row(model["name"], str(version["version"]), _used_as(model, version), made, size, what)
         if model["reason"] is not None:
             table.add_row(model["name"], "", "", "", "", escape(model["reason"]))
     _console().print(table if found else f"no model in {models}")
@@ -91,10 +91,13 @@ def pin(
     """Choose the version that services and commands use if none is named."""
     from vaekit.bundle.models_folder import split_reference
     from vaekit.bundle.policy import Policy
+    from vaekit.bundle.proposal import is_proposed
 
     name, version = split_reference(model)
     for number in [version, *(also or [])]:
         _folder(models, name, number)
+    if version is not None and is_proposed(models / name / str(version)):
+        raise InputError(f"{model}: this version is proposed; first run vae models accept {model}")
     _set_policy(models, name, Policy(default=version or "latest", loaded=tuple(sorted(set(also or [])))), as_json)
 
 
@@ -105,6 +108,40 @@ def unpin(name: Name, models: Models = Path("models"), as_json: AsJson = False) 
 
     _folder(models, name, None)
     _set_policy(models, name, LATEST, as_json)
+
+
+@app.command(epilog=examples("vae models accept breast-cancer@2 --dry-run", "vae models accept breast-cancer@2"))
+def accept(
+    model: Reference,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="show the comparison, accept nothing", rich_help_panel=OUTPUT)
+    ] = False,
+    models: Models = Path("models"),
+    as_json: AsJson = False,
+) -> None:
+    """Show what a proposed version changes, and make it an ordinary version, which may become the latest."""
+    from vaekit.bundle import find
+    from vaekit.bundle.models_folder import split_reference
+    from vaekit.bundle.proposal import accept, read_proposal
+    from vaekit.bundle.read import read_manifest
+    from vaekit.cli.options import in_use
+    from vaekit.cli.proposals import show
+
+    name, version = split_reference(model)
+    if version is None:
+        raise InputError(f"{model}: name the version to accept, as in {name}@2")
+    _names(models, name)
+    folder = find(models, name, version)
+    proposal = read_proposal(folder)
+    if not dry_run:
+        accept(folder)
+    if as_json:
+        found = {"model": model, "accepted": not dry_run, **proposal.model_dump(mode="json")}
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        show(proposal, model)
+    if not dry_run:
+        typer.echo(in_use(read_manifest(folder), models / name), err=as_json)
 
 
 @app.command(epilog=examples("vae models remove breast-cancer@1", "vae models remove breast-cancer --all-versions"))
@@ -171,14 +208,16 @@ def _folder(models: Path, name: str, version: int | None) -> Path:
 def _described(models: Path, name: str) -> dict[str, Any]:
     """What `list --json` says of a model."""
     from vaekit.bundle import versions
+    from vaekit.bundle.models_folder import latest
     from vaekit.bundle.policy import LATEST, read_policy
 
-    policy, reason, numbers = LATEST, None, list[int]()
+    policy, reason, numbers, newest = LATEST, None, list[int](), None
     try:
-        numbers, policy = versions(models, name), read_policy(models / name)
+        numbers, newest = versions(models, name), latest(models, name)
+        policy = read_policy(models / name)
     except FormatError as exc:
         reason = str(exc)
-    used = policy.pinned or max(numbers, default=None)
+    used = policy.pinned or newest
     if policy.pinned is not None and policy.pinned not in numbers:
         reason = f"pinned to version {policy.pinned}, which is not there"
     return {
@@ -192,9 +231,11 @@ def _described(models: Path, name: str) -> dict[str, Any]:
 
 
 def _version(folder: Path, number: int) -> dict[str, Any]:
+    from vaekit.bundle.proposal import is_proposed
     from vaekit.bundle.read import read_manifest
 
-    found: dict[str, Any] = {"version": number, "created": None, "format": None, "bytes": 0, "reason": None}
+    found: dict[str, Any] = {"version": number, "proposed": is_proposed(folder)}
+    found |= {"created": None, "format": None, "bytes": 0, "reason": None}
     try:
         found["bytes"] = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         manifest = read_manifest(folder)
@@ -205,9 +246,11 @@ def _version(folder: Path, number: int) -> dict[str, Any]:
     return {**found, "created": f"{manifest.created:%Y-%m-%d %H:%M}", "format": manifest.format}
 
 
-def _used_as(model: dict[str, Any], version: int) -> str:
-    names = ["pinned" if model["pinned"] is not None else "latest"] if version == model["version"] else []
-    return ", ".join([*names, *(["kept in memory"] if version in model["loaded"] else [])])
+def _used_as(model: dict[str, Any], version: dict[str, Any]) -> str:
+    number = version["version"]
+    names = ["pinned" if model["pinned"] is not None else "latest"] if number == model["version"] else []
+    names += ["proposed"] if version["proposed"] else []
+    return ", ".join([*names, *(["kept in memory"] if number in model["loaded"] else [])])
 
 
 def _verified(models: Path, reference: str | None, device: str) -> Iterator[tuple[str, int, str | None]]:

@@ -257,4 +257,5 @@ def _summary(model: ServedModel) -> ModelSummary:
         failed=failed,
         pinned=model.policy.pinned,
         loaded=[s.version for s in model.all if s.model is not None],
+        proposed=[number for number, s in model.versions.items() if s.proposed],
     )

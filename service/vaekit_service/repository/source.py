@@ -9,6 +9,7 @@ from pathlib import Path
 from vaekit.bundle.manifest import MANIFEST_FILE
 from vaekit.bundle.models_folder import has_manifest, models, taken_numbers
 from vaekit.bundle.policy import LATEST, Policy, read_policy
+from vaekit.bundle.proposal import is_proposed
 from vaekit.bundle.read import read_manifest
 from vaekit.errors import FormatError
 
@@ -23,6 +24,7 @@ class FoundVersion:
     folder: Path
     stamp: Stamp
     any_name: bool = False  # whether the manifest may have another name than the model
+    proposed: bool = False  # whether it waits for an operator: it only answers requests that name it
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,10 @@ def _read_folder(folder: Path, policy: Policy, any_name: bool) -> FoundModel:
     taken = taken_numbers(folder)
     numbers = [number for number in taken if has_manifest(folder / str(number))]
     newest = max(numbers, default=0)
-    versions = {n: FoundVersion(n, folder / str(n), _stamp(folder / str(n)), any_name) for n in numbers}
+    versions = {
+        n: FoundVersion(n, folder / str(n), _stamp(folder / str(n)), any_name, is_proposed(folder / str(n)))
+        for n in numbers
+    }
     return FoundModel(folder, versions, policy, tuple(number for number in taken if number > newest))
 
 

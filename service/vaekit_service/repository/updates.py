@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable
 from contextlib import suppress
 
 from vaekit.bundle.policy import Policy
@@ -146,10 +146,8 @@ class ModelUpdates:
             return
         model = ServedModel(name, versions[max(versions)], versions, found.policy)
         if found.reason is None:
-            pinned = found.policy.pinned
-            if pinned is not None:
-                model.serving = versions.get(pinned) or _missing(model, pinned)
-            if pinned is None or pinned in versions:
+            model.serving = _wanted(model)
+            if model.serving in versions.values():
                 model.serving.state = "loading"
             self._tell_skipped(name, found)
         self._registry.add(model)
@@ -177,6 +175,8 @@ class ModelUpdates:
             else _version(model.name, version)
             for number, version in found.versions.items()
         }
+        for number, version in found.versions.items():  # accepting a version leaves its manifest as it is
+            model.versions[number].proposed = version.proposed
         for served in before.values():
             if model.versions.get(served.version) is not served:
                 self._registry.dismiss(served)
@@ -207,8 +207,9 @@ class ModelUpdates:
 
     def _candidates(self, model: ServedModel) -> list[ModelVersion]:
         pinned = model.policy.pinned
-        numbers: Iterable[int] = sorted(model.versions, reverse=True) if pinned is None else [pinned]
-        return [model.versions[number] for number in numbers if number in model.versions]
+        if pinned is not None:
+            return [model.versions[pinned]] if pinned in model.versions else []
+        return [model.versions[n] for n in sorted(model.versions, reverse=True) if not model.versions[n].proposed]
 
     def _is_due(self, served: ModelVersion) -> bool:
         """Whether a version should be loaded now: it is not, and did not fail a moment ago."""
@@ -223,21 +224,26 @@ class ModelUpdates:
         model.serving = served  # requests that are admitted from now on get it
         if served is before:
             return
-        if model.policy.pinned is None and served.version != max(model.versions):
+        if model.policy.pinned is None and served is not model.newest:
             self._log.warning("older version serves", model=model.name, version=served.version)
         else:
             self._log.info("version serves", model=model.name, version=served.version)
 
     def _keep(self, model: ServedModel) -> None:
         """No version that may serve can be loaded: what serves goes on; if nothing does, show the reason."""
-        pinned = model.policy.pinned
-        if pinned is not None and pinned not in model.versions:
-            missing = _missing(model, pinned)
-            model.reason = model.reason or missing.reason
-            if model.serving.model is None:
-                model.serving = missing
-        elif model.serving.model is None:
-            model.serving = model.versions[max(model.versions) if pinned is None else pinned]
+        wanted = _wanted(model)
+        if wanted not in model.versions.values():
+            model.reason = model.reason or wanted.reason
+        if model.serving.model is None:
+            model.serving = wanted
+
+
+def _wanted(model: ServedModel) -> ModelVersion:
+    """The version that is to answer if none is named: the pinned one, else the newest; its place if it is not there."""
+    pinned = model.policy.pinned
+    if pinned is not None:
+        return model.versions.get(pinned) or _missing(model, pinned)
+    return model.newest or _only_proposed(model)
 
 
 def _missing(model: ServedModel, pinned: int) -> ModelVersion:
@@ -246,5 +252,14 @@ def _missing(model: ServedModel, pinned: int) -> ModelVersion:
     return ModelVersion(model.name, pinned, model.serving.folder.parent / str(pinned), "failed", reason)
 
 
+def _only_proposed(model: ServedModel) -> ModelVersion:
+    """The place of a model whose versions all wait for an operator."""
+    number = max(model.versions)
+    reason = f"all versions are proposed; accept one with vae models accept {model.name}@{number}"
+    return ModelVersion(model.name, number, model.versions[number].folder, "failed", reason, proposed=True)
+
+
 def _version(name: str, found: FoundVersion) -> ModelVersion:
-    return ModelVersion(name, found.number, found.folder, stamp=found.stamp, any_name=found.any_name)
+    return ModelVersion(
+        name, found.number, found.folder, stamp=found.stamp, any_name=found.any_name, proposed=found.proposed
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from vaekit.bundle.manifest import Manifest, Precision
+from vaekit.bundle.models_folder import newest_accepted
 from vaekit.bundle.policy import LATEST, Policy
 from vaekit.bundle.read import read_manifest
 from vaekit.errors import FormatError
@@ -31,6 +32,7 @@ class ModelVersion:
     model: Model | None = None
     stamp: tuple[int, ...] = ()  # of its manifest on disk
     any_name: bool = False  # whether its manifest may have another name than the model
+    proposed: bool = False  # whether it waits for an operator: it only answers requests that name it
     users: int = 0  # requests that hold a lease
     last_used: int = 0
     leaves: bool = False  # it is unloaded as soon as it has no users
@@ -48,6 +50,12 @@ class ServedModel:
     versions: dict[int, ModelVersion] = field(default_factory=dict)  # in its folder, ascending
     policy: Policy = LATEST
     reason: str | None = None  # why its folder or its policy cannot be read
+
+    @property
+    def newest(self) -> ModelVersion | None:
+        """The version that answers if none is pinned: the newest that is not proposed; None if all are proposed."""
+        number = newest_accepted({number: served.proposed for number, served in self.versions.items()})
+        return None if number is None else self.versions[number]
 
     @property
     def all(self) -> list[ModelVersion]:

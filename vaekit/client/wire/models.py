@@ -23,6 +23,9 @@ class ModelSummary(BaseModel):
     failed: dict[int, str] = Field({}, description="the versions that could not be loaded, each with the reason")
     pinned: int | None = Field(None, description="the version that the model is pinned to; null: the latest")
     loaded: list[int] = Field([], description="the versions in memory")
+    proposed: list[int] = Field(
+        [], description="the versions that wait for an operator; they only answer requests that name them"
+    )
 
 
 class ModelList(BaseModel):
