@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from vaekit._version import __version__
-from vaekit.cli import calibrate, evaluate, explain, explain_loss, keys, models, score, serve, train, upgrade
+from vaekit.cli import calibrate, evaluate, explain, explain_loss, feedback, keys, models, score, serve, train, upgrade
 from vaekit.cli.panels import GENERAL, examples
 from vaekit.errors import InputError, MissingExtra, VaeError
 
@@ -32,6 +32,7 @@ app.add_typer(keys.app, name="keys", epilog=keys.EXAMPLES)
 app.command("score", epilog=score.EXAMPLES)(score.score)
 app.command("calibrate", epilog=calibrate.EXAMPLES)(calibrate.calibrate)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command("feedback", epilog=feedback.EXAMPLES)(feedback.feedback)
 app.command("explain", epilog=explain.EXAMPLES)(explain.explain)
 app.command("explain-loss", epilog=explain_loss.EXAMPLES)(explain_loss.explain_loss)
 app.add_typer(models.app, name="models")

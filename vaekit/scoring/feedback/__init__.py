@@ -1,0 +1,1 @@
+"""Joins labels that come late with logged scores."""
