@@ -145,7 +145,7 @@ def test_labels_that_cannot_be_used_are_refused(text: str, says: str, tmp_path: 
 def test_a_folder_without_finished_files_says_so(tmp_path: Path) -> None:
     (tmp_path / "log").mkdir()
     (tmp_path / "log" / "scores-m-1.partial").write_bytes(b"")
-    with pytest.raises(InputError, match="no .parquet file; 1 files of the score log are not finished yet"):
+    with pytest.raises(InputError, match=r"no \.parquet file; 1 files of the score log are not finished yet"):
         measured(tmp_path, "id,label\n1,0\n")
 
 

@@ -27,7 +27,7 @@ from vaekit.cli.options import (
     label_of,
     say,
 )
-from vaekit.cli.panels import LABELS, SCORING, examples
+from vaekit.cli.panels import INPUT, LABELS, OUTPUT, SCORING, examples
 
 if TYPE_CHECKING:
     from vaekit.bundle.groups import Groups
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "vae calibrate breast-cancer examples/rows.csv",
     "vae calibrate breast-cancer@1 examples/rows.csv --num-samples 16 --json",
+    "vae calibrate breast-cancer --feedback labels.csv --scores scores",
 )
 
 
@@ -45,9 +46,9 @@ def calibrate(
         typer.Argument(help="name, name@version, or path of a bundle in a folder of models"),
     ],
     data: Annotated[
-        Path,
-        typer.Argument(help=f"held-out rows: {FORMATS}"),
-    ],
+        Path | None,
+        typer.Argument(help=f"held-out rows: {FORMATS}; none with --feedback"),
+    ] = None,
     models: Models = Path("models"),
     num_samples: Annotated[
         list[int] | None,
@@ -75,11 +76,36 @@ def calibrate(
             rich_help_panel=SCORING,
         ),
     ] = None,
+    propose: Annotated[
+        bool,
+        typer.Option(
+            "--propose",
+            help="the new version is only used where it is named, until vae models accept NAME@VERSION; default: it is "
+            "the latest at once",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    feedback: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="LABELS",
+            help="labels by id, as for vae feedback: propose a version calibrated on rows of --scores that are "
+            "confirmed as normal",
+            rich_help_panel=LABELS,
+        ),
+    ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(help="score log of the service, for --feedback: a folder or a file", rich_help_panel=INPUT),
+    ] = None,
+    id_column: Annotated[
+        str, typer.Option("--id", help="column with the id of a row in --feedback", rich_help_panel=LABELS)
+    ] = "id",
     label: Annotated[
         str | None,
         typer.Option(
             help="column that marks anomalies, or .npy file with one label per row; anomalies are left out; "
-            "default: no labels",
+            "default: no labels; with --feedback: label",
             rich_help_panel=LABELS,
         ),
     ] = None,
@@ -97,22 +123,48 @@ def calibrate(
     from vaekit.errors import InputError
     from vaekit.runtime import Model
     from vaekit.scoring import locate, publish_calibration
+    from vaekit.scoring.evaluation.confirmed import propose_confirmed
 
     label = label_of(label, label_folder)
-    if anomaly and label is None:
+    if anomaly and label is None and feedback is None:
         raise InputError("--anomaly: needs --label, the column or .npy file with the labels, or --label-folder")
     folder = locate(model, models)
     with Model.load(folder, device=device) as loaded, bar("scoring") as progress:
-        manifest = publish_calibration(
-            loaded, data, num_samples=num_samples or (), by=_columns(by), least_rows=least_rows, label=label,
-            anomalies=anomaly or ["1"],
-            batch_rows=batch_rows, progress=progress, say=say, csv=dialect_of(delimiter, decimal, thousands),
-        )  # fmt: skip
+        if feedback is not None:
+            if data is not None or scores is None:
+                raise InputError("--feedback: needs --scores, the score log, in place of DATA")
+            manifest = propose_confirmed(
+                loaded, feedback, scores, id_column=id_column, label=label or "label", anomalies=anomaly or ["1"],
+                num_samples=num_samples or (), by=_columns(by), least_rows=least_rows, batch_rows=batch_rows,
+                progress=progress,
+            )  # fmt: skip
+        elif data is None or scores is not None:
+            raise InputError("expected DATA, the held-out rows, or --feedback LABELS with --scores FOLDER")
+        else:
+            manifest = publish_calibration(
+                loaded, data, num_samples=num_samples or (), by=_columns(by), least_rows=least_rows, label=label,
+                anomalies=anomaly or ["1"], batch_rows=batch_rows, progress=progress, say=say,
+                csv=dialect_of(delimiter, decimal, thousands), propose=propose,
+            )  # fmt: skip
+    _tell(manifest, folder.parent, as_json=as_json)
+
+
+def _tell(manifest: Manifest, model_folder: Path, *, as_json: bool) -> None:
+    from vaekit.bundle.proposal import is_proposed, read_proposal
+    from vaekit.cli.proposals import show, waiting, warn
+
+    folder = model_folder / str(manifest.version)
+    proposal = read_proposal(folder) if is_proposed(folder) else None
     if as_json:
-        typer.echo(json.dumps(_tree(manifest), indent=2))
+        proposed = {} if proposal is None else {"proposal": proposal.model_dump(mode="json")}
+        typer.echo(json.dumps({**_tree(manifest), **proposed}, indent=2))
     else:
         _show(manifest)
-    typer.echo(in_use(manifest, folder.parent), err=as_json)
+        if proposal is not None:
+            show(proposal, f"{manifest.name}@{manifest.version}")
+    if proposal is not None:
+        warn(proposal)
+    typer.echo(in_use(manifest, model_folder) if proposal is None else waiting(manifest), err=as_json)
 
 
 def _columns(by: str | None) -> list[str] | None:

@@ -125,7 +125,7 @@ def accept(
     from vaekit.bundle.proposal import accept, read_proposal
     from vaekit.bundle.read import read_manifest
     from vaekit.cli.options import in_use
-    from vaekit.cli.proposals import show
+    from vaekit.cli.proposals import show, warn
 
     name, version = split_reference(model)
     if version is None:
@@ -140,6 +140,7 @@ def accept(
         typer.echo(json.dumps(found, indent=2))
     else:
         show(proposal, model)
+    warn(proposal)
     if not dry_run:
         typer.echo(in_use(read_manifest(folder), models / name), err=as_json)
 

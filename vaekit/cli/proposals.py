@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from vaekit.bundle.manifest import Manifest
     from vaekit.bundle.proposal import AlphaComparison, Proposal
 
 HEADINGS = (
@@ -32,8 +33,20 @@ def show(proposal: Proposal, model: str) -> None:
         for line in each.alphas:
             table.add_row(*_cells(line, each.n_after))
         console.print(table)
+
+
+def warn(proposal: Proposal) -> None:
+    """Print what may be wrong with the new calibration rows, on stderr."""
     for warning in proposal.warnings:
         typer.echo(f"warning: {warning}", err=True)
+
+
+def waiting(manifest: Manifest) -> str:
+    """What a proposed version changes, which is nothing, and how to accept it."""
+    name = f"{manifest.name}@{manifest.version}"
+    return (
+        f"{name} is proposed: it is only used where it is named; vae models accept {name} makes it an ordinary version"
+    )
 
 
 def _cells(line: AlphaComparison, n: int) -> tuple[str, ...]:

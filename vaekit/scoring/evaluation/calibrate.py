@@ -11,22 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle import AnyCalibration, Calibration, GroupedCalibration, ImageSpec, Manifest, VectorSpec, publish
+from vaekit.bundle import AnyCalibration, Calibration, GroupedCalibration, ImageSpec, Manifest, VectorSpec
 from vaekit.bundle.groups import LEAST_ROWS
-from vaekit.bundle.manifest import (
-    CALIBRATION_FILE,
-    FORMAT,
-    MANIFEST_FILE,
-    SURPRISE_FILE,
-    CalibrationEntry,
-    CalibrationFile,
-    Precision,
-    SurpriseFile,
-)
-from vaekit.bundle.write import calibration_file, created
+from vaekit.bundle.manifest import Precision
 from vaekit.errors import InputError
 from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.held_out import HeldOutRows
+from vaekit.scoring.evaluation.new_version import models_folder_of, publish_version, rows_of_all
+from vaekit.scoring.evaluation.proposals import proposal_of
 from vaekit.scoring.files.fragments import RowSource
 from vaekit.scoring.files.labels import Labels, open_labels
 from vaekit.scoring.files.sources import open_source
@@ -36,8 +28,6 @@ from vaekit.scoring.scorers import LOCAL_CELLS
 from vaekit.tabular.csv_text import PLAIN, CsvDialect
 from vaekit.tabular.groups import RowGroups, check_by, group_cells, kinds_of, make_groups
 from vaekit.tabular.novelty import no_score
-
-OUTDATED = ("false_alarm_rate", "detection_rate", "float16_verdicts")  # metrics of the old calibration
 
 _EMPTY = np.empty(0)
 _NO_ROWS = Bound(elbo=_EMPTY, log_likelihood=_EMPTY, kl=_EMPTY)
@@ -56,6 +46,9 @@ def publish_calibration(
     progress: Progress | None = None,
     say: Say = silent,
     csv: CsvDialect = PLAIN,
+    propose: bool = False,
+    warnings: Sequence[str] = (),
+    named: str | None = None,
 ) -> Manifest:
     """Score held-out rows and publish their scores as the calibration of a new version.
 
@@ -75,6 +68,9 @@ def publish_calibration(
         progress: called after each batch with the progress of reading.
         say: called with a sentence about the files of a folder that were skipped.
         csv: how a .csv file is written.
+        propose: whether the new version waits for an operator: see vaekit.bundle.proposal.
+        warnings: what may be wrong with the rows, for the operator.
+        named: what the rows are called in the assumption of the calibration; None: by their number and file.
 
     Returns:
         The manifest of the new version.
@@ -83,7 +79,7 @@ def publish_calibration(
         InputError: rows, labels, K or group columns are invalid, there are no rows, or the bundle is not in a folder
             of models.
     """
-    root = _root(model)
+    root = models_folder_of(model)
     wanted = sorted(set(num_samples)) or [model.manifest.draws.default]
     for k in wanted:
         model.draws(k)  # checks K before anything is read
@@ -97,14 +93,43 @@ def publish_calibration(
         cells = HeldOutRows(models["float32"])
         scores = _scores(models, cells, source, labels, wanted, progress, grouping)
         held_out = _calibrations(model, scores, grouping)
-        surprise, surprise_content = cells.file()
-    n = next(iter(held_out.values())).n
-    rows = f"{n} {'rows' if label is None else 'normal rows'} of {data.name}"
-    calibration, content = calibration_file(
-        held_out, assumption=f"scored rows are exchangeable with the {rows}, which the model was not trained on"
-    )
-    manifest = _manifest(model.manifest, calibration, surprise, n)
-    return publish(root, manifest, {**_files(model), calibration.file: content, surprise.file: surprise_content})
+        proposal = proposal_of(models, scores, held_out, warnings) if propose else None
+        surprise, content = cells.file()
+    rows = f"{rows_of_all(held_out)} {'rows' if label is None else 'normal rows'} of {data.name}"
+    return publish_version(root, model, held_out, named or rows, (surprise, content), proposal)
+
+
+def publish_scores(
+    model: Model, scores: Mapping[tuple[int, Precision], Bound], named: str, warnings: Sequence[str] = ()
+) -> Manifest:
+    """Propose a version whose calibration is made of scores that this version of the model has given.
+
+    The scores are those of its graphs on the default draws, so the calibration is the same as if the rows were scored
+    again. The held-out surprises for explanations need the rows, so they stay those of the version before.
+
+    Args:
+        model: the version that gave the scores.
+        scores: by K and precision, (n,).
+        named: what the rows are called in the assumption of the calibration.
+        warnings: what may be wrong with the rows, for the operator.
+
+    Raises:
+        InputError: the calibration is by group, which needs the rows; a score is missing; the bundle is not in a folder
+            of models.
+    """
+    root = models_folder_of(model)
+    if model.manifest.groups is not None:
+        raise InputError(
+            "the calibration is by group, which logged scores do not show; log the rows (VAE_SCORE_LOG_PAYLOADS=true), "
+            "or give them as DATA"
+        )
+    for scored in scores.values():
+        _check_scores(scored.score, np.arange(len(scored.score)), model.manifest)
+    held_out = {key: Calibration.of(scored.score, scored.novel) for key, scored in scores.items()}
+    with ExitStack() as stack:
+        models = {precision: _at_precision(model, precision, stack) for _, precision in scores}
+        proposal = proposal_of(models, scores, held_out, warnings)
+    return publish_version(root, model, held_out, named, None, proposal)
 
 
 @dataclass
@@ -143,15 +168,6 @@ def _calibrations(
     groups = make_groups([cells], grouping.by, spec, grouping.least_rows)
     nodes = RowGroups(groups, spec).nodes_of_cells(cells)
     return {key: GroupedCalibration.of(scored.score, scored.novel, nodes, groups) for key, scored in scores.items()}
-
-
-def _root(model: Model) -> Path:
-    source, manifest = model.bundle.source.resolve(), model.manifest
-    if (source.parent.name, source.name) != (manifest.name, str(manifest.version)):
-        raise InputError(
-            f"{source}: expected a bundle in a folder of models, at <folder>/{manifest.name}/{manifest.version}"
-        )
-    return source.parent.parent
 
 
 def _at_precision(model: Model, precision: Precision, stack: ExitStack) -> Model:
@@ -201,43 +217,3 @@ def _check_scores(score: NDArray[np.float64], row: NDArray[np.int64], manifest: 
         raise InputError(
             f"row {without[0]}: {no_score(manifest)}, or leave the {'row' if without.size == 1 else 'novel rows'} out"
         )
-
-
-def _manifest(old: Manifest, calibration: CalibrationFile, surprise: SurpriseFile, n: int) -> Manifest:
-    if old.novelty is None:
-        calibration = _with_observed_counts(calibration, old)
-    provenance = old.provenance.model_copy(
-        update={"parent": f"{old.name}@{old.version}", "rows": {**old.provenance.rows, "calibration": n}}
-    )
-    metrics = {name: metric for name, metric in old.metrics.items() if name not in OUTDATED}
-    changed = {"format": FORMAT, "calibration": calibration, "surprise": surprise, "provenance": provenance}
-    return old.model_copy(update={**changed, "created": created(), "metrics": metrics})
-
-
-def _with_observed_counts(calibration: CalibrationFile, old: Manifest) -> CalibrationFile:
-    """The calibration with the old one's observed counts: before format 1.3 they alone say how many cells may miss."""
-    counts = {count for entry in _entries(old) for count in entry.observed_counts or ()}
-    if not counts:
-        return calibration
-    changed = {"observed_counts": tuple(sorted(counts))}
-    return calibration.model_copy(
-        update={"entries": tuple(entry.model_copy(update=changed) for entry in calibration.entries)}
-    )
-
-
-def _entries(manifest: Manifest) -> tuple[CalibrationEntry, ...]:
-    return manifest.calibration.entries if manifest.calibration else ()
-
-
-def _files(model: Model) -> dict[str, bytes]:
-    """The files of the old version except its manifest and calibrations. Listed files come from the verified copy."""
-    source, manifest = model.bundle.source, model.manifest
-    old = {part.file for part in (manifest.calibration, manifest.surprise) if part}
-    files = {
-        path.relative_to(source).as_posix(): path.read_bytes()
-        for path in sorted(source.rglob("*"))
-        if path.is_file() and not path.is_symlink()
-    }
-    files |= {part.file: model.bundle.path(part.file).read_bytes() for part in manifest.files}
-    old |= {MANIFEST_FILE, CALIBRATION_FILE, SURPRISE_FILE}
-    return {name: data for name, data in files.items() if name not in old}
