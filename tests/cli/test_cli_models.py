@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.bundle.test_proposals import propose
 from tests.versions import add_version
 from vaekit.bundle import find, models, versions
 from vaekit.bundle.policy import Policy, read_policy
+from vaekit.bundle.proposal import is_proposed
 from vaekit.cli import app
-from vaekit.errors import InputError, StorageError, UnknownModel
+from vaekit.errors import FormatError, InputError, StorageError, UnknownModel
 
 NAME = "breast-cancer"
 
@@ -130,3 +132,40 @@ def test_a_removal_that_was_interrupted_leaves_nothing_listed_and_can_be_repeate
     shutil.copytree(root / NAME / "1", root / NAME / "2")
     assert vae(root, "remove", f"{NAME}@2").exit_code == 0
     assert [entry.name for entry in (root / NAME).iterdir()] == ["1"]
+
+
+def test_a_proposed_version_is_listed_as_such_and_accepted_once(root: Path) -> None:
+    folder = propose(root, 3)
+    cancer = parsed(root, "list", NAME)["models"][0]
+    assert (cancer["version"], [one["proposed"] for one in cancer["versions"]]) == (2, [False, False, True])
+    assert "proposed" in vae(root, "list", NAME).stdout
+    done = vae(root, "accept", f"{NAME}@3", "--dry-run")
+    assert "10 calibration rows before, 20 after" in done.stdout
+    assert ["0.05", "1", "2", "3", "0.15", "0.01 .. 0.2"] in [
+        [cell.strip() for cell in line.split("│")[1:-1]] for line in done.stdout.splitlines()
+    ]
+    assert "warning: of the choice" in done.stderr
+    assert is_proposed(folder)
+    told = parsed(root, "accept", f"{NAME}@3")
+    assert (told["model"], told["accepted"], told["parent"]) == (f"{NAME}@3", True, f"{NAME}@1")
+    assert parsed(root, "list", NAME)["models"][0]["version"] == 3
+    assert isinstance(vae(root, "accept", f"{NAME}@3").exception, FormatError)
+
+
+def test_accept_needs_a_version_and_pin_refuses_a_proposed_one(root: Path) -> None:
+    propose(root, 3)
+    assert "name the version to accept" in str(vae(root, "accept", NAME).exception)
+    assert f"first run vae models accept {NAME}@3" in str(vae(root, "pin", f"{NAME}@3").exception)
+    assert read_policy(root / NAME) == Policy()
+
+
+def test_a_proposed_version_is_rejected_by_removing_it(root: Path) -> None:
+    propose(root, 3)
+    vae(root, "remove", f"{NAME}@3")
+    assert versions(root, NAME) == [1, 2]
+
+
+def test_accepting_an_older_version_says_that_a_newer_one_is_used(root: Path) -> None:
+    propose(root, 3)
+    add_version(root, 4)
+    assert f"{NAME} still means {NAME}@4" in vae(root, "accept", f"{NAME}@3").stdout

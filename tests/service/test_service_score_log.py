@@ -200,6 +200,20 @@ def test_the_rows_of_a_killed_process_are_recovered_and_those_of_a_live_one_left
     assert recover(tmp_path) == []
 
 
+async def test_leftovers_of_other_processes_are_recovered_while_the_service_runs(
+    start: Any, mixed: Published, tmp_path: Path
+) -> None:
+    async with start(mixed.root, score_log=tmp_path, score_log_seconds=0.01) as service:
+        left = GrowingFile(tmp_path, "other", 1, pa.schema([("row", pa.int32())]))
+        left.append(pa.table({"row": pa.array([1], pa.int32())}))
+        left.close()
+        await service.post("/elbo", {"inputs": mixed_rows(1, seed=1).tolist()})
+        until = time.monotonic() + 20
+        while left.path.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+    assert left.path.with_suffix(".parquet").exists()
+
+
 def test_a_stream_without_a_complete_batch_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "scores-m-1-x.partial").write_bytes(b"\xff\xff")
     assert recover(tmp_path) == ["scores-m-1-x.partial"]

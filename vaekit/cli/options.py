@@ -82,12 +82,16 @@ def dialect_of(delimiter: str, decimal: str, thousands: str) -> CsvDialect:
 
 def in_use(manifest: Manifest, model_folder: Path) -> str:
     """What a new version changes for commands and services, and how to keep to the version before it."""
+    from vaekit.bundle.models_folder import latest
     from vaekit.bundle.policy import read_policy
 
     name, version = manifest.name, manifest.version
     pinned = read_policy(model_folder).pinned
     if pinned is not None:
         return f"{name} stays pinned to {name}@{pinned}; vae models pin {name}@{version} chooses the new version"
+    newest = latest(model_folder.parent, name)
+    if newest is not None and newest > version:
+        return f"{name} still means {name}@{newest}, which is newer than {name}@{version}"
     said = f"{name} now means {name}@{version}, in every command and in running services of this folder"
     if version == 1:
         return said

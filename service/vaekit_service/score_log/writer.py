@@ -56,7 +56,7 @@ class Writer:
             self._thread.join(seconds)
 
     def _run(self) -> None:
-        self._tidy(leftovers=True)
+        self._tidy()
         while not self._ends.is_set():
             until = time.monotonic() + WRITE_SECONDS
             while time.monotonic() < until and len(self._queue) < CHUNK and not self._ends.wait(POLL_SECONDS):
@@ -110,17 +110,18 @@ class Writer:
                 self._say(exc)
             file.close()
         if keys:
-            self._tidy(leftovers=False)
+            self._tidy()
 
     def _abandon(self, key: Key) -> None:
         """Stop appending to a file after an error, and finish what is complete in it."""
         if key in self._files:
             self._finish([key])
 
-    def _tidy(self, *, leftovers: bool) -> None:
+    def _tidy(self) -> None:
+        """Recover what ended processes left, and keep to the size of all files."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            if leftovers and (found := recover(self._folder)):
+            if found := recover(self._folder):
                 self._log.info("score log: leftovers recovered", files=len(found))
             if removed := remove_oldest(self._folder, self._max_bytes):
                 self._log.info("score log: oldest files removed", files=len(removed))
