@@ -38,6 +38,11 @@ ADDED = {
     "serve": ["--port", "0"],
 }  # added to the examples: few steps, and a free port
 
+BEFORE = {  # what must have run before an example
+    "vae feedback": ["score", "breast-cancer", "examples/rows.csv", "scored.parquet", "--device", "cpu"],
+    "vae models accept": ["calibrate", "breast-cancer", "examples/rows.csv", "--propose", "--device", "cpu"],
+}
+
 
 def shown_help(name: str) -> str:
     environment = {"COLUMNS": "200", "NO_COLOR": "1"}
@@ -82,6 +87,11 @@ def test_the_help_of_a_command_is_one_line_and_two_examples(name: str) -> None:
 def test_every_example_of_the_help_runs(example: str, clone: Path) -> None:
     words = shlex.split(example)[1:]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("VAE_")}
+    for start, before in BEFORE.items():
+        if example.startswith(start):
+            subprocess.run(
+                [sys.executable, "-m", "vaekit", *before], cwd=clone, env=environment, check=True, timeout=120
+            )
     command = [sys.executable, "-m", "vaekit", *words, *ADDED.get(words[0], [])]
     process = subprocess.Popen(
         command, cwd=clone, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = examples(
     "vae calibrate breast-cancer examples/rows.csv",
-    "vae calibrate breast-cancer@1 examples/rows.csv --num-samples 16 --json",
-    "vae calibrate breast-cancer --feedback labels.csv --scores scores",
+    "vae calibrate breast-cancer@1 examples/rows.csv --num-samples 16 --propose --json",
 )
 
 
@@ -90,13 +89,15 @@ def calibrate(
         typer.Option(
             metavar="LABELS",
             help="labels by id, as for vae feedback: propose a version calibrated on rows of --scores that are "
-            "confirmed as normal",
+            "confirmed as normal; default: calibrate on DATA",
             rich_help_panel=LABELS,
         ),
     ] = None,
     scores: Annotated[
         Path | None,
-        typer.Option(help="score log of the service, for --feedback: a folder or a file", rich_help_panel=INPUT),
+        typer.Option(
+            help="score log of the service, for --feedback: a folder or a file; default: none", rich_help_panel=INPUT
+        ),
     ] = None,
     id_column: Annotated[
         str, typer.Option("--id", help="column with the id of a row in --feedback", rich_help_panel=LABELS)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from vaekit.scoring.feedback.report import Feedback
 
 EXAMPLES = examples(
-    "vae feedback labels.csv --scores scores",
-    "vae feedback labels.csv --scores scored.parquet --id ticket --anomaly bad --out feedback",
+    "vae feedback examples/labels.csv --scores scored.parquet --id sample --label diagnosis --anomaly malignant",
+    "vae feedback examples/labels.csv --scores scored.parquet --id sample --label diagnosis --out feedback",
 )
 
 RATES = ("normal", "false alarms", "95 % interval", "anomalies", "detected", "95 % interval")  # headings
