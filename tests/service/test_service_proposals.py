@@ -18,6 +18,8 @@ from vaekit import Client, Model
 from vaekit.bundle import versions
 from vaekit.bundle.proposal import PROPOSAL_FILE, accept
 from vaekit.cli import app
+from vaekit.errors import InputError
+from vaekit_service.repository.actions import ModelActions
 
 pytestmark = pytest.mark.anyio
 
@@ -70,6 +72,15 @@ async def test_a_service_goes_on_with_the_version_in_memory_if_only_proposed_one
         (copied / NAME / "1").rename(copied / "gone")
         assert (await serving_version(service))[0] == 1
         assert (await service.post("/elbo", {"inputs": [[1.0] * 30]})).json()["version"] == 1
+
+
+async def test_an_admin_cannot_pin_a_proposed_version(start: Any, copied: Path) -> None:
+    propose(copied, 2)
+    async with start(copied) as service:
+        actions = ModelActions(service.components.registry, service.components.updates)
+        with pytest.raises(InputError, match=f"first run vae models accept {NAME}@2"):
+            await actions.pin(NAME, "2")
+        assert await serving_version(service) == (1, [2])
 
 
 def vae(*words: str | Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vaekit.bundle.policy import Policy
+from vaekit.errors import InputError
 from vaekit_service.errors import StillServes
 from vaekit_service.repository.registry import ModelRegistry
 from vaekit_service.repository.updates import ModelUpdates
@@ -24,8 +25,12 @@ class ModelActions:
 
         Raises:
             UnknownModel: no such model or version.
+            InputError: the version is proposed.
             NotReady, Unservable: the version cannot be loaded; nothing has changed.
         """
+        if (served := self._registry.find(name, version)).proposed:
+            reference = f"{served.name}@{served.version}"
+            raise InputError(f"{reference} is proposed; first run vae models accept {reference}")
         with self._registry.lend(name, version) as lease:
             await lease.load()
             model, number = self._model(name), lease.version
