@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from tests.bundle.test_proposals import NAME, PROPOSAL, propose
+from tests.kinds import GROUPED_NAMES, NAMES, Published, grouped_rows, mixed_rows
 from tests.live import serving
 from vaekit import Client, Model
-from vaekit.bundle import versions
+from vaekit.bundle import Calibration, versions
+from vaekit.bundle.grouped import every_row
 from vaekit.bundle.proposal import PROPOSAL_FILE, accept
 from vaekit.cli import app
 from vaekit.errors import InputError
@@ -124,3 +127,33 @@ async def test_from_the_score_log_to_accepted_thresholds(
         assert model.manifest.provenance.rows["calibration"] == 200
     assert np.mean(after.p_value <= 0.1) <= 0.1
     assert pq.read_table(log).num_rows > 200
+
+
+@pytest.mark.parametrize("kind", ["mixed", "images", "grouped"])
+async def test_logged_rows_of_every_kind_give_the_calibration_of_their_scores(
+    kind: str, models_dir: Path, mixed: Published, grouped: Published, tmp_path: Path
+) -> None:
+    name = {"mixed": "mixed", "images": "digits", "grouped": "grouped"}[kind]
+    source = {"mixed": mixed.root, "images": models_dir, "grouped": grouped.root}[kind]
+    shutil.copytree(source / name, tmp_path / "models" / name)
+    rows: Any = None
+    if kind == "mixed":
+        rows = [dict(zip(NAMES, row, strict=True)) for row in mixed_rows(60, seed=3).tolist()]
+        rows[0]["colour"], rows[1]["load"] = "unheard of", None
+    if kind == "grouped":
+        rows = [dict(zip(GROUPED_NAMES, row, strict=True)) for row in grouped_rows(120, seed=3).tolist()]
+    settings = {"score_log": tmp_path / "log", "score_log_payloads": True}
+    with serving(tmp_path / "models", **settings) as url, Client(url) as client:
+        if kind == "images":
+            rows = np.clip(client.sample(60, model=name, seed=1).samples, 0, 255).astype(np.uint8)
+        scored = client.elbo(rows, ids=range(len(rows)), model=name)
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,label\n" + "".join(f"{i},0\n" for i in range(len(rows))))
+    words = ("--models", tmp_path / "models", "--feedback", labels, "--scores", tmp_path / "log", "--device", "cpu")
+    vae("calibrate", name, *words)
+    with Model.load(tmp_path / "models" / name / "2", device="cpu") as model:
+        calibration = every_row(model.calibration())
+        assert isinstance(calibration, Calibration)
+        np.testing.assert_allclose(np.sort(calibration.held_out), np.sort(scored.score), rtol=1e-4, atol=1e-3)
+        assert calibration.novel_scores.size == sum(map(bool, scored.novel or ()))
+        assert (model.manifest.groups is None) == (kind != "grouped")
