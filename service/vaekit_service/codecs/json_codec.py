@@ -1,7 +1,7 @@
 """Reads and writes application/json.
 
-Bodies that are lists of numbers, the most common ones, are parsed directly into an array. All other bodies, and bodies
-with errors, are validated by pydantic, which locates the error.
+Bodies that are lists of numbers or of pixels, the most common ones, are parsed directly into an array. All other
+bodies, and bodies with errors, are validated by pydantic, which makes a tree of Python objects and locates the error.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ from vaekit.tabular import encode_named
 from vaekit.tabular.encode import check_columns
 from vaekit.tabular.explained_cells import named, named_similar
 from vaekit.tabular.levels import level_names, level_slices
+from vaekit.tabular.pixels import encode_images
 from vaekit_service.codecs.images import read_images
 from vaekit_service.codecs.requests import OPTIONS, forms
 from vaekit_service.codecs.row_ids import id_column, listed_ids, without_ids
 from vaekit_service.codecs.validation_messages import first_errors, refusal
 from vaekit_service.errors import TooLarge, Unparsable
-from vaekit_service.messages import Answer, Body, ParsedRequest, Target
+from vaekit_service.messages import Answer, Body, Operation, ParsedRequest, Target
 
 try:
     import simdjson
@@ -46,6 +47,7 @@ except ImportError:  # not available for every Python
 
 SMALL = 256 * 1024  # bytes; parsing a smaller body needs little memory, so its cells are not counted first
 _SPARE = 16  # commas between the fields of the body
+_MAX_FIELDS = 32  # fields that simdjson looks up: each one costs a walk over all
 _MAX_KEYS = 2**20  # each key takes some hundred bytes during validation
 
 
@@ -57,6 +59,15 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
         InputError: JSON of another form, or values that the model does not accept.
         TooLarge: more cells than a request may have; large bodies are counted before they are parsed.
     """
+    return read_directly(body, query, target) or _read_tree(without_mark(body), target)
+
+
+def read_directly(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest | None:
+    """Read a body of numbers or pixels without a Python object for each; None if the body may be anything else.
+
+    Raises:
+        Unparsable, InputError, TooLarge: see `read`.
+    """
     body = without_mark(body)
     if query:
         raise InputError(
@@ -64,14 +75,17 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
         )
     if len(body) > SMALL:
         _check_cells(body, target)
-    if fast := read_numbers(body, target):
-        return fast
+    return read_pixels(body, target) if isinstance(target.manifest.input, ImageSpec) else read_numbers(body, target)
+
+
+def _read_tree(body: Body, target: Target) -> ParsedRequest:
     request = _validate(body, target)
     if isinstance(request, SampleOptions):
         return ParsedRequest(request, None)
+    options = _without_rows(request, target.operation)
     if isinstance(request, Latents):
         _check_widths(request.latents, target.manifest.latent_dim)
-        return ParsedRequest(request, np.array(request.latents, dtype=np.float64))
+        return ParsedRequest(options, np.array(request.latents, dtype=np.float64))
     assert isinstance(request, MixedRows | MixedObjects | ImagePixels | ImageFiles)
     rows: Any = request.inputs
     ids: Sequence[RowId] | None
@@ -83,7 +97,13 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     if isinstance(spec, ImageSpec) and isinstance(rows[0], str):
         rows = read_images(rows, spec)
     x, ignored = encode_named(rows, spec, strict=getattr(request, "strict", False))
-    return ParsedRequest(request, x, ignored, ids)
+    return ParsedRequest(options, x, ignored, ids)
+
+
+def _without_rows(request: Request, operation: Operation) -> Request:
+    """The options of a request, without the Python objects of its rows."""
+    kind = OPTIONS[operation]
+    return kind.model_construct(**{name: getattr(request, name) for name in kind.model_fields})
 
 
 def without_mark(body: Body) -> Body:
@@ -118,7 +138,8 @@ def read_numbers(body: Body, target: Target) -> ParsedRequest | None:
     found: Any
     try:
         found = simdjson.Parser().parse(body)
-        names = list(found.keys())
+        if len(names := list(found.keys())) > _MAX_FIELDS:
+            return None
         given = {name: _option(name, found[name]) for name in names if name != field}
         rows = found[field]
         flat = np.frombuffer(rows.as_buffer(of_type="d"))  # (N D)
@@ -141,6 +162,52 @@ def read_numbers(body: Body, target: Target) -> ParsedRequest | None:
 def _option(name: str, value: Any) -> Any:
     """The value of an option; simdjson has a list of its own, which no other option takes."""
     return value.as_list() if name == "ids" and isinstance(value, simdjson.Array) else value
+
+
+def read_pixels(body: Body, target: Target) -> ParsedRequest | None:
+    """Read a body that is a list of images H x W x C of integers 0..255; None if the body may be anything else.
+
+    simdjson writes all pixels into one flat buffer, as in `read_numbers`. What is left of the text of the images
+    without digits and white space is the same for all images of one shape, so comparing it verifies the nesting, and
+    also that no pixel has a sign, a decimal point or an exponent.
+
+    Raises:
+        InputError: a pixel that is not 0 or 255, of a model that refuses others.
+    """
+    spec, operation = target.manifest.input, target.operation
+    if simdjson is None or operation not in ("encode", "elbo") or body[:1] != b"{" or not isinstance(spec, ImageSpec):
+        return None
+    h, w, c = spec.row_shape
+    if len(body) > SMALL and body.count(b"[") > target.max_rows * (1 + h + h * w) + 1:  # see read_numbers
+        return None
+    found: Any
+    try:
+        found = simdjson.Parser().parse(body)
+        if len(names := list(found.keys())) > _MAX_FIELDS:
+            return None
+        images = found["inputs"]
+        flat = np.frombuffer(images.as_buffer(of_type="u"), dtype=np.uint64)  # (N H W C)
+        options = OPTIONS[operation].model_validate({name: found[name] for name in names if name != "inputs"})
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValidationError, ValueError):
+        return None
+    n = len(images)
+    if not n or flat.size != n * spec.dim or len(set(names)) != len(names) or flat.max() > 255:
+        return None
+    if {"ids", "id_column"} & set(names):  # ids have brackets too
+        return None
+    text = bytes(body[body.find(b"[") : body.rfind(b"]") + 1])
+    if text.translate(None, delete=b"0123456789 \t\r\n") != _nesting(n, h, w, c):
+        return None
+    x = flat.astype(np.uint8).reshape(n, h, w, c)
+    return ParsedRequest(options, encode_images(x, spec))
+
+
+def _nesting(*shape: int) -> bytes:
+    """The text of nested lists of numbers of this shape, without the numbers."""
+    text = b""
+    for n in reversed(shape):
+        text = b"[" + b",".join([text] * n) + b"]"
+    return text
 
 
 def _has_brackets(body: Body, n: int) -> bool:
