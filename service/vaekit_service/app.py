@@ -38,6 +38,8 @@ from vaekit_service.score_log.log import ScoreLog, open_score_log
 from vaekit_service.setting_lists import names
 from vaekit_service.settings import Settings
 from vaekit_service.tracing import make_provider, trace_layers
+from vaekit_service.worker.large_json import LargeJson
+from vaekit_service.worker.process import WorkerProcess
 
 
 def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
@@ -112,6 +114,7 @@ def make_components(settings: Settings, log: Log) -> Components:
     memory = MemoryBudget(max_body_bytes=settings.max_body_bytes, max_inflight_bytes=settings.max_inflight_bytes)
     limits = Limits(settings.max_rows, settings.max_cells, settings.max_work)
     codec_pool = ThreadPoolExecutor(2, thread_name_prefix="codec")  # more threads would hold more bodies in memory
+    worker = WorkerProcess(settings.worker_bytes, log)
     keyring = Keyring(settings.key_source, log, metrics.keys_reloaded)
     health = ModelHealth(rows=settings.health_rows, seconds=settings.health_seconds, alpha=settings.alpha, log=log)
     components = Components(
@@ -126,6 +129,8 @@ def make_components(settings: Settings, log: Log) -> Components:
         keyring,
         health,
         codec_pool,
+        worker,
+        LargeJson(worker, codec_pool),
         alpha=settings.alpha,
         body_seconds=settings.body_seconds,
         answer_seconds=settings.answer_seconds,
@@ -183,6 +188,7 @@ async def lifespan(components: Components) -> AsyncIterator[None]:
         await components.health.close()
         await components.engine.close()
         await components.updates.close()
+        await components.worker.close()
         if components.traces is not None:
             await asyncio.to_thread(components.traces.shutdown)  # sends the last spans
         components.codec_pool.shutdown(wait=False, cancel_futures=True)

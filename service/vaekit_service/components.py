@@ -14,6 +14,8 @@ from vaekit_service.model_health.monitor import ModelHealth
 from vaekit_service.repository.registry import ModelRegistry
 from vaekit_service.repository.updates import ModelUpdates
 from vaekit_service.score_log.log import ScoreLog
+from vaekit_service.worker.large_json import LargeJson
+from vaekit_service.worker.process import WorkerProcess
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -41,6 +43,8 @@ class Components:
     keyring: Keyring
     health: ModelHealth
     codec_pool: ThreadPoolExecutor  # reads and writes large bodies, so that they do not block the event loop
+    worker: WorkerProcess  # reads and writes larger JSON
+    large_json: LargeJson
     alpha: float  # default false-alarm rate
     body_seconds: float
     answer_seconds: float

@@ -25,6 +25,7 @@ VaeError
     ├── Overloaded               no room at the moment; the caller may retry
     ├── NotReady                 the model is loading, or the service is shutting down; the caller may retry
     ├── NotHealthy               the thread that runs the models is stuck or has ended
+    ├── WorkerEnded              the process that reads and writes large JSON ended while it had the request
     ├── Unservable               the model failed to load, or there is no model
     ├── DeadlineExceeded         the answer was not ready in time
     └── Disconnected             the caller closed the connection before its answer
@@ -143,6 +144,10 @@ class NotReady(ServiceError):
 
 class NotHealthy(ServiceError):
     """The thread that runs the models is stuck or has ended; a restart helps."""
+
+
+class WorkerEnded(ServiceError):
+    """The process that reads and writes large JSON cannot be started, or ended while it had the request."""
 
 
 class Unservable(ServiceError):

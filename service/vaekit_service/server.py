@@ -31,7 +31,7 @@ from vaekit_service.http.protocol import LimitedProtocol
 from vaekit_service.http.refusals import Refusals
 from vaekit_service.log_writer import LogWriter
 from vaekit_service.logs import ForwardHandler, Log, make_log
-from vaekit_service.repository.memory import release_freed_memory
+from vaekit_service.memory import release_freed_memory
 from vaekit_service.repository.source import ModelSource
 from vaekit_service.settings import Settings
 

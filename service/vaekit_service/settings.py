@@ -124,6 +124,11 @@ class Settings(BaseSettings):
         description="request bodies and replies held at once; beyond it a request gets a 429, unless it is the only "
         "one",
     )
+    worker_bytes: Annotated[int, Field(ge=2**26)] = Field(
+        2**30,
+        description="memory that the process for large JSON may use for one body or reply, besides the 60 MiB that it "
+        "has when idle; what needs more gets a 413",
+    )
     max_rows: Annotated[int, Field(ge=1)] = Field(
         10_000, description="rows, latents or samples per request; use `vae score` for files with more"
     )

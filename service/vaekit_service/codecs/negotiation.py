@@ -27,7 +27,7 @@ class Reader:
     read: Read
     description: str = ""  # of a binary body, for the OpenAPI document
     not_for: frozenset[Operation] = frozenset()  # operations that do not accept this content type
-    large: int = 256 * 1024  # bytes; larger bodies are read in a thread instead of the event loop
+    large: int = 256 * 1024  # bytes; larger bodies are read in a thread instead of the event loop; JSON: see LargeJson
     decodes_images: bool = True  # whether images must be decoded, which is always done in a thread
     missing: Callable[[], str | None] = lambda: None  # what must be installed first; None: nothing
 
@@ -40,7 +40,7 @@ class Writer:
     write: Callable[[Answer], bytes]
     description: str = ""  # see Reader
     headers: Callable[[Answer], dict[str, str]] = lambda _: {}
-    large: int = 64 * 1024  # cells; larger replies are written in a thread
+    large: int = 2**19  # bytes of arrays; larger replies are written in a thread, as JSON in the worker process
     missing: Callable[[], str | None] = lambda: None  # see Reader
 
 

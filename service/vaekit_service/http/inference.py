@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from vaekit.bundle.input_spec import ImageSpec
-from vaekit.client.wire import TIMEOUT_HEADER
+from vaekit.client.wire import JSON_TYPE, TIMEOUT_HEADER
 from vaekit.errors import InputError
 from vaekit.runtime import Model
 from vaekit_service.codecs import negotiation
@@ -28,6 +28,7 @@ from vaekit_service.http.body import read_body
 from vaekit_service.http.request_context import RequestContext
 from vaekit_service.messages import Answer, Body, Operation, ParsedRequest, Target
 from vaekit_service.repository.registry import Lease
+from vaekit_service.worker.large_json import TREE
 
 CHUNK = 64 * 1024  # bytes; the server waits for a slow reader between two chunks, so it buffers no more than this
 _SECONDS = re.compile(r"(\d{1,9}(\.\d{0,9})?|\.\d{1,9})(e[+-]?\d)?", re.IGNORECASE)  # JSON numbers, and also .5
@@ -70,9 +71,9 @@ class OperationHandler:
         work = self._answer(lease, reader, body, query(scope), context)
         del body  # so that `_answer` can free it once the array is made
         answer = await work
-        memory.hold(sum(a.nbytes for a in answer.rows.values() if a is not None))
+        memory.hold(size := sum(a.nbytes for a in answer.rows.values() if a is not None))
         start = perf_counter()
-        content = await self._write(writer, answer)
+        content = await self._write(writer, answer, size)
         memory.hold(len(content))
         context.stages.encode = perf_counter() - start
         assert context.model is not None
@@ -122,13 +123,19 @@ class OperationHandler:
         return target
 
     async def _read(self, reader: Reader, body: Body, options: dict[str, str], target: Target) -> ParsedRequest:
+        if len(body) > TREE and reader.media_type == JSON_TYPE:
+            return await self._components.large_json.read(body, options, target)
         if len(body) > reader.large or (reader.decodes_images and isinstance(target.manifest.input, ImageSpec)):
             return await self._in_pool(reader.read, body, options, target)
         return reader.read(body, options, target)
 
-    async def _write(self, writer: Writer, answer: Answer) -> bytes:
-        cells = sum(a.size for a in answer.rows.values() if a is not None)
-        return await self._in_pool(writer.write, answer) if cells > writer.large else writer.write(answer)
+    async def _write(self, writer: Writer, answer: Answer, size: int) -> bytes:
+        """The body of the reply; `size`: bytes of the answer's arrays."""
+        if size <= writer.large:
+            return writer.write(answer)
+        if writer.media_type == JSON_TYPE:
+            return await self._components.large_json.write(answer)
+        return await self._in_pool(writer.write, answer)
 
     async def _in_pool(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._components.codec_pool, work, *args)

@@ -77,6 +77,7 @@ PROBLEM_KINDS: dict[type[VaeError], ProblemKind] = {
     errors.UnknownCoding: ProblemKind(501, "Unknown transfer coding"),
     errors.NotReady: ProblemKind(503, "Not ready", retry_after="1"),
     errors.NotHealthy: ProblemKind(503, "Not healthy"),
+    errors.WorkerEnded: ProblemKind(503, "Worker ended"),
     errors.Unservable: ProblemKind(503, "Not ready"),
     errors.TooManyConnections: ProblemKind(503, "Too many connections", retry_after="1"),
     errors.DeadlineExceeded: ProblemKind(504, "Deadline exceeded"),

@@ -19,7 +19,7 @@ from vaekit.runtime import Model
 from vaekit.runtime.device import DEFAULTS, Cuda, default_threads, may_use_cuda
 from vaekit_service.errors import NotReady
 from vaekit_service.logs import Log
-from vaekit_service.repository.memory import release_freed_memory
+from vaekit_service.memory import release_freed_memory
 from vaekit_service.repository.thread_budget import free_threads, threads_per_call
 from vaekit_service.repository.version import UNREADABLE, ModelVersion, open_version
 

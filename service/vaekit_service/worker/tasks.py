@@ -1,0 +1,25 @@
+"""The tasks of the worker process. Their first argument is the same for many tasks, and is sent once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vaekit.bundle.input_spec import ImageSpec, VectorSpec
+from vaekit_service.codecs import json_codec
+from vaekit_service.messages import Answer, Body, ParsedRequest, Target
+
+
+def read(target: Target, body: Body, query: Mapping[str, str]) -> ParsedRequest:
+    """Read a JSON body; see json_codec.read."""
+    return json_codec.read(body, query, target)
+
+
+def write(spec: VectorSpec | ImageSpec, facts: dict[str, Any]) -> bytes:
+    """Write a JSON reply; see json_codec.write.
+
+    Args:
+        spec: of the answer.
+        facts: the other fields of the answer.
+    """
+    return json_codec.write(Answer(**facts, spec=spec))
