@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.chaos import fuzz, kills, soak, swaps
+from benchmarks.chaos import fuzz, hostile, kills, soak, swaps
 from benchmarks.plan import Plan, in_temporary_folder
 from benchmarks.report import Figure, Measured, measure_parts, publish
 
@@ -24,6 +24,7 @@ PARTS: dict[str, Callable[[Plan], Measured]] = {
     "kills": kills.measure,
     "fuzz": fuzz.measure,
     "soak": soak.measure,
+    "hostile": hostile.measure,
 }
 PACKAGES = ["fastapi", "starlette", "uvicorn", "onnxruntime", "numpy"]
 

@@ -177,6 +177,6 @@ def proportional_bytes(pid: int) -> int:
 
 def children(pid: int) -> list[int]:
     """All descendants of a process."""
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    found = [int(one) for one in text.split()]
+    by_thread = Path(f"/proc/{pid}/task").glob("*/children")  # a process belongs to the thread that started it
+    found = [int(one) for path in by_thread for one in path.read_text().split()]
     return found + [more for one in found for more in children(one)]
