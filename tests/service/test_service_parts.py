@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 import threading
@@ -12,6 +13,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 import vaekit.client.errors  # noqa: F401 - so that the walk below meets its classes
 import vaekit_service.errors
@@ -19,6 +22,7 @@ from vaekit.errors import NotFinite, VaeError
 from vaekit_service.engine import jobs
 from vaekit_service.engine.limits import MemoryBudget
 from vaekit_service.errors import Overloaded, TooLarge
+from vaekit_service.http.inference import effective_timeout
 from vaekit_service.http.problems import PROBLEM_KINDS, kind_of
 
 pytestmark = pytest.mark.anyio
@@ -185,12 +189,20 @@ async def test_concurrent_callers_get_their_own_answers(service: Any, benign_row
     np.testing.assert_allclose([reply.json()["elbo"][0] for reply in replies], want, rtol=1e-5)
 
 
-@pytest.mark.parametrize("seconds", ["0", "-1", "soon", "1e", "nan", "0.0", "inf", "+1"])
+@pytest.mark.parametrize("seconds", ["0", "-1", "soon", "1e", "nan", "0.0", "0e9", "inf", "+1", "5e+-3"])
 async def test_a_timeout_that_is_not_a_positive_number_is_refused(service: Any, seconds: str) -> None:
     headers = {"content-type": "application/json", "vae-timeout": seconds}
     reply = await service.http.post("/encode", json={"inputs": [ROW]}, headers=headers)
     assert reply.status_code == 422
     assert reply.json()["detail"] == f"vae-timeout: '{seconds}' is not a positive number of seconds"
+
+
+@given(st.floats(min_value=0, exclude_min=True, allow_infinity=False, allow_nan=False))
+@example(5e-324)
+@example(1.7976931348623157e308)
+def test_every_timeout_that_the_schema_admits_is_taken(seconds: float) -> None:
+    for text in (repr(seconds), json.dumps(seconds), f"{seconds:f}" if seconds > 1 else f"{seconds!r}"):
+        assert effective_timeout(text.encode(), 60.0) == min(float(text), 60.0)
 
 
 async def test_a_request_past_its_timeout_gets_a_504_and_does_not_run(

@@ -31,7 +31,10 @@ from vaekit_service.repository.registry import Lease
 from vaekit_service.worker.large_json import TREE
 
 CHUNK = 64 * 1024  # bytes; the server waits for a slow reader between two chunks, so it buffers no more than this
-_SECONDS = re.compile(r"(\d{1,9}(\.\d{0,9})?|\.\d{1,9})(e[+-]?\d)?", re.IGNORECASE)  # JSON numbers, and also .5
+_SECONDS = re.compile(  # JSON numbers of the range of floats, and also .5
+    r"(\d{1,400}(\.\d{0,400})?|\.\d{1,400})(e[+-]?\d{1,4})?", re.IGNORECASE
+)
+_ZERO = re.compile(r"[0.]+(e.*)?", re.IGNORECASE)
 _TIMEOUT = TIMEOUT_HEADER.encode()
 
 T = TypeVar("T")
@@ -168,9 +171,9 @@ def effective_timeout(given: bytes | None, most: float) -> float:
     if given is None:
         return most
     text = given.decode("latin-1")
-    if not _SECONDS.fullmatch(text) or not (seconds := float(text)) > 0:
+    if not _SECONDS.fullmatch(text) or _ZERO.fullmatch(text):
         raise InputError(f"{TIMEOUT_HEADER}: {text[:40]!r} is not a positive number of seconds")
-    return min(seconds, most)
+    return min(float(text), most)
 
 
 def query(scope: Scope) -> dict[str, str]:
