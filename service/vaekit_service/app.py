@@ -140,6 +140,7 @@ def make_components(settings: Settings, log: Log) -> Components:
         server_timing=settings.server_timing,
         traces=make_provider() if settings.traces else None,
     )
+    metrics.worker_ends = lambda: worker.ended
     metrics.observe(engine, registry, ready=lambda: components.unready() is None)
     metrics.add(HealthGauges(health, registry.loaded_models))
     return components

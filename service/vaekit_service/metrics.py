@@ -89,6 +89,7 @@ class Metrics:
         self.connections: Callable[[], int] = lambda: 0  # number of open connections; set by the server
         self.log_lines_dropped: Callable[[], int] = lambda: 0  # set by the server
         self.score_log_rows: Callable[[], tuple[int, int]] = lambda: (0, 0)  # rows written and dropped; set by the app
+        self.worker_ends: Callable[[], int] = lambda: 0  # set by make_components
         self.rows = Counter(
             "vae_rows",
             "Rows, latents or samples that ran on the device.",
@@ -247,6 +248,11 @@ class _Gauges(Collector):
             CounterMetricFamily("vae_log_lines_dropped", "Lines of the log that were not written.", value=dropped),
             CounterMetricFamily("vae_score_log_rows_written", "Rows written to the score log.", value=logged),
             CounterMetricFamily("vae_score_log_rows_dropped", "Rows that the score log lost.", value=lost),
+            CounterMetricFamily(
+                "vae_worker_ends",
+                "Processes for large JSON that ended while they had a request, unless it was cancelled.",
+                value=self._metrics.worker_ends(),
+            ),
             GaugeMetricFamily("vae_ready", "1 while /readyz answers 200, else 0.", value=float(self._ready())),
             info,
             failed,

@@ -77,8 +77,7 @@ class Settings(BaseSettings):
     max_threads: Annotated[int, Field(ge=0)] = Field(
         512,
         description="threads that all graphs of the process may have together; a model that is loaded beyond it, or "
-        "beyond the limit of its control group (`docker run --pids-limit`) or user (`ulimit -u`), uses fewer per call, "
-        "at least one",
+        "beyond the limit of its control group (`docker run --pids-limit`) or user (`ulimit -u`), uses fewer per call",
     )
     gpu_memory_bytes: Annotated[int, Field(ge=1)] | None = Field(
         None, description="largest GPU memory of the arena of one graph; none: no limit"
@@ -125,9 +124,7 @@ class Settings(BaseSettings):
         "one",
     )
     worker_bytes: Annotated[int, Field(ge=2**26)] = Field(
-        2**30,
-        description="memory that the process for large JSON may use for one body or reply, besides the 60 MiB that it "
-        "has when idle; what needs more gets a 413",
+        2**30, description="memory of the process for large JSON, above its 60 MiB when idle; beyond it a 413"
     )
     max_rows: Annotated[int, Field(ge=1)] = Field(
         10_000, description="rows, latents or samples per request; use `vae score` for files with more"
