@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from benchmarks.chaos.service import server
 from benchmarks.plan import Plan
 from benchmarks.processes import ROOT
-from benchmarks.report import Figure, Measured
+from benchmarks.report import Figure, Measured, run_rounds
 from benchmarks.serving import servers
 from benchmarks.serving.load import WARM_UP
 from benchmarks.serving.servers import Request, Running, started
@@ -37,27 +38,28 @@ CASES: dict[str, tuple[str, str]] = {  # the case of the list of attacks: the mo
 }
 HONEST = (50.0, 8)  # single rows per second, and their connections
 PROBES = 4.0  # per second, of each probe
-SECONDS = (20.0, 6.0)  # full, quick
+SECONDS, ROUNDS = (12.0, 6.0), (3, 1)  # full, quick
 SETTLE = 60.0  # seconds in which the idle process for large JSON must end; memory is measured again after that
-P99, PROBE, KEPT = 100.0, 1000.0, 64.0  # targets: ms, ms, MiB
+FIGURES: dict[str, tuple[str, str, float | None]] = {  # the figures of a case: key, unit, target
+    "honest rows not answered": ("failed", "requests", 0.0),
+    "p50": ("p50", "ms", None),
+    "p99": ("p99", "ms", 100.0),
+    "slowest probe": ("probe", "ms", 1000.0),
+    "memory before": ("before", "MiB", None),
+    "peak of memory above that": ("peak", "MiB", None),
+    "memory kept": ("kept", "MiB", 64.0),
+}
 
 
 def measure(plan: Plan) -> Measured:
     """For each case: p99 of honest rows, the slowest probe, the peak of memory, and what is kept."""
+    seconds, rounds = plan.pick(*SECONDS), plan.pick(*ROUNDS)
+    found = run_rounds({case: partial(_beside, case, seconds) for case in CASES}, rounds)
     figures: list[Figure] = []
-    facts: dict[str, Any] = {}
-    for case in CASES:
-        found = facts[case] = _beside(case, plan.pick(*SECONDS))
-        figures += [
-            Figure(f"{case}: honest rows not answered", found["failed"], "requests", target=0.0),
-            Figure(f"{case}: p50", found["p50"], "ms"),
-            Figure(f"{case}: p99", found["p99"], "ms", target=P99),
-            Figure(f"{case}: slowest probe", found["probe"], "ms", target=PROBE),
-            Figure(f"{case}: memory before", found["before"], "MiB"),
-            Figure(f"{case}: peak of memory above that", found["peak"], "MiB"),
-            Figure(f"{case}: memory kept", found["kept"], "MiB", target=KEPT),
-        ]
-    return Measured(figures, facts)
+    for case, runs in found.items():
+        for name, (key, unit, target) in FIGURES.items():
+            figures.append(Figure.of(f"{case}: {name}", [run[key] for run in runs], unit, target=target))
+    return Measured(figures, found)
 
 
 def _beside(case: str, seconds: float) -> dict[str, Any]:

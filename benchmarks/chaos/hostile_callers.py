@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from time import perf_counter
 from typing import cast
 
@@ -26,8 +27,11 @@ from benchmarks.serving.replies import Replies
 from benchmarks.serving.servers import Request
 from vaekit.client.wire import NPY_TYPE
 
+Caller = Callable[[int, bytes, Counter[int]], Awaitable[None]]
+
 PATH = "/models/digits/elbo"
 ROWS, KEYS = 10_000, 300_000
+LEAD = 3.0  # seconds from the start of this program to the first request, in which it makes its bodies
 PIPELINED = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n" * 2
 
 
@@ -98,47 +102,36 @@ async def ask(port: int, request: bytes, statuses: Counter[int], *, reads: bool 
         transport.abort()
 
 
-async def reset(port: int, statuses: Counter[int]) -> None:
-    """Send two requests at once, and reset the connection."""
+async def reset(port: int, request: bytes, statuses: Counter[int]) -> None:
+    """Send, and reset the connection without waiting for a reply."""
     _, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(PIPELINED)
+    writer.write(request)
     writer.transport.abort()
     statuses[LOST] += 1
 
 
-CASES: dict[str, tuple[int, Callable[[int, Counter[int]], Awaitable[None]]]]  # connections, what each does
-
-
-def _asking(request: Callable[[], bytes], *, reads: bool = True) -> Callable[[int, Counter[int]], Awaitable[None]]:
-    made: list[bytes] = []
-
-    def one(port: int, statuses: Counter[int]) -> Awaitable[None]:
-        if not made:
-            made.append(request())
-        return ask(port, made[0], statuses, reads=reads)
-
-    return one
-
-
-CASES = {
-    "images": (16, _asking(images)),
-    "wrong images": (16, _asking(wrong_image)),
-    "unread replies": (40, _asking(features, reads=False)),
-    "unknown keys": (4, _asking(unknown_keys)),
-    "resets": (50, reset),
+CASES: dict[str, tuple[int, Callable[[], bytes], Caller]] = {  # connections, what each sends, and how
+    "images": (16, images, ask),
+    "wrong images": (16, wrong_image, ask),
+    "unread replies": (40, features, partial(ask, reads=False)),
+    "unknown keys": (4, unknown_keys, ask),
+    "resets": (50, lambda: PIPELINED, reset),
 }
 
 
-async def attack(port: int, case: str, seconds: float) -> dict[str, int]:
-    """The statuses of the replies in so many seconds."""
-    connections, one = CASES[case]
+async def attack(port: int, case: str, seconds: float, lead: float = LEAD) -> dict[str, int]:
+    """The statuses of the replies in so many seconds, after `lead`."""
+    connections, make, one = CASES[case]
     statuses: Counter[int] = Counter()
+    begin = perf_counter() + lead
+    request = make()
+    await asyncio.sleep(begin - perf_counter())
     end = perf_counter() + seconds
 
     async def again() -> None:
         while perf_counter() < end:
             with suppress(OSError):
-                await one(port, statuses)
+                await one(port, request, statuses)
             await asyncio.sleep(0.05)
 
     with suppress(TimeoutError):

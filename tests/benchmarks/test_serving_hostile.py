@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import uvloop
 
+from benchmarks.chaos import hostile_callers
 from benchmarks.serving import attacks
 from benchmarks.serving.arms import asgi
 from tests.talk import App, logged, serving
+from vaekit.bundle.read import read_manifest
+from vaekit.errors import InputError
+from vaekit_service.codecs import json_codec
+from vaekit_service.messages import Target
 
 
 def test_probes_tell_the_statuses_of_all_replies() -> None:
@@ -41,3 +48,31 @@ def test_an_attack_sends_something_and_ends(name: str, monkeypatch: pytest.Monke
 
 def test_the_servers_of_uvicorn_are_always_compared() -> None:
     assert {"uvicorn httptools", "uvicorn h11"} <= set(asgi.installed())
+
+
+@pytest.mark.parametrize("case", hostile_callers.CASES)
+def test_hostile_callers_are_answered_unless_they_do_not_read(case: str) -> None:
+    async def attacked() -> dict[str, int]:
+        app = App()
+        async with serving(logged(app.raising, app.memory)) as served:
+            found = await hostile_callers.attack(served.port, case, 1.0, lead=0.0)
+            assert app.begun.is_set()
+            return found
+
+    statuses = uvloop.run(attacked())
+    assert bool(statuses) == (case != "unread replies")
+
+
+def test_the_bodies_of_hostile_callers_are_read_or_refused_as_they_say(models_dir: Path) -> None:
+    target = Target("elbo", read_manifest(models_dir / "digits" / "1"), 10_000)
+
+    def read(wire: bytes) -> int:
+        rows = json_codec.read(wire.partition(b"\r\n\r\n")[2], {}, target).rows
+        assert rows is not None
+        return len(rows)
+
+    assert read(hostile_callers.images()) == 10_000
+    with pytest.raises(InputError, match="images differ in shape"):
+        read(hostile_callers.wrong_image())
+    with pytest.raises(InputError, match="body: 300000 unknown fields"):
+        read(hostile_callers.unknown_keys())

@@ -27,7 +27,7 @@ def main(memory_bytes: int) -> None:
     """Run tasks until the input ends, which it also does when the service is killed."""
     tasks, results = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     sys.stdout = sys.stderr  # nothing but results may get into their pipe
-    with suppress(OSError):
+    with suppress(AttributeError, OSError):  # Windows has no niceness
         os.nice(NICENESS)
     from vaekit_service.worker import tasks as _  # noqa: F401  before the limit, and while the first task arrives
 
