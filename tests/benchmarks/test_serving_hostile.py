@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import uvloop
 
-from benchmarks.chaos import hostile_callers
-from benchmarks.serving import attacks
+from benchmarks.chaos import hostile, hostile_callers
+from benchmarks.serving import attacks, servers
 from benchmarks.serving.arms import asgi
 from tests.talk import App, logged, serving
 from vaekit.bundle.read import read_manifest
@@ -76,3 +81,19 @@ def test_the_bodies_of_hostile_callers_are_read_or_refused_as_they_say(models_di
         read(hostile_callers.wrong_image())
     with pytest.raises(InputError, match="body: 300000 unknown fields"):
         read(hostile_callers.unknown_keys())
+
+
+def test_a_process_that_a_thread_started_is_a_child() -> None:
+    with ThreadPoolExecutor(1) as thread:
+        process = thread.submit(subprocess.Popen, [sys.executable, "-c", "input()"], stdin=subprocess.PIPE).result()
+        assert process.pid in servers.children(os.getpid())
+        process.communicate(b"\n")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "unanswered", "slowest"),
+    [({"200": 3}, 0, 0.5), ({"200": 3}, 1, math.inf), ({"200": 2, "503": 1}, 0, math.inf)],
+)
+def test_a_probe_that_fails_counts_as_never_answered(statuses: dict[str, int], unanswered: int, slowest: float) -> None:
+    found = {"statuses": statuses, "unanswered": unanswered, "seconds": {"200": {"p100": 0.5}}}
+    assert hostile._slowest(found) == slowest
