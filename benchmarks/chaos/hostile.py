@@ -38,7 +38,7 @@ CASES: dict[str, tuple[str, str]] = {  # the case of the list of attacks: the mo
 }
 HONEST = (50.0, 8)  # single rows per second, and their connections
 PROBES = 4.0  # per second, of each probe
-SECONDS, ROUNDS = (12.0, 6.0), (3, 1)  # full, quick
+SECONDS, ROUNDS = (8.0, 6.0), (2, 1)  # full, quick
 SETTLE = 60.0  # seconds in which the idle process for large JSON must end; memory is measured again after that
 FIGURES: dict[str, tuple[str, str, float | None]] = {  # the figures of a case: key, unit, target
     "honest rows not answered": ("failed", "requests", 0.0),

@@ -26,6 +26,7 @@ from vaekit_service.http.routes import make_handlers, operations_router, status_
 from vaekit_service.keys.keyring import Keyring
 from vaekit_service.keys.rates import RateLimits, parse_rate
 from vaekit_service.logs import Log, make_log
+from vaekit_service.memory import FreedMemory
 from vaekit_service.metrics import Metrics
 from vaekit_service.model_health.gauges import HealthGauges
 from vaekit_service.model_health.monitor import ModelHealth
@@ -111,10 +112,14 @@ def make_components(settings: Settings, log: Log) -> Components:
         source.text, loader, default=settings.default_model, max_old_versions=settings.max_old_versions
     )
     updates = ModelUpdates(source, registry, loader, log, poll_seconds=settings.poll_seconds)
-    memory = MemoryBudget(max_body_bytes=settings.max_body_bytes, max_inflight_bytes=settings.max_inflight_bytes)
     limits = Limits(settings.max_rows, settings.max_cells, settings.max_work)
     codec_pool = ThreadPoolExecutor(2, thread_name_prefix="codec")  # more threads would hold more bodies in memory
     worker = WorkerProcess(settings.worker_bytes, log)
+    memory = MemoryBudget(
+        max_body_bytes=settings.max_body_bytes,
+        max_inflight_bytes=settings.max_inflight_bytes,
+        freed=FreedMemory(codec_pool).freed,
+    )
     keyring = Keyring(settings.key_source, log, metrics.keys_reloaded)
     health = ModelHealth(rows=settings.health_rows, seconds=settings.health_seconds, alpha=settings.alpha, log=log)
     components = Components(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
 from vaekit.bundle.manifest import Manifest
 from vaekit.errors import InputError
 from vaekit_service.errors import Overloaded, TooLarge
+
+LARGE = 2**20  # bytes; the release of a smaller body or reply is not told
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,17 @@ class Limits:
 
 
 class MemoryBudget:
-    """Limits the bytes of one body, and the bytes of all bodies and replies in flight together."""
+    """Limits the bytes of one body, and the bytes of all bodies and replies in flight together.
 
-    def __init__(self, *, max_body_bytes: int, max_inflight_bytes: int) -> None:
-        self._max_body, self._max_total = max_body_bytes, max_inflight_bytes
+    Args:
+        max_body_bytes, max_inflight_bytes: the limits.
+        freed: called with the size of each large reservation that is released.
+    """
+
+    def __init__(
+        self, *, max_body_bytes: int, max_inflight_bytes: int, freed: Callable[[int], None] = lambda _: None
+    ) -> None:
+        self._max_body, self._max_total, self.freed = max_body_bytes, max_inflight_bytes, freed
         self.held = 0  # bytes of all bodies and replies in flight
 
     def reserve(self) -> Reservation:
@@ -132,8 +142,10 @@ class Reservation:
         self._budget.check_body(size)
 
     def release(self) -> None:
-        self._budget.held -= self.size
-        self.size = 0
+        size, self.size = self.size, 0
+        self._budget.held -= size
+        if size >= LARGE:
+            self._budget.freed(size)
 
     def __enter__(self) -> Reservation:
         return self
