@@ -161,8 +161,7 @@ async def test_a_task_beyond_its_memory_is_too_large() -> None:
 async def test_an_idle_process_ends_and_a_new_one_takes_the_next_task() -> None:
     worker = make(idle_seconds=0.05)
     before = await worker.run(eval, PID)
-    await until(lambda: worker.pid is None)
-    assert not lives(before)
+    await until(lambda: worker.pid is None and not lives(before))
     assert await worker.run(eval, PID) != before
     await worker.close()
     assert worker.pid is None
