@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
 
-MUCH = 16 * 2**20  # bytes
+MUCH = 4 * 2**20  # bytes
 PAUSE = 5.0  # seconds between two returns, each of which takes some milliseconds
 
 
