@@ -36,6 +36,7 @@ CASES: dict[str, tuple[str, str]] = {  # the case of the list of attacks: the mo
     "unknown keys": ("chaos.hostile_callers", "unknown keys"),
     "resets": ("chaos.hostile_callers", "resets"),
 }
+RETURNED = 10.0  # seconds after that; the service has returned freed memory by then
 HONEST = (50.0, 8)  # single rows per second, and their connections
 PROBES = 4.0  # per second, of each probe
 SECONDS, ROUNDS = (8.0, 6.0), (2, 1)  # full, quick
@@ -97,7 +98,7 @@ def _settled(running: Running) -> float:
     end = time.monotonic() + SETTLE
     while servers.children(running.pid) and time.monotonic() < end:
         time.sleep(0.5)
-    time.sleep(2.0)
+    time.sleep(RETURNED)
     return memory(running)
 
 
