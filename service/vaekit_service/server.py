@@ -29,6 +29,7 @@ from vaekit_service.components import Components
 from vaekit_service.http.head import ConnectionLimits
 from vaekit_service.http.protocol import LimitedProtocol
 from vaekit_service.http.refusals import Refusals
+from vaekit_service.listener import Address, accept_waiting, listen, resolved
 from vaekit_service.log_writer import LogWriter
 from vaekit_service.logs import ForwardHandler, Log, make_log
 from vaekit_service.memory import release_freed_memory
@@ -36,7 +37,6 @@ from vaekit_service.repository.source import ModelSource
 from vaekit_service.settings import Settings
 
 Tell = Callable[[str], None]
-Address = tuple[str, int]  # IP address and port
 
 RESERVED = 32  # file descriptors kept free for models, the log and the event loop
 MAX_SPARE = 64  # connections beyond the limit that may be open while they receive their 503
@@ -121,38 +121,6 @@ def check_named(bundles: Mapping[str, Path]) -> None:
         if not found.versions:
             why = found.reason or f"{found.folder}: no manifest.json there or in a folder <version> below it"
             raise ConfigError(f"model {name}: {why}; name the folder of a bundle or a model with --model or VAE_MODEL")
-
-
-def resolved(host: str, port: int) -> tuple[socket.AddressFamily, Address]:
-    """The family and address of a host and port.
-
-    Raises:
-        ConfigError: there is no such host.
-    """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as exc:
-        raise _cannot_listen(host, port, exc) from exc
-    family, _, _, _, address = found[0]
-    return family, (str(address[0]), int(address[1]))
-
-
-def listen(family: socket.AddressFamily, address: Address) -> socket.socket:
-    """A listening socket.
-
-    Raises:
-        ConfigError: the address is in use, or does not belong to this machine.
-    """
-    try:
-        return socket.create_server(address, family=family, backlog=2048)
-    except OSError as exc:
-        raise _cannot_listen(*address, exc) from exc
-
-
-def _cannot_listen(host: str, port: int, exc: OSError) -> ConfigError:
-    return ConfigError(
-        f"cannot listen on {host}, port {port}: {exc.strerror or exc}; choose others with --host and --port"
-    )
 
 
 def connection_limits(settings: Settings, log: Log) -> ConnectionLimits:
@@ -275,9 +243,29 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._tell_task is not None:
             self._tell_task.cancel()
-        await super().shutdown(sockets=sockets)
+        await self._stop_listening(sockets or [])
+        await super().shutdown()
         if self.force_exit:  # uvicorn then skips the app's shutdown
             await self.lifespan.shutdown()
+
+    async def _stop_listening(self, sockets: list[socket.socket]) -> None:
+        """Close the listeners, and serve the connections that were made before."""
+        last = [listener.dup() for listener in sockets]  # open until the event loop has let go of the others
+        for server in self.servers:
+            server.close()
+        for listener in sockets:
+            listener.close()
+        await asyncio.sleep(0.001)
+        waiting = [connection for listener in last for connection in accept_waiting(listener)]
+        for listener in last:
+            listener.close()
+        loop = asyncio.get_running_loop()
+        for connection in waiting:
+            await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        config, state = self.config, self.server_state
+        return config.http_protocol_class(config=config, server_state=state, app_state=self.lifespan.state)  # type: ignore[call-arg]
 
     async def _tell_ready(self, url: str) -> None:
         registry = self._components.registry

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -37,10 +38,14 @@ def open_request(url: str, body: bytes) -> socket.socket:
     """A connection with a POST /elbo whose body is not sent yet."""
     host, port = url.removeprefix("http://").split(":")
     connection = socket.create_connection((host, int(port)), timeout=30)
-    head = "POST /elbo HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-    head += f"content-length: {len(body)}\r\n\r\n"
-    connection.sendall(head.encode())
+    connection.sendall(post_head(body))
     return connection
+
+
+def post_head(body: bytes) -> bytes:
+    """The head of a POST /elbo."""
+    head = "POST /elbo HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode()
 
 
 def wait_in_flight(url: str, count: int) -> None:
@@ -109,6 +114,28 @@ def test_while_draining_every_reply_closes_its_connection(serve: Any) -> None:
         reply = b"".join(iter(lambda: connection.recv(65536), b""))  # ends: the service closes the connection
     assert reply.startswith(b"HTTP/1.1 200 OK")
     assert b"\r\nconnection: close\r\n" in reply.lower()
+
+
+def test_a_connection_made_before_the_listener_closed_is_served_after_it(serve: Any) -> None:
+    process, url = serve(VAE_DRAIN_SECONDS="0")
+    host, port = url.removeprefix("http://").split(":")
+    body = json.dumps({"inputs": [ROW]}).encode()
+    with ExitStack() as stack:
+        callers = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(8)]
+        silent = callers.pop()
+        process.popen.send_signal(signal.SIGTERM)
+        with suppress(ConnectionRefusedError, ConnectionResetError):
+            while True:
+                socket.create_connection((host, int(port))).close()
+        for caller in callers:
+            caller.settimeout(10)
+            caller.sendall(post_head(body) + body)
+        for caller in callers:
+            reply = b"".join(iter(lambda caller=caller: caller.recv(65536), b""))  # type: ignore[misc]  # bound at once
+            assert reply.startswith(b"HTTP/1.1 200 OK")
+            assert b"\r\nconnection: close\r\n" in reply.lower()
+        assert process.popen.wait(10) == 0
+        assert silent.recv(1) == b""
 
 
 def test_a_request_that_outlasts_the_shutdown_limit_is_aborted(serve: Any) -> None:

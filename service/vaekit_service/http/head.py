@@ -21,6 +21,7 @@ class ConnectionLimits:
     head_bytes: int = 32 * 1024  # of headers; of trailers; of chunks without their content and as much framing
     fields: int = 100  # number of headers; number of trailers
     head_seconds: float = 10.0  # from the first byte, or from the start of the connection, to the end of the headers
+    first_request_seconds: float = 1.0  # for the first head of a connection, once the service ends
     unread_bytes: int = 256 * 2**20  # of an unread body that are discarded before the connection is aborted
     unread_seconds: float = 10.0  # for the same
     full_seconds: float = 1.0  # for a connection beyond the limit to receive its 503

@@ -141,6 +141,14 @@ class LimitedProtocol(HttpToolsProtocol):
 
     # Called by uvicorn
 
+    def shutdown(self) -> None:
+        """Close the connection after the request in flight; one that never had a request may still send its first."""
+        had_request = self.cycle is not None
+        if had_request or self._error is not None or self.transport.is_closing():
+            super().shutdown()
+        else:
+            self._set_deadline(self._limits.first_request_seconds, self.transport.close)
+
     def _should_upgrade(self) -> bool:
         return False
 
