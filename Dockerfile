@@ -1,5 +1,7 @@
 # Builds three images: `service` (CPU), `service-gpu` (CUDA 13) and `trainer` (torch). Each image has one virtual
-# environment and no compiler. Models are mounted, not copied into the image.
+# environment and no compiler. Models are mounted, not copied into the image. The two services install only files whose
+# hashes are in deploy/locks, and list them in /opt/vaekit/sbom.cdx.json (CycloneDX). The trainer does neither, since
+# PIP_ARGS chooses its build of torch.
 #   docker build --target service --tag vaekit-service .
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
@@ -7,27 +9,22 @@ FROM ${PYTHON_IMAGE} AS base
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
 FROM base AS build
-ARG PIP_ARGS=""
 WORKDIR /build
-COPY constraints.txt constraints-gpu.txt ./
-RUN python -m venv /opt/vaekit && /opt/vaekit/bin/pip install --constraint constraints.txt pip setuptools
+COPY deploy/locks/build.txt deploy/locks/
+RUN python -m venv /opt/vaekit && /opt/vaekit/bin/pip install --require-hashes --requirement deploy/locks/build.txt
 ENV PATH=/opt/vaekit/bin:$PATH
+
+FROM build AS wheel
 COPY pyproject.toml README.md LICENSE ./
 COPY vaekit vaekit
 COPY service service
 COPY training training
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .
 
-FROM build AS build-service
-RUN pip install --constraint constraints.txt ${PIP_ARGS} "$(ls /wheels/*.whl)[cpu,service,arrow]" \
-    && pip uninstall --yes setuptools pip
-
-FROM build AS build-service-gpu
-RUN pip install --constraint constraints.txt --constraint constraints-gpu.txt ${PIP_ARGS} "$(ls /wheels/*.whl)[gpu,service,arrow]" \
-    && pip uninstall --yes setuptools pip
-
-FROM build AS build-trainer
-RUN pip install --constraint constraints.txt ${PIP_ARGS} "$(ls /wheels/*.whl)[cpu,training,scoring]"
+FROM base AS sbom
+WORKDIR /build
+COPY deploy/locks/tools.txt deploy/locks/
+RUN python -m venv /opt/tools && /opt/tools/bin/pip install --require-hashes --requirement deploy/locks/tools.txt
 
 FROM base AS run
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin vaekit
@@ -41,16 +38,42 @@ EXPOSE 8000
 ENTRYPOINT ["vae"]
 CMD ["serve"]
 
+FROM build AS build-service
+COPY deploy/locks/service.txt deploy/locks/
+RUN pip install --require-hashes --requirement deploy/locks/service.txt
+COPY --from=wheel /wheels /wheels
+RUN pip install --no-deps --no-index /wheels/*.whl && pip check && pip uninstall --yes setuptools pip
+
+FROM sbom AS sbom-service
+COPY --from=build-service /opt/vaekit /opt/vaekit
+RUN /opt/tools/bin/cyclonedx-py environment --output-reproducible --output-file /opt/vaekit/sbom.cdx.json /opt/vaekit/bin/python
+
+FROM serve AS service
+COPY --from=sbom-service /opt/vaekit /opt/vaekit
+ENV VAE_DEVICE=cpu
+
+FROM build AS build-service-gpu
+COPY deploy/locks/service-gpu.txt deploy/locks/
+RUN pip install --require-hashes --requirement deploy/locks/service-gpu.txt
+COPY --from=wheel /wheels /wheels
+RUN pip install --no-deps --no-index /wheels/*.whl && pip check && pip uninstall --yes setuptools pip
+
+FROM sbom AS sbom-service-gpu
+COPY --from=build-service-gpu /opt/vaekit /opt/vaekit
+RUN /opt/tools/bin/cyclonedx-py environment --output-reproducible --output-file /opt/vaekit/sbom.cdx.json /opt/vaekit/bin/python
+
+FROM serve AS service-gpu
+COPY --from=sbom-service-gpu /opt/vaekit /opt/vaekit
+ENV VAE_DEVICE=cuda NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+
+FROM build AS build-trainer
+ARG PIP_ARGS=""
+COPY constraints.txt ./
+COPY --from=wheel /wheels /wheels
+RUN pip install --constraint constraints.txt ${PIP_ARGS} "$(ls /wheels/*.whl)[cpu,training,scoring]"
+
 FROM run AS trainer
 COPY --from=build-trainer /opt/vaekit /opt/vaekit
 ENV MPLCONFIGDIR=/tmp/matplotlib
 ENTRYPOINT ["vae"]
 CMD ["train", "--help"]
-
-FROM serve AS service-gpu
-COPY --from=build-service-gpu /opt/vaekit /opt/vaekit
-ENV VAE_DEVICE=cuda NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
-
-FROM serve AS service
-COPY --from=build-service /opt/vaekit /opt/vaekit
-ENV VAE_DEVICE=cpu

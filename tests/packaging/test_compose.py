@@ -88,7 +88,7 @@ def test_every_mounted_or_copied_path_exists() -> None:
     assert copied
     assert [name for name in mounted + copied if not (ROOT / name).exists()] == []
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    assert set(copied) == allowed
+    assert {"deploy/locks" if name.startswith("deploy/locks/") else name for name in copied} == allowed
 
 
 @pytest.mark.parametrize("place", ["Dockerfile", *SERVING])
@@ -115,14 +115,22 @@ def test_every_command_of_an_image_exists_in_the_cli() -> None:
 def test_every_extra_of_an_image_exists_and_only_the_trainer_has_torch() -> None:
     from importlib.metadata import metadata
 
-    extras = dict(re.findall(r"^FROM build AS build-(\S+)\nRUN pip install .*?\[([a-z,]+)\]", DOCKERFILE, re.MULTILINE))
-    assert extras == {
-        "service": "cpu,service,arrow",
-        "service-gpu": "gpu,service,arrow",
-        "trainer": "cpu,training,scoring",
-    }
+    locks = (ROOT / "deploy" / "locks" / "lock.sh").read_text()
+    extras = [line.split() for line in re.findall(r"--extra (.+) pyproject.toml", locks)]
+    (trainer,) = re.findall(r"whl\)\[([a-z,]+)\]", DOCKERFILE)
+    assert trainer == "cpu,training,scoring"
     known = set(metadata("vaekit").get_all("Provides-Extra", []))
-    assert {name for group in extras.values() for name in group.split(",")} <= known
+    assert {name for line in extras for name in line if name != "--extra"} | set(trainer.split(",")) <= known
+    assert not any("training" in line for line in extras)
+
+
+@pytest.mark.parametrize("name", SERVING)
+def test_a_service_has_a_limit_of_memory_without_swap_and_a_log_that_is_rotated(name: str) -> None:
+    service = SERVICES[name]
+    assert service["mem_limit"] == service["memswap_limit"] == "${SERVICE_MEMORY:-2g}"
+    assert service["logging"]["driver"] == "json-file"
+    assert {"max-size", "max-file"} == set(service["logging"]["options"])
+    assert service["init"] is True
 
 
 @pytest.mark.parametrize("name", SERVICES)
