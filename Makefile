@@ -12,10 +12,10 @@ PIP := $(PY) -m pip --disable-pip-version-check
 PYTEST := $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test test-all coverage check wheel floors clean
+.PHONY: help serve demo test test-all test-deploy coverage check wheel floors clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Settings: PYTHON=$(PYTHON) PORT=$(PORT) PIP_ARGS='$(PIP_ARGS)' PYTEST_ARGS='$(PYTEST_ARGS)'"
 
 serve: $(VENV)/ready-serve ## Serve the two committed models on the CPU (no torch installed)
@@ -25,13 +25,16 @@ demo: $(VENV)/ready-demo ## Train, publish, serve and score on real data, end to
 	$(PY) examples/demo.py --out build/demo
 
 test: $(VENV)/ready-all ## Run all tests except the slow ones (minutes)
-	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow and not deploy" $(PYTEST_ARGS)
 
-test-all: $(VENV)/ready-all ## Run the whole test suite
-	$(PYTEST) $(PYTEST_ARGS)
+test-all: $(VENV)/ready-all ## Run the whole test suite except the tests with containers
+	$(PYTEST) -m "not deploy" $(PYTEST_ARGS)
+
+test-deploy: $(VENV)/ready-all ## Build the images and test the compose stack; needs a Docker engine
+	$(PY) -m pytest -m deploy --timeout=900 $(PYTEST_ARGS)
 
 coverage: $(VENV)/ready-all ## Run all tests except the slow ones and report code coverage
-	$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow and not deploy" --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 check: $(VENV)/ready-all ## Check style, types and import contracts
 	$(VENV)/bin/ruff check
@@ -44,7 +47,7 @@ wheel: $(VENV)/ready-all ## Build the wheel into dist/
 	$(PY) -m build --wheel --no-isolation --outdir dist
 
 floors: $(VENV)/ready-all ## Run all tests with the lowest versions that pyproject.toml allows
-	$(PY) .ci/floors.py --venv build/floors --ignore tests/packaging/test_setup.py $(PYTEST_ARGS)
+	$(PY) .ci/floors.py --venv build/floors --ignore tests/packaging/test_setup.py -m "not deploy" $(PYTEST_ARGS)
 
 clean: ## Remove the virtual environment and all build outputs
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
