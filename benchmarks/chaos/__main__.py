@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.chaos import fuzz, hostile, kills, soak, swaps
+from benchmarks.chaos import containers, fuzz, hostile, kills, soak, stops, swaps
 from benchmarks.plan import Plan, in_temporary_folder
 from benchmarks.report import Figure, Measured, measure_parts, publish
 
@@ -25,6 +25,8 @@ PARTS: dict[str, Callable[[Plan], Measured]] = {
     "fuzz": fuzz.measure,
     "soak": soak.measure,
     "hostile": hostile.measure,
+    "stops": stops.measure,
+    "containers": containers.measure,
 }
 PACKAGES = ["fastapi", "starlette", "uvicorn", "onnxruntime", "numpy"]
 
