@@ -134,8 +134,17 @@ def _show(found: Feedback) -> None:
 def _rate(rate: Rate) -> tuple[str, str, str]:
     if rate.value is None:
         return f"{rate.n:,}", "-", "-"
-    return f"{rate.n:,}", f"{rate.hits:,} ({rate.value:.3g})", f"{rate.low:.3g} .. {rate.high:.3g}"
+    return f"{rate.n:,}", f"{rate.hits:,} = {_percent(rate.value)} %", _interval(rate.low, rate.high)
 
 
 def _weighted(rate: Weighted | None) -> tuple[str, str, str]:
-    return ("", "-", "-") if rate is None else ("", f"{rate.value:.3g}", f"{rate.low:.3g} .. {rate.high:.3g}")
+    return ("", "-", "-") if rate is None else ("", f"{_percent(rate.value)} %", _interval(rate.low, rate.high))
+
+
+def _percent(share: float | None) -> str:
+    assert share is not None, "a rate of rows has a value and an interval"
+    return f"{100 * share:.3g}"
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return f"{_percent(low)} .. {_percent(high)} %"
