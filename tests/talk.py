@@ -13,13 +13,13 @@ from typing import Any
 import uvicorn
 
 from vaekit_service.components import Lifecycle
+from vaekit_service.connection.head import ConnectionLimits
+from vaekit_service.connection.protocol import LimitedProtocol
+from vaekit_service.connection.refusals import Refusals
 from vaekit_service.engine.limits import MemoryBudget
 from vaekit_service.errors import ServiceError
 from vaekit_service.http.access_log import AccessLog, make_context
 from vaekit_service.http.body import read_body
-from vaekit_service.http.head import ConnectionLimits
-from vaekit_service.http.protocol import LimitedProtocol
-from vaekit_service.http.refusals import Refusals
 from vaekit_service.logs import make_log
 from vaekit_service.metrics import Metrics
 

@@ -26,10 +26,10 @@ from vaekit.runtime.device import check_device, check_distribution
 from vaekit_service import example, exposure
 from vaekit_service.app import create_app
 from vaekit_service.components import Components
-from vaekit_service.http.head import ConnectionLimits
-from vaekit_service.http.protocol import LimitedProtocol
-from vaekit_service.http.refusals import Refusals
-from vaekit_service.listener import Address, accept_waiting, listen, resolved
+from vaekit_service.connection.head import ConnectionLimits
+from vaekit_service.connection.listener import Address, accept_waiting, listen, resolved
+from vaekit_service.connection.protocol import LimitedProtocol
+from vaekit_service.connection.refusals import Refusals
 from vaekit_service.log_writer import LogWriter
 from vaekit_service.logs import ForwardHandler, Log, make_log
 from vaekit_service.memory import release_freed_memory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from vaekit_service.listener import accept_waiting, listen
+from vaekit_service.connection.listener import accept_waiting, listen
 
 
 def test_connections_in_the_backlog_are_accepted() -> None:

@@ -11,9 +11,9 @@ import pytest
 import uvloop
 
 from tests.talk import SECONDS, App, Served, head, logged, reply, serving, whole_reply
+from vaekit_service.connection import refusals
+from vaekit_service.connection.head import ConnectionLimits
 from vaekit_service.errors import MediaType
-from vaekit_service.http import refusals
-from vaekit_service.http.head import ConnectionLimits
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.service.test_service_protocol import CHUNKED, GET, MIB, refusing
 from tests.service.test_service_protocol_upgrades import UPGRADES
 from tests.talk import SECONDS, App, head, reply, say, serving, whole_reply
-from vaekit_service.http.protocol import LimitedProtocol
+from vaekit_service.connection.protocol import LimitedProtocol
 
 pytestmark = pytest.mark.anyio
 

@@ -13,7 +13,7 @@ import uvloop
 
 from tests.service.test_service_protocol import CHUNKED, GET
 from tests.talk import SECONDS, App, head, logged, reply, serving
-from vaekit_service.http.protocol import MAX_PIPELINED
+from vaekit_service.connection.protocol import MAX_PIPELINED
 
 pytestmark = pytest.mark.anyio
 

@@ -74,7 +74,7 @@ def read_directly(body: Body, query: Mapping[str, str], target: Target) -> Parse
             f"query parameter {next(iter(query))[:64]!r}: a JSON request has its options in the body, not in the query"
         )
     if len(body) > SMALL:
-        _check_cells(body, target)
+        check_cells(body, target)
     return read_pixels(body, target) if isinstance(target.manifest.input, ImageSpec) else read_numbers(body, target)
 
 
@@ -219,7 +219,7 @@ def _has_brackets(body: Body, n: int) -> bool:
     return body.find(b"[", at + 1) < 0
 
 
-def _check_cells(body: Body, target: Target) -> None:
+def check_cells(body: Body, target: Target) -> None:
     """Count the separators before parsing: 20 MB of nulls would take 100 MB of memory once parsed."""
     spec, z, most = target.manifest.input, target.manifest.latent_dim, target.max_rows
     per_row = z if target.operation == "decode" else spec.dim

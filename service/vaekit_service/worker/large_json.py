@@ -47,6 +47,8 @@ class LargeJson:
         elif len(body) <= DIRECT:
             loop = asyncio.get_running_loop()
             found = await loop.run_in_executor(self._pool, json_codec.read_directly, body, query, target)
+        else:
+            json_codec.check_cells(body, target)  # 1 ms per MiB: most bodies that are refused need no process
         return found if found is not None else await self._worker.run(tasks.read, target, body, query)
 
     async def write(self, answer: Answer) -> bytes:

@@ -15,10 +15,10 @@ from typing import Any, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from vaekit_service.connection.head import ConnectionLimits, check_head
+from vaekit_service.connection.transport import ClosingTransport, Connection
 from vaekit_service.errors import HeadTooLarge, Malformed, ServiceError, SlowHead, TargetTooLong, TooManyConnections
-from vaekit_service.http.head import ConnectionLimits, check_head
 from vaekit_service.http.request_context import CONNECTION
-from vaekit_service.http.transport import ClosingTransport, Connection
 
 PIECE = 64 * 1024  # bytes that are parsed before the limits are checked again
 DISCARD_PAUSE = 0.002  # seconds between two reads, of up to 256 KiB, of input that is discarded
