@@ -84,7 +84,7 @@ def operation_responses() -> Responses:
     """The replies of an operation, other than its JSON reply."""
     arrays = [writer for writer in WRITERS if writer.media_type != wire.JSON_TYPE]
     content = {writer.media_type: {"schema": _bytes(writer.description)} for writer in arrays}
-    return {200: {**answered(), "content": content}, **problems(_STATUSES)}
+    return {200: {**answered(), "content": content}, **problems(_STATUSES), **any_problem()}
 
 
 def answered(schema: Schema | None = None) -> Schema:

@@ -15,10 +15,8 @@ from vaekit_service.errors import Disconnected
 from vaekit_service.stages import Stages
 
 LISTEN_AFTER = 0.05  # seconds; most answers are ready by then, and listening for a disconnect needs a task
-CONNECTION, CONTEXT = (
-    "connection",
-    "context",
-)  # keys of the scope's state, set by connection/protocol.py and access_log.py
+# keys of the scope's state, set by connection/protocol.py and access_log.py
+CONNECTION, CONTEXT = "connection", "context"
 
 Access = Literal["probes", "metrics", "docs", "read", "infer", "admin"]  # what a route may need, see access.py
 
