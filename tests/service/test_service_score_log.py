@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -212,6 +213,38 @@ async def test_leftovers_of_other_processes_are_recovered_while_the_service_runs
         while left.path.exists() and time.monotonic() < until:
             time.sleep(0.05)
     assert left.path.with_suffix(".parquet").exists()
+
+
+async def test_rows_in_a_folder_that_is_removed_count_as_lost_and_later_ones_are_written(
+    start: Any, mixed: Published, tmp_path: Path
+) -> None:
+    folder, row = tmp_path / "log", mixed_rows(1, seed=1).tolist()
+    async with start(mixed.root, score_log=folder) as service:
+        for identity in ("before", "after"):
+            await service.post("/elbo", {"inputs": row, "ids": [identity]})
+            await until_counted(service, "written", 1)
+            if identity == "before":
+                shutil.rmtree(folder)
+        text = (await service.http.get("/metrics")).text
+    assert [found["id"] for found in logged(folder)] == ["after"]
+    assert "vae_score_log_rows_dropped_total 1.0" in text
+
+
+async def test_a_leftover_that_cannot_be_read_stops_neither_other_recoveries_nor_the_limit_of_all_files(
+    start: Any, mixed: Published, tmp_path: Path
+) -> None:
+    (tmp_path / "scores-a-1-x.partial").mkdir()  # opening it fails
+    left = GrowingFile(tmp_path, "other", 1, pa.schema([("row", pa.int32())]))
+    left.append(pa.table({"row": pa.array([1], pa.int32())}))
+    left.close()
+    for number in range(3):
+        (tmp_path / f"scores-old-{number}.parquet").write_bytes(bytes(2**20))
+    async with start(mixed.root, score_log=tmp_path, score_log_max_bytes=2**20) as service:
+        await service.post("/elbo", {"inputs": mixed_rows(1, seed=1).tolist()})
+    assert left.path.with_suffix(".parquet").exists()
+    assert list(tmp_path.glob("scores-old-*")) == []
+    errors = [line["event"] for line in service.lines() if line["level"] == "error"]
+    assert errors == ["score log: files cannot be finished or removed; they stay"]
 
 
 def test_a_stream_without_a_complete_batch_leaves_nothing(tmp_path: Path) -> None:

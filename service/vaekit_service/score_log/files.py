@@ -41,6 +41,11 @@ class GrowingFile:
     def bytes(self) -> int:
         return int(self._file.tell())
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the file still has its name: others may remove it, or its folder."""
+        return self.path.exists()
+
     def append(self, table: pa.Table) -> None:
         """Append rows and hand them to the operating system, so that they outlive this process.
 
@@ -85,18 +90,32 @@ def recover(folder: Path) -> list[str]:
     """Rotate the streams of processes that have ended; returns their names.
 
     Raises:
-        OSError: the folder cannot be read or written.
+        OSError, ArrowException: the first error, after all streams were tried.
     """
-    found = []
+    found: list[str] = []
+    first: OSError | pa.ArrowException | None = None
     for path in sorted(folder.glob(f"{PREFIX}*{GROWING}")):
-        with suppress(FileNotFoundError), path.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:  # in use
-                continue
-            rotate(path)
-            found.append(path.name)
+        try:
+            if _rotated(path):
+                found.append(path.name)
+        except FileNotFoundError:  # another replica was faster
+            continue
+        except (OSError, pa.ArrowException) as exc:
+            first = first or exc
+    if first is not None:
+        raise first
     return found
+
+
+def _rotated(path: Path) -> bool:
+    """Rotate a stream unless a process has it in use; returns whether it was rotated."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # in use
+            return False
+        rotate(path)
+        return True
 
 
 def remove_oldest(folder: Path, most: int) -> list[str]:

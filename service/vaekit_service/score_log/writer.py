@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +18,9 @@ from vaekit_service.score_log.files import GrowingFile, recover, remove_oldest, 
 POLL_SECONDS = 0.1  # between two looks at the queue: entries need not wake the thread, which would cost the caller
 WRITE_SECONDS = 1.0  # rows are handed to the operating system so often: what a killed process loses
 CHUNK = 512  # entries made into columns at once, so that the event loop does not wait long for the interpreter
+
+DROPPED = "score log cannot be written; rows are dropped"
+UNTIDY = "score log: files cannot be finished or removed; they stay"
 
 Key = tuple[str, int]  # model and version
 
@@ -42,7 +46,7 @@ class Writer:
         self.taken_cost = 0  # of all entries written or dropped so far
         self.written = self.dropped = 0  # rows
         self._files: dict[Key, GrowingFile] = {}
-        self._trouble: str | None = None  # the last one, so that it is said once
+        self._troubles: dict[str, str] = {}  # the last one of each event, so that it is said once
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._run, name="score log", daemon=True)
 
@@ -88,11 +92,13 @@ class Writer:
         for start in range(0, len(entries), CHUNK):
             tables.append(table_of(entries[start : start + CHUNK], payloads=self._payloads))
             time.sleep(0)  # lets the event loop have the interpreter
+        if key in self._files and not self._files[key].is_there:
+            self._finish([key])
         if key not in self._files:
             schema = schema_of(entries[0].model.manifest.input, payloads=self._payloads)
             self._files[key] = GrowingFile(self._folder, *key, schema)
         self._files[key].append(pa.concat_tables(tables))
-        self._trouble = None
+        self._troubles.pop(DROPPED, None)
 
     def _finish_due(self) -> None:
         now = time.monotonic()
@@ -106,8 +112,11 @@ class Writer:
             file = self._files.pop(key)
             try:
                 rotate(file.path)
-            except (OSError, pa.ArrowException) as exc:  # the stream stays, for the next start
+            except FileNotFoundError as exc:  # others removed the file or its folder, and its rows with it
+                self.dropped += file.rows
                 self._say(exc)
+            except (OSError, pa.ArrowException) as exc:  # the stream stays, for the next start
+                self._say(exc, UNTIDY)
             file.close()
         if keys:
             self._tidy()
@@ -118,19 +127,31 @@ class Writer:
             self._finish([key])
 
     def _tidy(self) -> None:
-        """Recover what ended processes left, and keep to the size of all files."""
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            if found := recover(self._folder):
-                self._log.info("score log: leftovers recovered", files=len(found))
-            if removed := remove_oldest(self._folder, self._max_bytes):
-                self._log.info("score log: oldest files removed", files=len(removed))
-        except (OSError, pa.ArrowException) as exc:
-            self._say(exc)
+        """Recover what ended processes left, and keep to the size of all files, even if some cannot be recovered."""
+        tidy = [self._tidied(self._recover), self._tidied(self._remove_oldest)]
+        if all(tidy):
+            self._troubles.pop(UNTIDY, None)
 
-    def _say(self, exc: Exception) -> None:
+    def _tidied(self, work: Callable[[], None]) -> bool:
+        try:
+            work()
+        except (OSError, pa.ArrowException) as exc:
+            self._say(exc, UNTIDY)
+            return False
+        return True
+
+    def _recover(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if found := recover(self._folder):
+            self._log.info("score log: leftovers recovered", files=len(found))
+
+    def _remove_oldest(self) -> None:
+        if removed := remove_oldest(self._folder, self._max_bytes):
+            self._log.info("score log: oldest files removed", files=len(removed))
+
+    def _say(self, exc: Exception, event: str = DROPPED) -> None:
         reason = f"{type(exc).__name__}: {exc}"
         kind = f"{type(exc).__name__} {getattr(exc, 'errno', '')}"
-        if kind != self._trouble:
-            self._log.error("score log cannot be written; rows are dropped", folder=str(self._folder), reason=reason)
-        self._trouble = kind
+        if kind != self._troubles.get(event):
+            self._log.error(event, folder=str(self._folder), reason=reason)
+        self._troubles[event] = kind
