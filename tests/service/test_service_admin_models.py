@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,20 @@ async def test_a_loaded_version_stays_until_it_is_unloaded(models: Path) -> None
         body = {"inputs": [[0.0] * 30]}
         again = await service.http.post("/models/breast-cancer/versions/1/elbo", json=body, headers=bearer(ADMIN))
         assert again.status_code == 200
+
+
+async def test_calls_at_the_same_time_all_take_effect(copied: Path) -> None:
+    for number in (2, 3, 4):
+        add_version(copied, number)
+    async with serving(copied, max_old_versions=9) as service:
+        for number in (1, 2, 3):  # then they are in memory, so that no call waits for a load
+            path = f"/models/breast-cancer/versions/{number}/elbo"
+            await service.http.post(path, json={"inputs": [[0.0] * 30]}, headers=bearer(ADMIN))
+        calls = ["versions/2/pin", *(f"versions/{number}/load" for number in (1, 2, 3))]
+        for reply in await asyncio.gather(*(act(service, f"{MODEL}/{call}") for call in calls)):
+            summary(reply)
+        policy = service.components.registry.models["breast-cancer"].policy
+    assert (policy.pinned, policy.loaded) == (2, (1, 2, 3))
 
 
 async def test_a_reload_finds_new_versions_and_tries_broken_ones_again(models: Path) -> None:

@@ -34,7 +34,7 @@ class ModelActions:
         with self._registry.lend(name, version) as lease:
             await lease.load()
             model, number = self._model(name), lease.version
-            await self._set(model, Policy(default=number, loaded=model.policy.loaded))
+            await self._set(model, Policy(default=number, loaded=self._policy(model).loaded))
 
     async def unpin(self, name: str) -> None:
         """Answer requests that name no version with the latest one.
@@ -43,15 +43,16 @@ class ModelActions:
             UnknownModel: no such model.
         """
         model = self._model(name)
-        await self._set(model, Policy(loaded=model.policy.loaded))
+        await self._set(model, Policy(loaded=self._policy(model).loaded))
 
     async def load(self, name: str, version: str) -> None:
         """Load a version and keep it in memory. Raises: see `pin`."""
         with self._registry.lend(name, version) as lease:
             await lease.load()
             model, kept = self._model(name), lease.version
-            loaded = tuple(sorted({*model.policy.loaded, kept}))
-            await self._set(model, Policy(default=model.policy.default, loaded=loaded))
+            before = self._policy(model)
+            loaded = tuple(sorted({*before.loaded, kept}))
+            await self._set(model, Policy(default=before.default, loaded=loaded))
 
     async def unload(self, name: str, version: str) -> None:
         """Take a version out of memory after its last request. A request for it loads it again.
@@ -63,12 +64,17 @@ class ModelActions:
         served, model = self._registry.find(name, version), self._model(name)
         if model.serving is served:
             raise StillServes(f"version {served.version} of {model.name} serves; pin another version first")
-        loaded = tuple(number for number in model.policy.loaded if number != served.version)
-        await self._set(model, Policy(default=model.policy.default, loaded=loaded))
+        before = self._policy(model)
+        loaded = tuple(number for number in before.loaded if number != served.version)
+        await self._set(model, Policy(default=before.default, loaded=loaded))
         self._registry.dismiss(served)
 
     def _model(self, name: str) -> ServedModel:
         return self._registry.models[self._registry.find(name, None).name]
+
+    def _policy(self, model: ServedModel) -> Policy:
+        """The policy that the next change starts from: another call may have changed it since the last look."""
+        return self._updates.overridden(model.name) or model.policy
 
     async def _set(self, model: ServedModel, policy: Policy) -> None:
         self._updates.override(model.name, policy)

@@ -54,6 +54,10 @@ class ModelSource:
         """Use this policy of a model from now on. Called in the event loop while `scan` may run in a thread."""
         self._pins[name] = policy
 
+    def overridden(self, name: str) -> Policy | None:
+        """The policy that holds instead of the one in the model's folder; None: there is none."""
+        return self._pins.get(name)
+
     @property
     def text(self) -> str:
         """The folders, for messages."""

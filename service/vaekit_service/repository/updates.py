@@ -75,6 +75,10 @@ class ModelUpdates:
         """Use this policy of a model from the next look on, until the service ends, whatever its folder says."""
         self._source.override(name, policy)
 
+    def overridden(self, name: str) -> Policy | None:
+        """The policy that was given for a model, which the next look takes over; None: that of its folder holds."""
+        return self._source.overridden(name)
+
     async def looked(self) -> None:
         """Look at once, and wait until the served models are as the folder is."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
