@@ -78,9 +78,13 @@ def test_a_model_with_proposed_versions_alone_has_no_latest(copied: Path) -> Non
         find(copied, NAME)
 
 
-def test_a_policy_may_name_a_proposed_version(copied: Path) -> None:
+def test_a_policy_that_names_a_proposed_version_does_not_accept_it(copied: Path) -> None:
     folder = propose(copied, 2)
-    write_policy(copied / NAME, Policy(default=2))
+    write_policy(copied / NAME, Policy(default=2))  # as of a version 2 that was deleted
+    with pytest.raises(UnknownModel, match=rf"pinned to, is proposed; first run vae models accept {NAME}@2"):
+        find(copied, NAME)
+    assert find(copied, NAME, 2) == folder
+    accept(folder)
     assert find(copied, NAME) == folder
 
 

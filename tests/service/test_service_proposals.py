@@ -86,6 +86,36 @@ async def test_an_admin_cannot_pin_a_proposed_version(start: Any, copied: Path) 
         assert await serving_version(service) == (1, [2])
 
 
+async def test_a_pin_to_a_number_does_not_accept_a_proposal_that_gets_the_number(start: Any, copied: Path) -> None:
+    rows = {"inputs": [[1.0] * 30]}
+    async with start(copied, pins=f"{NAME}=2") as service:
+        folder = propose(copied, 2)
+        assert await serving_version(service) == (2, [2])
+        reply = await service.post("/elbo", rows)
+        assert (reply.status_code, f"vae models accept {NAME}@2" in reply.json()["detail"]) == (503, True)
+        accept(folder)
+        assert await serving_version(service) == (2, [])
+        assert (await service.post("/elbo", rows)).json()["version"] == 2
+
+
+async def test_the_version_in_memory_goes_on_if_its_pinned_number_becomes_a_proposal(start: Any, copied: Path) -> None:
+    async with start(copied, pins=f"{NAME}=1") as service:
+        (copied / NAME / "1").rename(copied / "gone")
+        propose_from(copied / "gone", copied)
+        await service.components.updates.look()
+        served = service.components.registry.models[NAME].serving
+        assert (served.model is not None, served.proposed) == (True, False)
+        assert (await service.post("/elbo", {"inputs": [[1.0] * 30]})).status_code == 200
+
+
+def propose_from(folder: Path, root: Path) -> None:
+    """Copy a folder to version 1, which is proposed."""
+    temporary = root / NAME / ".copy"
+    shutil.copytree(folder, temporary)
+    (temporary / PROPOSAL_FILE).write_bytes(PROPOSAL.to_json())
+    temporary.rename(root / NAME / "1")
+
+
 def vae(*words: str | Path) -> str:
     done = CliRunner().invoke(app, [str(word) for word in words])
     assert done.exit_code == 0, done.output

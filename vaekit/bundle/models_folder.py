@@ -135,7 +135,8 @@ def find(root: Path | str, name: str, version: int | None = None) -> Path:
     """The folder of a version; by default the one that is pinned, else the latest one that is not proposed.
 
     Raises:
-        UnknownModel: no such model or version, or only proposed ones; the message lists the existing ones.
+        UnknownModel: no such model or version, or only proposed ones, or it is pinned to a proposed one; the message
+            lists the existing ones.
         FormatError: no version is named, and the model's policy cannot be read.
     """
     known = versions(root, check_name(name))
@@ -150,4 +151,10 @@ def find(root: Path | str, name: str, version: int | None = None) -> Path:
     if version not in known:
         which = f"no version {version} of model {name!r}" + (", which it is pinned to" if pinned else "")
         raise UnknownModel(f"{which}; versions: {', '.join(map(str, known))}")
-    return Path(root) / name / str(version)
+    folder = Path(root) / name / str(version)
+    if pinned and is_proposed(folder):
+        reference = f"{name}@{pinned}"
+        raise UnknownModel(
+            f"{reference}, which {name} is pinned to, is proposed; first run vae models accept {reference}"
+        )
+    return folder

@@ -211,6 +211,7 @@ def _described(models: Path, name: str) -> dict[str, Any]:
     from vaekit.bundle import versions
     from vaekit.bundle.models_folder import latest
     from vaekit.bundle.policy import LATEST, read_policy
+    from vaekit.bundle.proposal import is_proposed
 
     policy, reason, numbers, newest = LATEST, None, list[int](), None
     try:
@@ -221,6 +222,8 @@ def _described(models: Path, name: str) -> dict[str, Any]:
     used = policy.pinned or newest
     if policy.pinned is not None and policy.pinned not in numbers:
         reason = f"pinned to version {policy.pinned}, which is not there"
+    elif policy.pinned is not None and is_proposed(models / name / str(policy.pinned)):
+        reason = f"pinned to version {policy.pinned}, which is proposed"
     return {
         "name": name,
         "version": used,

@@ -210,9 +210,9 @@ class ModelUpdates:
             self._registry.dismiss(before)
 
     def _candidates(self, model: ServedModel) -> list[ModelVersion]:
-        pinned = model.policy.pinned
-        if pinned is not None:
-            return [model.versions[pinned]] if pinned in model.versions else []
+        if model.policy.pinned is not None:
+            pinned = model.versions.get(model.policy.pinned)
+            return [] if pinned is None or pinned.proposed else [pinned]
         return [model.versions[n] for n in sorted(model.versions, reverse=True) if not model.versions[n].proposed]
 
     def _is_due(self, served: ModelVersion) -> bool:
@@ -244,15 +244,19 @@ class ModelUpdates:
 
 def _wanted(model: ServedModel) -> ModelVersion:
     """The version that is to answer if none is named: the pinned one, else the newest; its place if it is not there."""
-    pinned = model.policy.pinned
-    if pinned is not None:
-        return model.versions.get(pinned) or _missing(model, pinned)
+    number = model.policy.pinned
+    if number is not None:
+        pinned = model.versions.get(number)
+        return _not_served(model, number) if pinned is None or pinned.proposed else pinned
     return model.newest or _only_proposed(model)
 
 
-def _missing(model: ServedModel, pinned: int) -> ModelVersion:
-    """The place of a pinned version that is not there."""
+def _not_served(model: ServedModel, pinned: int) -> ModelVersion:
+    """The place of a pinned version that is not there, or is proposed."""
     reason = f"version {pinned}, which {model.name} is pinned to, is not in its folder"
+    if pinned in model.versions:
+        reference = f"{model.name}@{pinned}"
+        reason = f"{reference}, which {model.name} is pinned to, is proposed; first run vae models accept {reference}"
     return ModelVersion(model.name, pinned, model.serving.folder.parent / str(pinned), "failed", reason)
 
 
