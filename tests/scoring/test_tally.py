@@ -216,6 +216,6 @@ def test_a_run_without_drift_has_scores_above_all_held_out_ones_as_often_as_exch
     """With n held-out scores a new row is above all of them with probability 1 / (n + 1), on average."""
     n, m = 19, 1000
     p_values = (np.maximum(np.arange(n), tied) + 2.0) / (n + 1)
-    runs = _Cells.of(p_values).simulated(m)
+    runs = _Cells.of(p_values).simulated(m, np.random.default_rng(0))
     np.testing.assert_allclose(runs[:, 0].mean() / m, 1 / (n + 1), rtol=0.15)
     np.testing.assert_allclose(runs[:, 1].mean() / m, (1 + tied) / (n + 1), rtol=0.15)

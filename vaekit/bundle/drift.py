@@ -6,6 +6,7 @@ one between the scores. Equal scores have equal p-values.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ SMALL, LARGE = 0.1, 0.25  # PSI beyond chance: below SMALL a small change, from 
 MIN_ROWS = 50  # fewer rows are too few to say that there is no drift
 RUNS, CHANCE = 999, 0.05  # simulated runs without drift, and the share of them that exceeds a distance "by chance"
 MOST_CELLS = 1000  # cells of the simulated runs; neighbouring calibration scores share one if there are more
+LEAST_CELLS = 20  # of each group, if there are many
 
 
 @dataclass(frozen=True)
@@ -86,18 +88,73 @@ class DriftReference:
         m, cells = int(counts.sum()), self._cells
         run = cells.counted(p_values, counts)  # (C,)
         ks, psi = _ks(p_values, counts, self._held_out), float(cells.psi(run[None])[0])
-        ks_without, psi_without = self._without_drift(m)
-        ks_by_chance, psi_by_chance = (_exceeded_by_chance(found) for found in (ks_without, psi_without))
-        beyond = 0.0 if psi <= psi_by_chance else psi - float(psi_without.mean())
-        reading = _reading(m, ks, ks_by_chance, beyond)
-        ks_p_value, psi_p_value = _share_beyond(ks_without, ks), _share_beyond(psi_without, psi)
-        return Drift(ks, ks_by_chance, psi, psi_by_chance, reading, ks_p_value, psi_p_value)
+        return _compared(m, ks, psi, *self._without_drift(m))
 
     def _without_drift(self, m: int) -> tuple[Floats, Floats]:
         if self._without[0] != m:
-            runs = self._cells.simulated(m)  # (RUNS, C)
+            runs = self._cells.simulated(m, np.random.default_rng(0))  # (RUNS, C); always the same for the same m
             self._without = m, self._cells.ks(runs), self._cells.psi(runs)
         return self._without[1:]
+
+
+class GroupedDriftReference:
+    """The p-values of held-out rows by group, to compare with those of runs with any mix of the groups.
+
+        F(p) = sum_g (m_g / m) F_g(p)        F_g: distribution function of the n_g held-out rows of group g
+
+    A run with m_g rows of each group g is compared with the mixture F, and with simulated runs of as many rows of each
+    group, whose cells have their own Dirichlet distribution. So another mix of groups alone is no drift, and the noise
+    of small groups counts as much as they do in the run.
+
+    Args:
+        held_out: p-values of each group's held-out rows among themselves, (n_g,), in any order.
+    """
+
+    def __init__(self, held_out: Mapping[int, Floats]) -> None:
+        most = max(LEAST_CELLS, MOST_CELLS // len(held_out))
+        self._cells = {group: _Cells.of(own, most) for group, own in held_out.items()}
+
+    def drift(self, groups: Ints, p_values: Floats) -> Drift:
+        """The distances of a run with at least one row.
+
+        Args:
+            groups: of each row, (m,).
+            p_values: of each row within its group, (m,).
+        """
+        present, rng = np.unique(groups).tolist(), np.random.default_rng(0)
+        ends = np.unique(np.concatenate([self._cells[group].ends for group in present]))  # (C,)
+        expected, run, runs = np.zeros(len(ends)), np.zeros(len(ends), np.int64), np.zeros((RUNS, len(ends)), np.int64)
+        for group in present:
+            cells, own = self._cells[group], p_values[groups == group]
+            at = np.searchsorted(ends, cells.ends)
+            expected[at] += len(own) * cells.held_out / cells.held_out.sum()
+            run[at] += cells.counted(own, np.ones(len(own), np.int64))
+            runs[:, at] += cells.simulated(len(own), rng)
+        mixture = _Cells(ends, expected, _bins(expected))
+        both = np.vstack([run[None], runs])
+        ks, psi = mixture.ks(both), mixture.psi(both)
+        return _compared(len(groups), float(ks[0]), float(psi[0]), ks[1:], psi[1:])
+
+
+def _bins(expected: Floats) -> Ints:
+    """The bin of each cell, (C,), from 0, so that bins have about a tenth of the expected rows each, and some at least.
+
+    Args:
+        expected: rows in each cell, (C,).
+    """
+    upto = np.cumsum(expected)
+    tenths = np.ceil(upto * (BINS / upto[-1]) - 1e-9) - 1
+    tenths[upto <= 0.0] = tenths[upto > 0.0][0]  # cells before the first held-out row
+    return np.unique(tenths, return_inverse=True)[1]
+
+
+def _compared(m: int, ks: float, psi: float, ks_without: Floats, psi_without: Floats) -> Drift:
+    """The distances of a run of m rows beside those of runs without drift, (RUNS,) each."""
+    ks_by_chance, psi_by_chance = (_exceeded_by_chance(found) for found in (ks_without, psi_without))
+    beyond = 0.0 if psi <= psi_by_chance else psi - float(psi_without.mean())
+    reading = _reading(m, ks, ks_by_chance, beyond)
+    ks_p_value, psi_p_value = _share_beyond(ks_without, ks), _share_beyond(psi_without, psi)
+    return Drift(ks, ks_by_chance, psi, psi_by_chance, reading, ks_p_value, psi_p_value)
 
 
 @dataclass(frozen=True)
@@ -105,14 +162,15 @@ class _Cells:
     """C cells of p-values: the p-values up to and including each end, beyond the end before it."""
 
     ends: Floats  # (C,), ascending
-    held_out: Ints  # (C,) calibration rows in each; none in the first, the scores above all of theirs
+    held_out: Ints | Floats  # (C,) calibration rows in each; none in the first, the scores above all of theirs
     bins: Ints  # (C,) the bin of each cell, from 0
 
     @classmethod
-    def of(cls, held_out: Floats) -> _Cells:
+    def of(cls, held_out: Floats, most: int = MOST_CELLS) -> _Cells:
+        """About `most` cells at most."""
         distinct, tied = np.unique(held_out, return_counts=True)
         n, upto = len(held_out), np.cumsum(tied)  # (u,): calibration rows with at most each p-value
-        group = np.ceil(upto * (MOST_CELLS / n)).astype(np.int64) if n > MOST_CELLS else np.arange(len(distinct))
+        group = np.ceil(upto * (most / n)).astype(np.int64) if n > most else np.arange(len(distinct))
         last = np.append(np.flatnonzero(np.diff(group)), len(distinct) - 1)  # of each group
         ends = np.concatenate([[distinct[0] - 0.5 / (n + 1)], distinct[last]])
         counts = np.concatenate([[0], np.diff(upto[last], prepend=0)])
@@ -127,9 +185,8 @@ class _Cells:
         found: Ints = np.bincount(at, counts, minlength=len(self.ends)).astype(np.int64)
         return found
 
-    def simulated(self, m: int) -> Ints:
-        """Number of rows in each cell for runs of m rows without drift, (RUNS, C); always the same for the same m."""
-        rng = np.random.default_rng(0)
+    def simulated(self, m: int, rng: np.random.Generator) -> Ints:
+        """Number of rows in each cell for runs of m rows without drift, (RUNS, C)."""
         sizes = rng.standard_gamma(np.maximum(self.held_out, 1), (RUNS, len(self.ends)))
         return rng.multinomial(m, sizes / sizes.sum(axis=1, keepdims=True))
 

@@ -60,12 +60,10 @@ class HeldOutRows:
     def __init__(self, calibration: AnyCalibration) -> None:
         self._fold = _largest_fold(calibration)
         self._own = calibration if self._fold is None else _one_fold(calibration, self._fold)
-        assert self._own.held_out_p_values is not None
-        self.p_values = self._own.held_out_p_values  # among themselves, (n,)
-        if isinstance(self._own, GroupedCalibration):
-            self.scores = {node: _scores(each) for node, each in self._own.each.items()}
-        else:
-            self.scores = {0: _scores(self._own)}  # of each set, ascending
+        own = self._own.each if isinstance(self._own, GroupedCalibration) else {0: self._own}
+        sets = {node: each for node, each in own.items() if isinstance(each, Calibration)}  # all are: one fold is left
+        self.scores = {node: _scores(each) for node, each in sets.items()}  # of each set, ascending
+        self.p_values = {node: self._p_values_of(node, each) for node, each in sets.items()}
 
     @property
     def separate(self) -> frozenset[int]:
@@ -74,6 +72,19 @@ class HeldOutRows:
             return frozenset(self.scores)
         within = {node: set(np.flatnonzero(self._own.groups.inside(node)).tolist()) for node in self.scores}
         return frozenset(node for node in self.scores if within[node] & self.scores.keys() == {node})
+
+    def _p_values_of(self, node: int, of_set: Calibration) -> Floats:
+        """The p-values of the held-out rows that are compared with a set; of all its rows if none is.
+
+        A set of pooled groups has other rows too, but live rows of these groups are only like the rows of these groups.
+        """
+        if isinstance(self._own, GroupedCalibration):
+            nodes = np.concatenate([self._own.nodes[0].scores, self._own.nodes[0].novel_scores])
+            compared = self._own.groups.compared[nodes] == node
+            p_values = self._own.held_out_p_values
+            if p_values is not None and compared.any():
+                return np.asarray(p_values[compared])
+        return of_set.held_out_p_values
 
     def live(self, scored: Scores) -> LiveRows:
         """Live rows; a score that ties with a held-out score is set to it."""
@@ -110,8 +121,7 @@ def _one_fold(calibration: AnyCalibration, fold: int) -> Calibration | GroupedCa
     return GroupedCalibration(own, named, (calibration.nodes[fold],))
 
 
-def _scores(calibration: object) -> Floats:
-    assert isinstance(calibration, Calibration)
+def _scores(calibration: Calibration) -> Floats:
     novel = rank_score(calibration.novel_scores, np.ones(calibration.novel_scores.size, dtype=bool))
     return np.concatenate([calibration.scores, novel])
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import time
 
 import numpy as np
 
-from vaekit.bundle.drift import Drift, DriftReference
+from vaekit.bundle.drift import Drift, DriftReference, GroupedDriftReference
 from vaekit.bundle.grouped import AnyCalibration
 from vaekit_service.model_health.held_out import Floats, HeldOutRows, Ints, LiveRows, Scores
 from vaekit_service.model_health.martingale import Martingale
@@ -58,7 +59,7 @@ class Window:
     def __init__(self, calibration: AnyCalibration, *, size: int, alpha: float, seed: int = 0) -> None:
         self._held_out, self._size, self._alpha = HeldOutRows(calibration), size, alpha
         self._rng = np.random.default_rng(seed)
-        self._reference = DriftReference(self._held_out.p_values)
+        self._reference = _reference(self._held_out.p_values)
         self._martingale = Martingale(self._held_out, self._rng)
         self._live: LiveRows | None = None  # of the window, and for each row:
         self._verdicts, self._at = np.empty(0), np.empty(0)
@@ -81,7 +82,6 @@ class Window:
         """The figures of the window, which has at least one row."""
         assert self._live is not None
         live, n = self._live, len(self._live)
-        distinct = np.unique(live.p_values, return_counts=True)
         anomalies = int(np.count_nonzero(self._verdicts <= self._alpha))
         low, high = wilson_interval(anomalies, n)
         return Figures(
@@ -93,7 +93,7 @@ class Window:
             anomaly_rate_high=high,
             anomaly_rate_p_value=self._p_value_of(anomalies, live.sets),
             novel_rate=float(live.novel.mean()),
-            drift=self._reference.drift(*distinct),
+            drift=self._reference(live.sets, live.p_values),
             log10_evidence=self._martingale.log10_evidence,
         )
 
@@ -111,6 +111,15 @@ class Window:
             if k := math.floor(self._alpha * (n + 1) + 1e-9):
                 simulated += self._rng.binomial(rows, self._rng.beta(k, n + 1 - k, runs))
         return float(1 + np.count_nonzero(simulated >= anomalies)) / (1 + runs)
+
+
+def _reference(held_out: Mapping[int, Floats]) -> Callable[[Ints, Floats], Drift]:
+    """The function that gives the drift of rows, from their sets and p-values, (n,) each."""
+    if len(held_out) > 1:
+        return GroupedDriftReference(held_out).drift
+    (own,) = held_out.values()
+    reference = DriftReference(own)
+    return lambda _, p_values: reference.drift(*np.unique(p_values, return_counts=True))
 
 
 def wilson_interval(count: int, n: int) -> tuple[float, float]:
