@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,7 +64,7 @@ class HeldOutRows:
         own = self._own.each if isinstance(self._own, GroupedCalibration) else {0: self._own}
         sets = {node: each for node, each in own.items() if isinstance(each, Calibration)}  # all are: one fold is left
         self.scores = {node: _scores(each) for node, each in sets.items()}  # of each set, ascending
-        self.p_values = {node: self._p_values_of(node, each) for node, each in sets.items()}
+        self.p_values = _p_values(self._own, sets)  # of each set, among themselves
 
     @property
     def separate(self) -> frozenset[int]:
@@ -72,19 +73,6 @@ class HeldOutRows:
             return frozenset(self.scores)
         within = {node: set(np.flatnonzero(self._own.groups.inside(node)).tolist()) for node in self.scores}
         return frozenset(node for node in self.scores if within[node] & self.scores.keys() == {node})
-
-    def _p_values_of(self, node: int, of_set: Calibration) -> Floats:
-        """The p-values of the held-out rows that are compared with a set; of all its rows if none is.
-
-        A set of pooled groups has other rows too, but live rows of these groups are only like the rows of these groups.
-        """
-        if isinstance(self._own, GroupedCalibration):
-            nodes = np.concatenate([self._own.nodes[0].scores, self._own.nodes[0].novel_scores])
-            compared = self._own.groups.compared[nodes] == node
-            p_values = self._own.held_out_p_values
-            if p_values is not None and compared.any():
-                return np.asarray(p_values[compared])
-        return of_set.held_out_p_values
 
     def live(self, scored: Scores) -> LiveRows:
         """Live rows; a score that ties with a held-out score is set to it."""
@@ -119,6 +107,19 @@ def _one_fold(calibration: AnyCalibration, fold: int) -> Calibration | GroupedCa
     groups = [group.model_copy(update={"tails": ()}) for group in calibration.groups.groups]
     named = calibration.groups.model_copy(update={"groups": tuple(groups)})
     return GroupedCalibration(own, named, (calibration.nodes[fold],))
+
+
+def _p_values(own: AnyCalibration, sets: Mapping[int, Calibration]) -> dict[int, Floats]:
+    """The p-values of the held-out rows that are compared with each set; of all its rows if none is.
+
+    A set of pooled groups has other rows too, but live rows of these groups are only like the rows of these groups.
+    """
+    found = {node: each.held_out_p_values for node, each in sets.items()}
+    p_values = own.held_out_p_values
+    if not isinstance(own, GroupedCalibration) or p_values is None:
+        return found
+    compared = own.groups.compared[np.concatenate([own.nodes[0].scores, own.nodes[0].novel_scores])]  # (n,)
+    return {node: p_values[compared == node] if (compared == node).any() else other for node, other in found.items()}
 
 
 def _scores(calibration: Calibration) -> Floats:
