@@ -77,11 +77,15 @@ def rotate(path: Path) -> int:
         with path.open("rb") as source:
             batches = list(_complete_batches(source))
         if rows := sum(batch.num_rows for batch in batches):
-            with temporary.open("wb") as file:
-                pq.write_table(pa.Table.from_batches(batches), file, compression="zstd", row_group_size=ROW_GROUP)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(target)
+            try:
+                with temporary.open("wb") as file:
+                    pq.write_table(pa.Table.from_batches(batches), file, compression="zstd", row_group_size=ROW_GROUP)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.rename(target)
+            except BaseException:
+                temporary.unlink(missing_ok=True)  # on a full disk it would only take more room
+                raise
     path.unlink(missing_ok=True)
     return rows
 
