@@ -72,6 +72,16 @@ def test_a_change_is_found_within_hundreds_of_rows(change: Any) -> None:
     assert highest(change(rng.normal(size=600)), rng.normal(size=300), 0) >= 3.0
 
 
+def test_twice_as_many_anomalies_are_found_although_the_other_rows_are_as_before() -> None:
+    found, quiet = [], []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        held_out, rows = rng.normal(size=2000), rng.normal(size=800)
+        found.append(highest(np.where(rng.random(800) < 0.05, rng.normal(size=800) + 4.0, rows), held_out, seed))
+        quiet.append(highest(rows, held_out, seed))
+    assert np.median(found) >= 3.0 > max(quiet)
+
+
 def test_a_change_after_many_normal_rows_is_found() -> None:
     rng = np.random.default_rng(3)
     own = HeldOutRows(Calibration.of(rng.normal(size=300)))

@@ -21,23 +21,24 @@ EPOCH_SECONDS = 6 * 3600.0
 BURST = 1_000  # rows that may be used at once; otherwise about EPOCH_ROWS per EPOCH_SECONDS
 MOST = 1e12  # limit of the capital, far beyond any doubt
 _JUMPS = np.array([1e-3, 1e-2, 1e-1, 1.0])[:, None]  # J, (4, 1): the share of the capital that changes its bet
-_SLOPES = np.array([0.0, 1.0, -1.0, 1.0, -1.0])  # (5,), of the bets below; the first one does not bet
-_CURVED = np.array([False, False, False, True, True])
+_BETS = 7
+_TAILS = (0.1, 1.5), (0.02, 3.0)  # q and a: multiplies by a if p <= q
 
 
 class Jumper:
     """Bets a capital of 1 on p-values that are independent and uniform if nothing has changed.
 
-        C_b <- ((1 - J) C_b + J mean_b C_b) f_b(p),        f(p) = 1,  1 +- (p - 1/2),  1 +- (6 p^2 - 6 p + 1) / 2
+        C_b <- ((1 - J) C_b + J mean_b C_b) f_b(p)
+        f(p) = 1,  1 +- (p - 1/2),  1 +- (6 p^2 - 6 p + 1) / 2,  and a if p <= q, else (1 - q a) / (1 - q)
 
-    Each of five bets has a part of the capital, and a share J of it jumps to the others before each p-value: the
+    Each of seven bets has a part of the capital, and a share J of it jumps to the others before each p-value: the
     "simple jumper" of Vovk, Petej, Nouretdinov, Ahlberg, Carlsson and Gammerman (2021, "Retrain or not retrain"), here
-    with bets on the middle and the ends too, and averaged over four J. Each f integrates to 1, so the capital is a
-    martingale.
+    with bets on the middle and the ends too, and averaged over four J. The last form bets on a few very high scores,
+    which hardly move the others: twice as many anomalies. Each f integrates to 1, so the capital is a martingale.
     """
 
     def __init__(self) -> None:
-        self._capital = np.full((len(_JUMPS), len(_SLOPES)), 1.0 / (len(_JUMPS) * len(_SLOPES)))  # (J, bets)
+        self._capital = np.full((len(_JUMPS), _BETS), 1.0 / (len(_JUMPS) * _BETS))  # (J, bets)
 
     @property
     def capital(self) -> float:
@@ -45,9 +46,11 @@ class Jumper:
 
     def bet(self, p: float) -> None:
         """Bet on the next p-value, between 0 and 1."""
-        gain = np.where(_CURVED, 0.5 * (6.0 * p * p - 6.0 * p + 1.0), p - 0.5)
+        line, curve = p - 0.5, 0.5 * (6.0 * p * p - 6.0 * p + 1.0)
+        tails = [a if p <= q else (1.0 - q * a) / (1.0 - q) for q, a in _TAILS]
+        factors = np.array([1.0, 1.0 + line, 1.0 - line, 1.0 + curve, 1.0 - curve, *tails])  # f_b(p), (bets,)
         kept = (1.0 - _JUMPS) * self._capital + _JUMPS * self._capital.mean(axis=1, keepdims=True)
-        self._capital = kept * (1.0 + _SLOPES * gain)
+        self._capital = kept * factors
         if (capital := self.capital) > MOST:
             self._capital *= MOST / capital
 
