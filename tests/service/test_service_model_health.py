@@ -218,6 +218,21 @@ def test_a_change_of_a_small_group_is_seen() -> None:
     assert window.figures().drift.ks_p_value < 0.01
 
 
+def test_with_folds_the_verdicts_of_most_folds_say_how_many_anomalies_to_expect() -> None:
+    rng = np.random.default_rng(10)
+    groups = Groups(by=("site",), least_rows=17, groups=(Group(values=("a",), n=55, pooled=False),))
+    nodes = [np.repeat([1, 0], [size, more]) for size, more in ((17, 30), (19, 10), (19, 10))]  # the largest has fewest
+    calibration = GroupedCalibration.of_folds([rng.normal(size=len(own)) for own in nodes], [None] * 3, nodes, groups)
+    window = Window(calibration, size=1000, alpha=0.05)
+    live = np.ones(400, dtype=np.int64)
+    score = rng.normal(size=400)
+    rows = Scores(score, np.repeat(-score[:, None], 3, axis=1), None, live)
+    window.add(rows, calibration.verdict(rows).p_value, np.zeros(400))
+    figures = window.figures()
+    assert figures.anomaly_rate > 0.0
+    assert figures.anomaly_rate_p_value > 0.01
+
+
 def test_anomalies_beyond_chance_show_in_every_figure() -> None:
     rng = np.random.default_rng(6)
     calibration = Calibration.of(rng.normal(size=400))

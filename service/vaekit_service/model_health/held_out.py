@@ -65,6 +65,7 @@ class HeldOutRows:
         sets = {node: each for node, each in own.items() if isinstance(each, Calibration)}  # all are: one fold is left
         self.scores = {node: _scores(each) for node, each in sets.items()}  # of each set, ascending
         self.p_values = _p_values(self._own, sets)  # of each set, among themselves
+        self.rows = _rows(calibration)  # of each set, that its verdicts depend on
 
     @property
     def separate(self) -> frozenset[int]:
@@ -107,6 +108,13 @@ def _one_fold(calibration: AnyCalibration, fold: int) -> Calibration | GroupedCa
     groups = [group.model_copy(update={"tails": ()}) for group in calibration.groups.groups]
     named = calibration.groups.model_copy(update={"groups": tuple(groups)})
     return GroupedCalibration(own, named, (calibration.nodes[fold],))
+
+
+def _rows(calibration: AnyCalibration) -> dict[int, int]:
+    """The number of held-out rows of each set that decides whether a row is an anomaly; with folds, their median."""
+    own = calibration.each if isinstance(calibration, GroupedCalibration) else {0: calibration}
+    folds = {node: each.folds if isinstance(each, FoldCalibration) else (each,) for node, each in own.items()}
+    return {node: sorted(fold.n for fold in each)[len(each) // 2] for node, each in folds.items()}
 
 
 def _p_values(own: AnyCalibration, sets: Mapping[int, Calibration]) -> dict[int, Floats]:

@@ -107,7 +107,7 @@ class Window:
         runs = int(np.clip(MOST_DRAWS // found.size, *SIMULATIONS))
         simulated = np.zeros(runs, dtype=np.int64)
         for one, rows in zip(found, counts, strict=True):
-            n = self._held_out.scores[int(one)].size
+            n = self._held_out.rows[int(one)]
             if k := math.floor(self._alpha * (n + 1) + 1e-9):
                 simulated += self._rng.binomial(rows, self._rng.beta(k, n + 1 - k, runs))
         return float(1 + np.count_nonzero(simulated >= anomalies)) / (1 + runs)
