@@ -228,3 +228,16 @@ def test_joining_keeps_payloads_if_asked(tmp_path: Path) -> None:
     )
     assert join(labels, tmp_path / "log", payloads=True).rows.column("input").to_pylist() == [{"x": 1.0}]
     assert "input" not in join(labels, tmp_path / "log").rows.column_names
+
+
+def test_a_column_that_occurs_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="more than one column has the name 'id'"):
+        measured(tmp_path, "id,id,label\n1,1,0\n")
+
+
+def test_labels_as_views_of_text_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "labels.parquet"
+    cells = {"id": pa.array(["a", "b"], pa.string_view()), "label": pa.array(["1", "0"], pa.string_view())}
+    pq.write_table(pa.table(cells), path)
+    found = read_labels(path, id_column="id", label="label", anomalies=["1"])
+    assert (found.keys.to_pylist(), found.is_anomaly.tolist()) == (["a", "b"], [True, False])

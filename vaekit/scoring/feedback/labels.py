@@ -62,8 +62,9 @@ def read_labels(path: Path, *, id_column: str, label: str, anomalies: Sequence[s
         columns = ", ".join(map(repr, table.column_names))
         hint = f"; the ids are in {id_column!r}, or in {REQUEST!r} and {ROW!r}" if by_request else ""
         raise InputError(f"{path}: no column {missing[0]!r}{hint}; the columns are {columns}")
-    cells = table.column(label).combine_chunks()
-    cells = cells.dictionary_decode() if pa.types.is_dictionary(cells.type) else cells
+    if repeated := [name for name in wanted if table.column_names.count(name) > 1]:
+        raise InputError(f"{path}: more than one column has the name {repeated[0]!r}")
+    cells = _plain(table.column(label))
     distinct = cells.unique()
     marks = AnomalyLabels(anomalies)
     anomalous, missing_label = marks.of(distinct.to_pylist())
@@ -106,12 +107,17 @@ def _read(path: Path) -> pa.Table:
     raise InputError(f"{path}: expected .csv or .parquet")
 
 
-def _text(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
-    """A column of text or integers as text; empty text is null."""
-    cells = table.column(name)
+def _plain(cells: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """A column as one array, neither a dictionary nor a view."""
     cells = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
+    return cells.cast(pa.string()) if pa.types.is_string_view(cells.type) else cells
+
+
+def _text(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
+    """A column of text or integers as text; empty text is null."""
+    cells = _plain(table.column(name))
     if pa.types.is_floating(cells.type):  # integers beside missing cells, as pandas writes them
         try:
             cells = cells.cast(pa.int64())
