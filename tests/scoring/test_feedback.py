@@ -82,6 +82,13 @@ def test_the_last_score_of_an_id_counts_once_for_each_version(tmp_path: Path) ->
     assert (found.matched, found.scored_again) == (1, 2)
 
 
+def test_a_second_look_without_a_verdict_does_not_remove_a_flagged_row_from_the_rates(tmp_path: Path) -> None:
+    write_log(tmp_path / "log", id=list("abcda"), time=[1, 1, 1, 1, 9], is_anomaly=[True, False, False, False, None])
+    found = measured(tmp_path, "id,label\na,0\nb,0\nc,0\nd,0\n")
+    assert (found.parts[0].false_alarms.hits, found.parts[0].false_alarms.n) == (1, 4)
+    assert (found.matched, found.scored_again) == (4, 1)
+
+
 @pytest.mark.parametrize("compact", [1, 3, 2**20])
 def test_memory_does_not_grow_with_rows_that_are_scored_again(
     compact: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

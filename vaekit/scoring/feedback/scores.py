@@ -38,7 +38,7 @@ class Joined:
     flagged: Counter[Part] = field(default_factory=Counter)  # those of them that are anomalies
     without_verdict: int = 0
     without_id: int = 0
-    scored_again: int = 0  # rows of an id that the same version scored later again; the last score is used
+    scored_again: int = 0  # rows of an id that the same version scored again; one of them is used, see _last_of_each
     files: int = 0
 
 
@@ -136,13 +136,18 @@ def _column(batch: pa.RecordBatch, name: str, kind: pa.DataType, known: bool) ->
 
 
 def _last_of_each(tables: list[pa.Table], found: Joined) -> pa.Table:
-    """The last score of each label by each version. Rows without a time count in the order of reading."""
+    """The last score of each label by each version, with a verdict if one has it.
+
+    Without this rule a flagged row that is scored again with other draws, for a closer look, would be missing in the
+    rates. Rows without a time count in the order of reading.
+    """
     if not tables:
         return pa.table({name: pa.array([], kind) for name, kind in {**KINDS, "label": pa.int64()}.items()})
     table = pa.concat_tables(tables, promote_options="default")
     keys = ["label", "model", "version"]
     ordered = table.select([*keys, "time", "order"]).append_column("at", pa.array(range(len(table)), pa.int64()))
-    sorting = [(name, "ascending") for name in (*keys, "time", "order")]
+    ordered = ordered.append_column("judged", table.column("is_anomaly").is_valid().cast(pa.int8()))
+    sorting = [(name, "ascending") for name in (*keys, "judged", "time", "order")]
     last = ordered.sort_by(sorting).group_by(keys, use_threads=False).aggregate([("at", "last")])
     found.scored_again += len(table) - len(last)
     return table.take(pa.array(np.sort(last.column("at_last").to_numpy())))
