@@ -84,6 +84,17 @@ def test_the_proposal_compares_thresholds_and_counts_what_the_old_ones_flag(
     assert "is proposed" in done.stderr
 
 
+def test_a_calibration_that_the_proposal_lacks_gives_a_warning(
+    copied: Path, tmp_path: Path, breast_cancer: Model, benign_rows: NDArray[np.float64]
+) -> None:
+    np.save(tmp_path / "rows.npy", benign_rows)
+    k = breast_cancer.manifest.draws.default
+    words = (NAME, tmp_path / "rows.npy", "--models", copied, "--propose", "--num-samples")
+    assert "warning" not in vae("calibrate", *words, str(k)).stderr
+    lost = f"warning: {NAME}@1 has a calibration for K = {k}, float32, and the proposed version has none"
+    assert lost in vae("calibrate", *words, str(k + 1)).stderr
+
+
 def test_a_new_version_from_a_proposed_one_is_not_proposed(
     copied: Path, tmp_path: Path, benign_rows: NDArray[np.float64]
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from vaekit.bundle import AnyCalibration, Calibration
+from vaekit.bundle import AnyCalibration, Calibration, Manifest
 from vaekit.bundle.manifest import Precision
 from vaekit.bundle.proposal import AlphaComparison, Comparison, Proposal
 from vaekit.bundle.thresholds import ALPHAS
@@ -44,9 +44,21 @@ def proposal_of(
                 alphas=lines,
             )
         )  # fmt: skip
+    parent = f"{manifest.name}@{manifest.version}"
     return Proposal(
-        parent=f"{manifest.name}@{manifest.version}", comparisons=tuple(comparisons), warnings=tuple(warnings)
+        parent=parent, comparisons=tuple(comparisons), warnings=(*warnings, *_without(parent, manifest, held_out))
     )
+
+
+def _without(parent: str, manifest: Manifest, held_out: Mapping[Key, AnyCalibration]) -> list[str]:
+    """A warning for each calibration of the version before that the proposed version lacks."""
+    before = manifest.calibration.entries if manifest.calibration else ()
+    lost = [entry for entry in before if (entry.num_samples, entry.precision) not in held_out]
+    return [
+        f"{parent} has a calibration for K = {entry.num_samples}, {entry.precision}, and the proposed version has "
+        "none: rows that are scored so would get no p-value"
+        for entry in lost
+    ]
 
 
 def _line(alpha: float, before: AnyCalibration | None, after: AnyCalibration, scored: Bound) -> AlphaComparison:
