@@ -195,8 +195,8 @@ async def lifespan(components: Components) -> AsyncIterator[None]:
         await components.engine.close()
         await components.updates.close()
         await components.worker.close()
-        if components.traces is not None:
-            await asyncio.to_thread(components.traces.shutdown)  # sends the last spans
         components.codec_pool.shutdown(wait=False, cancel_futures=True)
         if components.score_log is not None:
             await asyncio.to_thread(components.score_log.close)
+        if components.traces is not None:  # sends the last spans: the last step, since it may wait for the collector
+            await asyncio.to_thread(components.traces.shutdown)

@@ -125,3 +125,22 @@ def test_without_the_extra_the_start_says_what_to_install(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.resources", None)
     with pytest.raises(tracing.MissingExtra, match=r"pip install 'vaekit\[traces\]'"):
         tracing.make_provider()
+
+
+async def test_the_score_log_is_finished_before_the_stop_waits_for_the_collector(
+    models_dir: Path, collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    async with run(models_dir, default_model="breast-cancer", traces=True, score_log=tmp_path) as service:
+        provider = service.components.traces
+        assert provider is not None
+        shutdown = provider.shutdown
+
+        def slow() -> None:
+            seen.extend(path.suffix for path in tmp_path.iterdir())
+            shutdown()
+
+        monkeypatch.setattr(provider, "shutdown", slow)
+        assert (await service.post("/elbo", {"inputs": [[1.0] * 30]})).status_code == 200
+    assert seen == [".parquet"]
+    assert len(collector.spans) == 1
