@@ -209,10 +209,10 @@ class Settings(BaseSettings):
     server_timing: bool = Field(
         True, description="send the seconds of each stage of a request with its reply, in the header Server-Timing"
     )
-    health_rows: Annotated[int, Field(ge=0)] = Field(
+    health_rows: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         5_000,
-        description="last scored rows of each model version that are compared with its calibration (model health); 0: "
-        "none",
+        description="last scored rows of each model version that are compared with its calibration (model health), at "
+        "most 1,000,000; 0: none",
     )
     health_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         10.0, description="seconds between two such comparisons"

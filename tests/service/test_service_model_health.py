@@ -18,12 +18,14 @@ from vaekit.bundle.calibration import Calibration
 from vaekit.bundle.folds import FoldCalibration
 from vaekit.bundle.grouped import GroupedCalibration
 from vaekit.bundle.groups import Group, Groups
+from vaekit.errors import ConfigError
 from vaekit.runtime import Bound
 from vaekit_service.model_health import martingale
 from vaekit_service.model_health.held_out import HeldOutRows, LiveRows, Scores
 from vaekit_service.model_health.martingale import Jumper, Martingale
 from vaekit_service.model_health.waiting import WaitingRows
 from vaekit_service.model_health.window import Window, wilson_interval
+from vaekit_service.settings import load
 
 pytestmark = pytest.mark.anyio
 
@@ -332,6 +334,33 @@ async def test_the_comparison_runs_by_itself_and_goes_on_after_an_error(models_d
             while (await service.http.get("/models/breast-cancer/health")).json()["rows"] != 20:
                 await asyncio.sleep(0.02)
         assert [line["reason"] for line in service.lines() if "model health" in line["event"]] == ["ValueError: once"]
+
+
+async def test_a_model_that_cannot_be_compared_does_not_keep_others_from_it(
+    models_dir: Path, benign_rows: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with run(models_dir, health_seconds=3600.0) as service:
+        health, compare = service.components.health, service.components.health._compare
+        images = np.zeros((2, 8, 8, 1), dtype=int).tolist()
+        for name, rows in (("breast-cancer", benign_rows[:9].tolist()), ("digits", images)):
+            assert (await service.post(f"/models/{name}/elbo", {"inputs": rows})).status_code == 200
+
+        def failing(model: Model, *given: Any) -> Any:
+            if model.manifest.name == "breast-cancer":
+                raise ValueError("damaged")
+            return compare(model, *given)
+
+        monkeypatch.setattr(health, "_compare", failing)
+        await health.update()
+        shown = [(await service.http.get(f"/models/{name}/health")).json() for name in ("breast-cancer", "digits")]
+    assert [each["rows"] for each in shown] == [0, 2]
+    (line,) = [each for each in service.lines() if each["event"] == "update of the model health failed"]
+    assert (line["model"], line["reason"]) == ("breast-cancer@1", "ValueError: damaged")
+
+
+def test_a_window_has_a_largest_size() -> None:
+    with pytest.raises(ConfigError, match="VAE_HEALTH_ROWS"):
+        load(health_rows=10**12)  # its arrays are made at the first request
 
 
 async def test_it_can_be_turned_off_and_keeps_no_more_rows_than_the_window(models_dir: Path, benign_rows: Any) -> None:

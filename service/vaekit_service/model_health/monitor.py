@@ -75,8 +75,12 @@ class ModelHealth:
     async def update(self) -> None:
         """Compare the rows that wait. Called in the event loop; the work is done in a thread."""
         for model, own in list(self._models.items()):
-            if len(own.waiting):
+            if not len(own.waiting):
+                continue
+            try:
                 own.figures = await asyncio.to_thread(self._compare, model, own, *own.waiting.take())
+            except Exception as exc:  # noqa: BLE001 - the other models must still be compared
+                self._failed(exc, model=f"{model.manifest.name}@{model.manifest.version}")
 
     def _compare(self, model: Model, own: _ModelRows, scored: Scores, p_values: Floats, at: Floats) -> Figures:
         if own.window is None:
@@ -92,4 +96,7 @@ class ModelHealth:
             try:
                 await self.update()
             except Exception as exc:  # noqa: BLE001 - an update must never be the last one
-                self._log.error("update of the model health failed", reason=f"{type(exc).__name__}: {exc}")
+                self._failed(exc)
+
+    def _failed(self, exc: Exception, **facts: str) -> None:
+        self._log.error("update of the model health failed", reason=f"{type(exc).__name__}: {exc}", **facts)
