@@ -117,6 +117,7 @@ def test_many_rows_are_thinned_and_an_epoch_ends(monkeypatch: pytest.MonkeyPatch
     test.add(own.live(scored(rng.normal(size=50))))
     assert len(test._scores[0]) == 300 + martingale.BURST  # no more are allowed yet
     now += martingale.EPOCH_SECONDS + 1.0
+    assert test.log10_evidence == 0.0  # also if no more rows come
     test.add(own.live(scored(rng.normal(size=50))))
     assert len(test._scores[0]) == 300 + 50
     assert test.log10_evidence < 3.0

@@ -79,8 +79,8 @@ class Martingale:
 
     @property
     def log10_evidence(self) -> float:
-        """log10 of the highest capital of this epoch. Without a change, P(it ever reaches c) <= 10^-c."""
-        return math.log10(self._highest)
+        """log10 of the highest capital of this epoch, 0 once it is over. Without a change, P(it reaches c) <= 10^-c."""
+        return 0.0 if monotonic() - self._started > EPOCH_SECONDS else math.log10(self._highest)
 
     def add(self, live: LiveRows) -> None:
         """Bet on live rows in the order of their arrival; on some of them, evenly spread, if they are many.

@@ -61,7 +61,9 @@ class ModelHealth:
     def figures(self, model: Model) -> Figures | None:
         """The figures of the last update; None if there are no rows yet."""
         own = self._models.get(model)
-        return None if own is None else own.figures
+        if own is None or own.window is None or own.figures is None:
+            return None
+        return own.window.aged(own.figures)
 
     def why_none(self, model: Model | None) -> str:
         """Why a model has no figures; None stands for a version that is not in memory."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import time
 
 import numpy as np
@@ -77,6 +77,11 @@ class Window:
         self._live = (live if self._live is None else self._live.joined(live))[-self._size :]
         self._verdicts = np.concatenate([self._verdicts, verdicts])[-self._size :]
         self._at = np.concatenate([self._at, at])[-self._size :]
+
+    def aged(self, figures: Figures) -> Figures:
+        """Earlier figures as they are now, if no row has come since: an epoch of the test may be over."""
+        evidence = min(figures.log10_evidence, self._martingale.log10_evidence)
+        return replace(figures, seconds=time() - float(self._at[0]), log10_evidence=evidence)
 
     def figures(self) -> Figures:
         """The figures of the window, which has at least one row."""
