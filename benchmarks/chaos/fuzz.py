@@ -23,7 +23,7 @@ from benchmarks.serving.servers import LOAD_CORE, Running, pinned, started
 from vaekit.client.wire import TIMEOUT_HEADER
 from vaekit_service.keys.key import entry, line, new_key
 
-EXAMPLES = (125, 5)  # full, quick; per operation and phase
+EXAMPLES = (200, 5)  # full, quick; per operation and phase
 DIMS, LATENTS = 30, 8  # of the model
 TIMEOUT = 30  # seconds after which a request hangs
 PATIENCE = 10  # seconds: smallest vae-timeout that is sent, since a smaller one asks for a 504
