@@ -25,9 +25,7 @@ from scipy.stats import t
 
 from benchmarks.processes import ROOT
 from benchmarks.report import Figure, Measured, run_rounds
-from benchmarks.serving import servers
 from benchmarks.serving.contenders import Rows, by_name, check, from_npy, json_request
-from benchmarks.serving.load import WARM_UP
 from benchmarks.serving.plan import Plan
 from benchmarks.serving.servers import Request, Server, started
 from vaekit.client.wire import NPY_TYPE
@@ -120,14 +118,12 @@ def _rate(plan: Plan, which: Server, request: Request, connections: int, want: R
     """Answered requests per CPU second of the server."""
     with started(which) as running:
         check(running, request, want)
-        before = servers.cpu_seconds(running.pid)
-        found = running.load(request, connections, plan.seconds)
-        used = servers.cpu_seconds(running.pid) - before
+        found = running.load_per_cpu_second(request, connections, plan.seconds)
     statuses = {int(status): count for status, count in found["statuses"].items()}
     if not statuses.keys() <= {200, 429} or not statuses.get(200):
         raise SystemExit(f"{which.name}: statuses {statuses}")
     share = statuses[200] / sum(statuses.values())
-    return float(share * found["requests_per_second"] * (WARM_UP + plan.seconds) / used)
+    return float(share * found["requests_per_cpu_second"])
 
 
 def server(folder: Path, variables: Sequence[str], load: Load) -> Server:

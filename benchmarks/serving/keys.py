@@ -15,9 +15,8 @@ import numpy as np
 from scipy.stats import mannwhitneyu
 
 from benchmarks.report import Figure, Measured, run_rounds
-from benchmarks.serving import models, servers
+from benchmarks.serving import models
 from benchmarks.serving.contenders import check, ours, require_all_answered
-from benchmarks.serving.load import WARM_UP
 from benchmarks.serving.models import SMALL
 from benchmarks.serving.plan import Plan
 from benchmarks.serving.servers import Running, Server, started
@@ -58,15 +57,13 @@ def _with_keys(plan: Plan, server: Server, name: str, text: str, key: str) -> Se
 
 
 def _rate(plan: Plan, server: Server) -> float:
-    """Requests per CPU second of the server, which other work on the machine changes little."""
+    """Requests per CPU second of the server."""
     x = models.rows(SMALL)[:1]
     with started(server) as running:
         request = server.ask(x)
         check(running, request, plan.elbo(SMALL, x))
-        before = servers.cpu_seconds(running.pid)
-        found = require_all_answered(running, running.load(request, CONNECTIONS, plan.seconds))
-        sent = found["requests_per_second"] * (WARM_UP + plan.seconds)
-        return float(sent / (servers.cpu_seconds(running.pid) - before))
+        found = running.load_per_cpu_second(request, CONNECTIONS, plan.seconds)
+        return float(require_all_answered(running, found)["requests_per_cpu_second"])
 
 
 def _costs(found: Mapping[str, list[float]]) -> list[Figure]:

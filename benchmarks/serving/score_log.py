@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from benchmarks.report import Figure, Measured, run_rounds
-from benchmarks.serving import models, servers
+from benchmarks.serving import models
 from benchmarks.serving.contenders import check, ours, require_all_answered
-from benchmarks.serving.load import WARM_UP
 from benchmarks.serving.models import SMALL
 from benchmarks.serving.plan import Plan
 from benchmarks.serving.servers import Server, started
@@ -50,12 +49,9 @@ def _rate(plan: Plan, server: Server) -> Rate:
     with started(server) as running:
         request = server.ask(x)
         check(running, request, plan.elbo(SMALL, x))
-        before = servers.cpu_seconds(running.pid)
-        found = require_all_answered(running, running.load(request, CONNECTIONS, plan.seconds))
-        rate = found["requests_per_second"]
-        sent = rate * (WARM_UP + plan.seconds)
-        per_cpu_second = sent / (servers.cpu_seconds(running.pid) - before)
-    return Rate(float(rate), float(per_cpu_second), 1e3 * found["p50"], 1e3 * found["p99"])
+        found = require_all_answered(running, running.load_per_cpu_second(request, CONNECTIONS, plan.seconds))
+    rates = found["requests_per_second"], found["requests_per_cpu_second"]
+    return Rate(*rates, 1e3 * found["p50"], 1e3 * found["p99"])
 
 
 def _figures(found: Mapping[str, list[Rate]]) -> list[Figure]:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.processes import ROOT, TAIL, command, environment, run
+from benchmarks.serving.load import WARM_UP
 
 START_TIMEOUT = 120.0  # seconds for a server to start
 SERVER_CORE, LOAD_CORE = 0, 1  # indices among the cores that this process may use
@@ -87,6 +88,16 @@ class Running:
             file.write(request.wire())
             file.flush()
             return run_pinned(f"serving.{loop}", [str(self.port), file.name, *map(str, rest)], core=LOAD_CORE)
+
+    def load_per_cpu_second(self, request: Request, connections: int, seconds: float) -> dict[str, Any]:
+        """The result of a closed loop, with the requests per CPU second of the server, warm-up included.
+
+        Other work on the machine changes these little.
+        """
+        before = cpu_seconds(self.pid)
+        found = self.load(request, connections, seconds)
+        sent = found["requests_per_second"] * (WARM_UP + seconds)
+        return {**found, "requests_per_cpu_second": sent / (cpu_seconds(self.pid) - before)}
 
 
 def run_pinned(module: str, arguments: Sequence[str], *, core: int) -> dict[str, Any]:

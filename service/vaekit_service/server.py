@@ -265,6 +265,7 @@ class Server(uvicorn.Server):
 
     def _protocol(self) -> asyncio.Protocol:
         config, state = self.config, self.server_state
+        # annotated as asyncio.Protocol, which takes no arguments
         return config.http_protocol_class(config=config, server_state=state, app_state=self.lifespan.state)  # type: ignore[call-arg]
 
     async def _tell_ready(self, url: str) -> None:

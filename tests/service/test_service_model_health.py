@@ -28,8 +28,13 @@ from vaekit_service.settings import load
 
 pytestmark = pytest.mark.anyio
 
-CONTINUOUS = lambda rng, n: rng.normal(size=n)  # noqa: E731
-TIED = lambda rng, n: rng.integers(0, 5, n).astype(float)  # noqa: E731
+
+def continuous(rng: Any, n: int) -> Any:
+    return rng.normal(size=n)
+
+
+def tied(rng: Any, n: int) -> Any:
+    return rng.integers(0, 5, n).astype(float)
 
 
 def scored(score: Any, novel: Any = None) -> Scores:
@@ -54,7 +59,7 @@ def highest(rows: Any, held_out: Any, seed: int) -> float:
     return test.log10_evidence
 
 
-@pytest.mark.parametrize("draw", [CONTINUOUS, TIED], ids=["continuous", "tied"])
+@pytest.mark.parametrize("draw", [continuous, tied])
 def test_looking_after_every_batch_raises_no_more_alarms_than_promised(draw: Any) -> None:
     runs, levels = 200, np.array([2.0, 5.0, 10.0, 20.0])
     rng = np.random.default_rng(1)
@@ -280,7 +285,7 @@ async def test_the_comparison_runs_by_itself_and_goes_on_after_an_error(models_d
                 raise ValueError("once")
             await update()
 
-        health.update = failing  # type: ignore[method-assign]
+        health.update = failing  # type: ignore[method-assign]  # a stand-in
         await service.post("/elbo", {"inputs": benign_rows[:20].tolist()})
         async with asyncio.timeout(20):
             while (await service.http.get("/models/breast-cancer/health")).json()["rows"] != 20:

@@ -25,6 +25,7 @@ from vaekit.cli.options import (
     Thousands,
     dialect_of,
     label_of,
+    make_folder,
     say,
 )
 from vaekit.cli.panels import LABELS, OUTPUT, SCORING, examples
@@ -87,7 +88,7 @@ def evaluate(
     if anomaly and label is None:
         raise InputError("--anomaly: needs --label, the column or .npy file with the labels, or --label-folder")
     if out is not None:
-        _make_folder(out)
+        make_folder(out)
     with Model.load(locate(model, models), device=device) as loaded, bar("evaluating") as progress:
         found = evaluate_file(
             loaded, data, num_samples=num_samples or COUNTS, seed=seed, label=label, anomalies=anomaly or ["1"],
@@ -100,16 +101,6 @@ def evaluate(
         _show(Console(highlight=False), found)
     if out is not None:
         _write(out, text, found)
-
-
-def _make_folder(folder: Path) -> None:
-    """Make the folder. Called first, so that an invalid path fails before the rows are scored."""
-    from vaekit.errors import InputError
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise InputError(f"{folder}: the folder cannot be created: {exc.strerror}") from exc
 
 
 def _write(folder: Path, text: str, found: Evaluation) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vaekit.cli.options import Anomaly, AsJson
+from vaekit.cli.options import Anomaly, AsJson, make_folder
 from vaekit.cli.panels import INPUT, LABELS, OUTPUT, SCORING, examples
 
 if TYPE_CHECKING:
@@ -77,16 +77,6 @@ def feedback(
         typer.echo(f"warning: {warning}", err=True)
     if out is not None:
         _write(out, text, found)
-
-
-def make_folder(folder: Path) -> None:
-    """Make the folder of --out first, so that an invalid path fails before anything is read."""
-    from vaekit.errors import InputError
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise InputError(f"{folder}: the folder cannot be created: {exc.strerror}") from exc
 
 
 def _write(folder: Path, text: str, found: Feedback) -> None:

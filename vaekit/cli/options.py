@@ -130,6 +130,18 @@ def label_of(label: str | None, label_folder: bool) -> str | None:
     return "folder" if label_folder else label
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder of --out. Called first, so that an invalid path fails before anything is read.
+
+    Raises:
+        InputError: it cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise InputError(f"{folder}: the folder cannot be created: {exc.strerror}") from exc
+
+
 def say(sentence: str) -> None:
     """Print a sentence on stderr."""
     typer.echo(sentence, err=True)

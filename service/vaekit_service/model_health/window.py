@@ -81,7 +81,12 @@ class Window:
     def aged(self, figures: Figures) -> Figures:
         """Earlier figures as they are now, if no row has come since: an epoch of the test may be over."""
         evidence = min(figures.log10_evidence, self._martingale.log10_evidence)
-        return replace(figures, seconds=time() - float(self._at[0]), log10_evidence=evidence)
+        return replace(figures, seconds=self._age, log10_evidence=evidence)
+
+    @property
+    def _age(self) -> float:
+        """Seconds since the oldest row; the clock may be set back."""
+        return max(0.0, time() - float(self._at[0]))
 
     def figures(self) -> Figures:
         """The figures of the window, which has at least one row."""
@@ -91,7 +96,7 @@ class Window:
         low, high = wilson_interval(anomalies, n)
         return Figures(
             rows=n,
-            seconds=max(0.0, time() - float(self._at[0])),
+            seconds=self._age,
             alpha=self._alpha,
             anomaly_rate=anomalies / n,
             anomaly_rate_low=low,
