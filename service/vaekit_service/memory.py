@@ -37,7 +37,7 @@ class FreedMemory:
         self._is_due = False
 
     def freed(self, size: int) -> None:
-        """Tell that so many bytes were freed."""
+        """Count freed bytes."""
         self._freed += size
         if self._freed >= MUCH and not self._is_due:
             self._is_due = True

@@ -1,4 +1,4 @@
-"""Labels that came late: how they are joined with scores, the rates, and what is said of chosen labels."""
+"""Labels that came late: joining them with scores, the rates, and warnings about how labelled rows were chosen."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def run(task: Task, shared: dict[int, Any]) -> tuple[bool, Any]:
 
 
 def limit_memory(more: int) -> None:
-    """Limit the address space of this process to what it has now and so many bytes more, where the system can."""
+    """Limit the address space of this process to its present size plus `more` bytes, where the system can."""
     with suppress(ImportError, OSError, ValueError):
         import resource
 

@@ -179,7 +179,7 @@ class _Child:
                 [sys.executable, "-P", "-m", "vaekit_service.worker.main", str(memory_bytes)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # nobody may drain that of the service
+                stderr=subprocess.DEVNULL,  # the service's own stderr may not be read by anything
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"},
             )
         finally:
