@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import httpx
 import numpy as np
 import pytest
 
 from tests.live import serving
-from vaekit.client import Client, ModelNotFound, RequestRefused, ServiceUnavailable, TooBusy
+from vaekit.client import Client, ModelNotFound, RequestRefused
 from vaekit.errors import InputError
 from vaekit.scoring import LocalScorer, RemoteScorer
 
@@ -136,36 +134,8 @@ class Full(httpx.BaseTransport):
         self._inner.close()
 
 
-@pytest.mark.parametrize(
-    ("retry_after", "waits"), [("7", [7.0, 7.0, 7.0]), (None, [0.5, 1.0, 2.0]), ("99", [30.0] * 3)]
-)
-def test_a_request_to_a_busy_service_is_repeated_after_the_pause_it_asks_for(
-    breast_cancer, benign_rows, url, retry_after, waits
-):
-    waited: list[float] = []
-    with Client(url, transport=Full(3, retry_after)) as client:
-        scores = RemoteScorer(client, "breast-cancer", pause=waited.append).score(benign_rows)
-    assert waited == waits
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_request_to_a_busy_service_is_repeated_by_the_client(breast_cancer, benign_rows, url, status):
+    with Client(url, transport=Full(2, "0", status=status)) as client:
+        scores = RemoteScorer(client, "breast-cancer").score(benign_rows)
     np.testing.assert_allclose(scores.elbo, breast_cancer.elbo(benign_rows).elbo, rtol=1e-5)
-
-
-def test_a_request_to_an_unavailable_service_with_retry_after_is_repeated(breast_cancer, benign_rows, url):
-    waited: list[float] = []
-    with Client(url, transport=Full(2, "1", status=503)) as client:
-        scores = RemoteScorer(client, "breast-cancer", pause=waited.append).score(benign_rows)
-    assert waited == [1.0, 1.0]
-    np.testing.assert_allclose(scores.elbo, breast_cancer.elbo(benign_rows).elbo, rtol=1e-5)
-
-
-def test_a_request_to_an_unavailable_service_without_retry_after_is_not_repeated(benign_rows, url):
-    waited: list[Any] = []
-    with Client(url, transport=Full(1, None, status=503)) as client, pytest.raises(ServiceUnavailable):
-        RemoteScorer(client, "breast-cancer", pause=waited.append).score(benign_rows)
-    assert waited == []
-
-
-def test_a_service_that_stays_busy_is_an_error_after_ten_attempts(benign_rows, url):
-    waited: list[Any] = []
-    with Client(url, transport=Full(1000, None)) as client, pytest.raises(TooBusy):
-        RemoteScorer(client, "breast-cancer", pause=waited.append).score(benign_rows)
-    assert len(waited) == 9

@@ -276,8 +276,9 @@ def _scorer(
             yield LocalScorer(loaded, **scoring, at_once=cpu_count() if loaded.device == "cpu" else 1)
         return
     from vaekit.client import Client
+    from vaekit.scoring.remote import REMOTE_RETRIES, REMOTE_WAIT
 
-    with Client(url, key=key) as client:
+    with Client(url, key=key, retries=REMOTE_RETRIES, longest_wait=REMOTE_WAIT) as client:
         yield RemoteScorer(client, *split_reference(model), **scoring)
 
 

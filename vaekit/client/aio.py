@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import count
 from types import TracebackType
 from typing import Any
 
 import httpx
+from anyio import sleep
 from numpy.typing import ArrayLike
 
 from vaekit.bundle import Manifest
@@ -14,9 +16,11 @@ from vaekit.bundle.input_spec import InputSpec
 from vaekit.client import replies, requests
 from vaekit.client.environment import checked_environment, key_or_environment, proxy_note
 from vaekit.client.error_replies import check
-from vaekit.client.errors import NOT_READY, translated
+from vaekit.client.errors import NOT_READY, ClientError, translated
+from vaekit.client.frames import check_table, with_scores
 from vaekit.client.replies import DecodeResult, ElboResult, EncodeResult, SampleResult
 from vaekit.client.requests import TIMEOUT, HttpCall, check_url, key_header
+from vaekit.client.retries import LONGEST_WAIT, RETRIES, Retries
 from vaekit.client.wire import ModelHealth, ModelList
 
 
@@ -34,9 +38,13 @@ class AsyncClient:
         *,
         timeout: float = TIMEOUT,
         key: str | None = None,
+        retries: int = RETRIES,
+        longest_wait: float = LONGEST_WAIT,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = check_url(url)
+        self._retries = Retries(retries, longest_wait)
+        self._answered = False
         self._inputs: dict[tuple[str, int], InputSpec] = {}  # by model and version
         headers = key_header(key_or_environment(key))
         with checked_environment():
@@ -122,6 +130,37 @@ class AsyncClient:
         found = replies.elbo(await self._send(call), call.rows)
         return found if found.explanation is None else replies.with_cells(found, await self._input(found))
 
+    async def score(
+        self,
+        rows: Any,
+        *,
+        alpha: float | None = None,
+        fdr: float | None = None,
+        num_samples: int | None = None,
+        explain: int | None = None,
+        ignore: Mapping[str, Any] | None = None,
+        ids: Iterable[Any] | str | None = None,
+        strict: bool = False,
+        model: str | None = None,
+        version: int | None = None,
+    ) -> Any:
+        """The table with the columns that `vae score` appends, of the same type; see Client.score."""
+        check_table(rows)
+        found = await self.elbo(
+            rows,
+            alpha=alpha,
+            fdr=fdr,
+            num_samples=num_samples,
+            explain=explain,
+            ignore=ignore,
+            ids=ids,
+            log_evidence=False,
+            strict=strict,
+            model=model,
+            version=version,
+        )
+        return with_scores(rows, found)
+
     async def models(self) -> ModelList:
         """The models that the service has loaded."""
         return replies.models(await self._send(requests.models()))
@@ -161,15 +200,26 @@ class AsyncClient:
         return self._inputs[key]
 
     async def _send(self, call: HttpCall) -> httpx.Response:
+        for tries in count(1):
+            try:
+                return await self._try(call)
+            except ClientError as exc:
+                if (pause := self._retries.pause(exc, tries, answered=self._answered)) is None:
+                    raise
+            await sleep(pause)
+        raise AssertionError("the last try returns or raises")
+
+    async def _try(self, call: HttpCall) -> httpx.Response:
         with translated(self.url, self._note):
             response = await self._http.request(
                 call.method, call.path, params=call.params, headers=call.headers, content=call.content
             )
+        self._answered = True
         return check(response)
 
     async def _succeeds(self, call: HttpCall) -> bool:
         try:
-            await self._send(call)
+            await self._try(call)
         except NOT_READY:
             return False
         return True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
+from itertools import count
 from types import TracebackType
 from typing import Any
 
@@ -14,9 +16,11 @@ from vaekit.bundle.input_spec import InputSpec
 from vaekit.client import replies, requests
 from vaekit.client.environment import checked_environment, key_or_environment, proxy_note
 from vaekit.client.error_replies import check
-from vaekit.client.errors import NOT_READY, translated
+from vaekit.client.errors import NOT_READY, ClientError, translated
+from vaekit.client.frames import check_table, with_scores
 from vaekit.client.replies import DecodeResult, ElboResult, EncodeResult, SampleResult
 from vaekit.client.requests import TIMEOUT, HttpCall, check_url, key_header
+from vaekit.client.retries import LONGEST_WAIT, RETRIES, Retries
 from vaekit.client.wire import ModelHealth, ModelList
 
 
@@ -38,6 +42,9 @@ class Client:
         url: address of the service, including a path prefix if there is one.
         timeout: seconds to wait for a connection, and then for each chunk of bytes.
         key: API key, sent as a bearer token; None: that of VAE_API_KEY, or no key.
+        retries: how often a request is sent again if the service is busy (429), asks to come back (503 with
+            Retry-After) or drops the connection. The pauses are random and never shorter than Retry-After.
+        longest_wait: seconds; an error that asks for a longer pause is raised at once.
         transport: replaces the network in tests.
 
     Proxies and certificates come from the environment, as httpx reads them (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY,
@@ -56,9 +63,13 @@ class Client:
         *,
         timeout: float = TIMEOUT,
         key: str | None = None,
+        retries: int = RETRIES,
+        longest_wait: float = LONGEST_WAIT,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url = check_url(url)
+        self._retries = Retries(retries, longest_wait)
+        self._answered = False
         self._inputs: dict[tuple[str, int], InputSpec] = {}  # by model and version
         headers = key_header(key_or_environment(key))
         with checked_environment():
@@ -147,6 +158,47 @@ class Client:
         found = replies.elbo(self._send(call), call.rows)
         return found if found.explanation is None else replies.with_cells(found, self._input(found))
 
+    def score(
+        self,
+        rows: Any,
+        *,
+        alpha: float | None = None,
+        fdr: float | None = None,
+        num_samples: int | None = None,
+        explain: int | None = None,
+        ignore: Mapping[str, Any] | None = None,
+        ids: Iterable[Any] | str | None = None,
+        strict: bool = False,
+        model: str | None = None,
+        version: int | None = None,
+    ) -> Any:
+        """The table with the columns that `vae score` appends: elbo, score, p_value, is_anomaly and others.
+
+        >>> client.score(frame, alpha=0.01, explain=3).sort_values("score", ascending=False)
+
+        `rows` is a frame of pandas or polars, a table of pyarrow, or a list of dicts, and the result is of the same
+        type; a pandas frame keeps its index. Any other object with the Arrow stream interface gives a pyarrow.Table.
+        A column whose name the table has already gets the prefix `vae_`. The options are those of `elbo`.
+
+        Raises:
+            InputError: not a table; nothing was sent.
+        """
+        check_table(rows)
+        found = self.elbo(
+            rows,
+            alpha=alpha,
+            fdr=fdr,
+            num_samples=num_samples,
+            explain=explain,
+            ignore=ignore,
+            ids=ids,
+            log_evidence=False,
+            strict=strict,
+            model=model,
+            version=version,
+        )
+        return with_scores(rows, found)
+
     def models(self) -> ModelList:
         """The models that the service has loaded."""
         return replies.models(self._send(requests.models()))
@@ -184,15 +236,26 @@ class Client:
         return self._inputs[key]
 
     def _send(self, call: HttpCall) -> httpx.Response:
+        for tries in count(1):
+            try:
+                return self._try(call)
+            except ClientError as exc:
+                if (pause := self._retries.pause(exc, tries, answered=self._answered)) is None:
+                    raise
+            time.sleep(pause)
+        raise AssertionError("the last try returns or raises")
+
+    def _try(self, call: HttpCall) -> httpx.Response:
         with translated(self.url, self._note):
             response = self._http.request(
                 call.method, call.path, params=call.params, headers=call.headers, content=call.content
             )
+        self._answered = True
         return check(response)
 
     def _succeeds(self, call: HttpCall) -> bool:
         try:
-            self._send(call)
+            self._try(call)
         except NOT_READY:
             return False
         return True

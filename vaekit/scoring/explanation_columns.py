@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
-from vaekit.tabular.explained_cells import named
+from vaekit.tabular.explained_cells import REASONS, named, reason_values
 
-FIELDS = {"": pa.string(), "_relief": pa.float64(), "_p_value": pa.float64(), "_expected": pa.string()}
+KINDS = dict(zip(REASONS, (pa.string(), pa.float64(), pa.float64(), pa.string()), strict=True))
 
 
 def reason_fields(top: int) -> list[pa.Field]:
     """`odd_1` (the column of the most anomalous cell), `odd_1_relief`, ..., `odd_<top>_expected`, and `kl_p_value`."""
-    each = [pa.field(f"odd_{i}{name}", kind) for i in range(1, top + 1) for name, kind in FIELDS.items()]
+    each = [pa.field(f"odd_{i}{end}", kind) for i in range(1, top + 1) for end, kind in KINDS.items()]
     return [*each, pa.field("kl_p_value", pa.float64())]
 
 
@@ -25,15 +24,6 @@ def reason_columns(cells: NDArray[Any], spec: VectorSpec | ImageSpec) -> dict[st
 
     Null where a row has fewer than k cells.
     """
-    rows = named(cells, spec)  # N lists of at most k
-    return {
-        f"odd_{i + 1}{name}": pa.array([_output_value(row[i], name) if i < len(row) else None for row in rows], kind)
-        for i in range(cells.shape[1])
-        for name, kind in FIELDS.items()
-    }
-
-
-def _output_value(cell: Mapping[str, Any], name: str) -> Any:
-    """One field of a cell. Expected values become text, because a level is not a number."""
-    value = cell[name.removeprefix("_") or "feature"]
-    return f"{value:.6g}" if name == "_expected" and isinstance(value, float) else value
+    top = cells.shape[1]
+    kinds = {field.name: field.type for field in reason_fields(top)}
+    return {name: pa.array(values, kinds[name]) for name, values in reason_values(named(cells, spec), top).items()}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.calibration import check_alpha
 from vaekit.bundle.tolerance import Tolerances
-from vaekit.client import Client, RequestRefused, ServiceUnavailable, TooBusy
+from vaekit.client import Client, RequestRefused
 from vaekit.runtime.results import Array
 from vaekit.scoring.output_columns import appended_for
 from vaekit.scoring.scorers import EXPLAINING, Scores, ScoringOptions, facts_of
@@ -22,16 +20,16 @@ from vaekit.tolerance_rules import ToleranceRule
 
 REMOTE_CELLS = 2**18  # cells per request: 2 MiB, below the body limits of services and proxies
 REMOTE_ROWS = 10_000  # rows per request
-ATTEMPTS = 10  # attempts per request while the service is busy or restarting
-LONGEST_PAUSE = 30.0  # seconds
+REMOTE_RETRIES = 9  # of a request while the service is busy or restarting
+REMOTE_WAIT = 600.0  # seconds that the service may ask for, such as one with a rate per key
 TOO_LARGE = 413
 
 
 class RemoteScorer:
     """Scores through a running service.
 
-    If the service is busy, or is unavailable and sends Retry-After, the request is repeated after a pause. If the
-    service refuses a request as too large, its rows are sent in two requests.
+    The client repeats requests to a busy service. If the service refuses a request as too large, its rows are sent in
+    two requests.
     """
 
     def __init__(
@@ -44,7 +42,6 @@ class RemoteScorer:
         alpha: float = 0.05,
         explain: int | None = None,
         ignore: dict[str, ToleranceRule] | None = None,
-        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """
         Args:
@@ -54,7 +51,6 @@ class RemoteScorer:
             num_samples: K; None: the model's default.
             alpha: false-alarm rate of the verdict.
             explain, ignore: as for LocalScorer.
-            pause: function that waits a number of seconds; tests replace it.
 
         Raises:
             ClientError: the service does not answer or has no such model.
@@ -67,7 +63,6 @@ class RemoteScorer:
         self._options: ScoringOptions
         self._options = {"num_samples": num_samples, "alpha": alpha, "explain": explain, "ignore": ignore}
         rules = Tolerances.of((manifest.ignore or {}) if ignore is None else ignore, manifest.input)
-        self._pause = pause
         self.reason: str | None = None
         self.alpha_reason: str | None = None
         self.model = f"{manifest.name}@{manifest.version}"
@@ -86,23 +81,12 @@ class RemoteScorer:
         if len(x) > (most := self._most):
             return Scores.concatenate([self.score(x[at : at + most]) for at in range(0, len(x), most)])
         try:
-            return self._request_with_retries(x)
+            return self._request(x)
         except RequestRefused as exc:
             if exc.status != TOO_LARGE or len(x) == 1:
                 raise
         self._most = (len(x) + 1) // 2  # for all further requests too
         return self.score(x)
-
-    def _request_with_retries(self, x: NDArray[Any]) -> Scores:
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return self._request(x)
-            except (TooBusy, ServiceUnavailable) as exc:
-                lasting = isinstance(exc, ServiceUnavailable) and exc.retry_after is None  # a retry would fail as well
-                if lasting or attempt == ATTEMPTS:
-                    raise
-                self._pause(min(LONGEST_PAUSE, exc.retry_after or 0.25 * 2**attempt))
-        raise AssertionError("the last attempt returns or raises")
 
     def _request(self, x: NDArray[Any]) -> Scores:
         got = self._client.elbo(x, log_evidence=False, model=self._name, version=self._version, **self._options)

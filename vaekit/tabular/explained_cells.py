@@ -5,7 +5,7 @@ N rows, k cells per row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.input_spec import Column
 from vaekit.tabular.levels import level_names
 
+# Fields of a cell as output columns, by the end of their names; those of text are the first and the last.
+REASONS = ("", "_relief", "_p_value", "_expected")
 LEVELS = ("value", "expected")  # fields that are the index of a level if the column is a category
 
 
@@ -29,6 +31,24 @@ def feature_name(feature: int, spec: VectorSpec | ImageSpec) -> str:
 def named(cells: NDArray[Any], spec: VectorSpec | ImageSpec) -> list[list[dict[str, Any]]]:
     """Cells (N, k) as one list of dicts per row, without empty cells. A field without a value is None."""
     return [[_named(cell, spec) for cell in row if cell["feature"] >= 0] for row in cells]
+
+
+def reason_values(rows: Sequence[Sequence[Mapping[str, Any]]], top: int) -> dict[str, list[Any]]:
+    """Named cells as columns (N,): `odd_1` (the most anomalous cell), `odd_1_relief`, ..., `odd_<top>_expected`.
+
+    None where a row has fewer cells.
+    """
+    return {
+        f"odd_{i + 1}{end}": [_output_value(row[i], end) if i < len(row) else None for row in rows]
+        for i in range(top)
+        for end in REASONS
+    }
+
+
+def _output_value(cell: Mapping[str, Any], end: str) -> Any:
+    """One field of a cell. Expected values become text, because a level is not a number."""
+    value = cell[end.removeprefix("_") or "feature"]
+    return f"{value:.6g}" if end == "_expected" and isinstance(value, float) else value
 
 
 def named_similar(records: NDArray[Any], spec: VectorSpec | ImageSpec) -> Iterator[list[dict[str, Any]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from vaekit.scoring.files.read_ahead import read_ahead
 from vaekit.scoring.output_columns import DISCOVERY, appended_columns
 from vaekit.scoring.rows import SplitChunk, require_valid, rows_of
 from vaekit.scoring.scorers import Scorer
+from vaekit.tabular.output_names import free_names
 
 
 class OutputBatches(NamedTuple):
@@ -45,7 +46,7 @@ class Pipeline:
         appended = [*self._appended, *([DISCOVERY] if self._with_discoveries else [])]
         kept = [field for field in self._rows.schema if not (options.partitions and field.name in source.keys)]
         self._kept = [field.name for field in kept]
-        self.renamed = _free_names([field.name for field in appended], set(self._kept))
+        self.renamed = free_names([field.name for field in appended], set(self._kept))
         named = [field.with_name(self.renamed.get(field.name, field.name)) for field in appended]
         self.schema = pa.schema([*kept, *named], metadata=self._rows.schema.metadata)
         self.quarantine = quarantine_schema(source.schema) if self._quarantines else None
@@ -84,15 +85,3 @@ class Pipeline:
             return None
         tally.bad.update(split.invalid.reasons)
         return quarantined(split.invalid, self.quarantine)
-
-
-def _free_names(appended: Sequence[str], taken: set[str]) -> dict[str, str]:
-    """New names for the appended columns whose names the input has."""
-    renamed = {}
-    for name in appended:
-        free = name
-        while free in taken or (free != name and free in appended):
-            free = f"vae_{free}"
-        if free != name:
-            renamed[name] = free
-    return renamed
