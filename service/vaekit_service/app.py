@@ -22,6 +22,7 @@ from vaekit_service.http.fast_path import FastPath
 from vaekit_service.http.guard import Guard
 from vaekit_service.http.layers import make_layers, wrapped
 from vaekit_service.http.openapi import DESCRIPTION, operation_id
+from vaekit_service.http.platforms import platform_router
 from vaekit_service.http.routes import make_handlers, operations_router, status_router
 from vaekit_service.keys.keyring import Keyring
 from vaekit_service.keys.rates import RateLimits, parse_rate
@@ -84,6 +85,15 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     app.state.components = components
     app.include_router(status_router(components))
     app.include_router(docs_router())
+    app.include_router(
+        platform_router(
+            components,
+            handlers,
+            sagemaker=settings.platform == "sagemaker",
+            health_route=settings.health_route,
+            predict_route=settings.predict_route,
+        )
+    )
     if settings.admin:
         app.include_router(admin_router(components, ModelActions(components.registry, components.updates)))
     guard.learn(app.routes)
@@ -173,7 +183,7 @@ def make_guard(settings: Settings, components: Components) -> Guard:
         components.keyring,
         rates,
         components.metrics,
-        public=names(settings.public),
+        public=settings.public_access,
         hosts=names(settings.allowed_hosts),
     )
 

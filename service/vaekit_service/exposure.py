@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from vaekit.errors import ConfigError
+from vaekit_service.platform_settings import check_end
 from vaekit_service.settings import Settings
 
 # A web page whose name is made to point to this machine is a request with another host.
@@ -22,15 +23,17 @@ def checked(settings: Settings, address: str) -> Settings:
         address: the IP address that the service is about to listen on.
 
     Raises:
-        ConfigError: other machines could use the service without a key, or admin routes are on without what they need.
+        ConfigError: other machines could use the service without a key, admin routes are on without what they need, or
+            the service would not end in the time that its platform gives it.
     """
-    if is_open(settings, address) and not settings.allow_anonymous:
+    if is_open(settings, address) and not (settings.allow_anonymous or "platform" in settings.public_access):
         raise ConfigError(
             f"{address} can be reached from other machines, and there are no keys: make one with `vae keys new NAME "
             "--file keys.toml` and set VAE_KEYS_FILE, or let everybody in with --allow-anonymous "
             "(VAE_ALLOW_ANONYMOUS=true)"
         )
     check_admin(settings)
+    check_end(settings.platform, settings.drain_seconds, settings.shutdown_seconds)
     if settings.key_source is None and _is_loopback(address) and settings.allowed_hosts is None:
         return settings.model_copy(update={"allowed_hosts": LOOPBACK_NAMES})
     return settings

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from vaekit.bundle.manifest import Precision
 from vaekit.bundle.policy import Policy
 from vaekit.errors import ConfigError
 from vaekit.runtime.device import Cuda
+from vaekit_service.platform_settings import PlatformSettings, settings_of
+from vaekit_service.score_log_settings import ScoreLogSettings
 from vaekit_service.setting_lists import names, pairs, policies_of
 
-PUBLIC = ("probes", "metrics", "docs", "read", "infer")  # kinds of access that VAE_PUBLIC may name; see http/access.py
+# kinds of access that VAE_PUBLIC may name; see http/access.py
+PUBLIC = ("probes", "metrics", "docs", "read", "infer", "platform")
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class Settings(BaseSettings):
+class Settings(PlatformSettings, ScoreLogSettings):
     """The settings of one service. Each field is VAE_<NAME> in the environment.
 
     Settings are frozen, so that they cannot change while an app runs.
@@ -47,7 +51,8 @@ class Settings(BaseSettings):
     public: str = Field(
         "probes",
         description="what needs no key, separated by commas: probes (/healthz, /readyz), metrics, docs (/docs, "
-        "/openapi.json), read (/models), infer; or nothing",
+        "/openapi.json), read (/models), infer, platform (routes of a cloud platform); or nothing; with VAE_PLATFORM "
+        "platform too by default",
     )
     rate_limit: str | None = Field(
         None, description="requests of each key per time, such as 600/minute, in each process; none: no limit"
@@ -188,24 +193,6 @@ class Settings(BaseSettings):
         "first",
     )
 
-    score_log: Path | None = Field(
-        None,
-        description="folder of the score log: Parquet files with one row for each scored row of /elbo; replicas may "
-        "share it; needs the extra `arrow`; none: no score log",
-    )
-    score_log_payloads: bool = Field(
-        False, description="also write the rows themselves to the score log, in its column `input`"
-    )
-    score_log_file_bytes: Annotated[int, Field(ge=2**16)] = Field(
-        64 * 2**20, description="size of the rows, before compression, at which a file of the score log is finished"
-    )
-    score_log_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        300.0, description="seconds after which a file of the score log is finished"
-    )
-    score_log_max_bytes: Annotated[int, Field(ge=2**20)] = Field(
-        10 * 2**30, description="size of all files of the score log; beyond it the oldest are removed"
-    )
-
     server_timing: bool = Field(
         True, description="send the seconds of each stage of a request with its reply, in the header Server-Timing"
     )
@@ -240,6 +227,13 @@ class Settings(BaseSettings):
         return public
 
     @property
+    def public_access(self) -> set[str]:
+        """The kinds of access that need no key."""
+        chosen = names(self.public)
+        with_platform = "platform" in chosen or (self.platform is not None and "public" not in self.model_fields_set)
+        return chosen | {"platform", "platform_read"} if with_platform else chosen
+
+    @property
     def key_source(self) -> Path | str | None:
         """The file or the text of the keys; None: the service has no keys.
 
@@ -265,7 +259,7 @@ class Settings(BaseSettings):
     @property
     def models_folder(self) -> Path | None:
         """The models folder; None if only bundles under given names are served."""
-        return None if self.model and "models" not in self.model_fields_set else self.models
+        return None if self.model and ("models" not in self.model_fields_set or self.platform) else self.models
 
     @property
     def named_bundles(self) -> dict[str, Path]:
@@ -287,10 +281,13 @@ def load(**given: Any) -> Settings:
     """Settings from the environment, overridden by the arguments that are not None.
 
     Raises:
-        ConfigError: a value is invalid; the message names the setting and the value.
+        ConfigError: a value is invalid; the message names the setting and the value. Or a platform has not set one of
+            its variables.
     """
+    chosen = {name: value for name, value in given.items() if value is not None}
+    platform = chosen.get("platform") or os.environ.get("VAE_PLATFORM") or None
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        return Settings(**{**settings_of(platform, os.environ), **chosen})
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
         name = "_".join(map(str, first["loc"]))

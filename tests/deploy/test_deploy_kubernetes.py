@@ -192,9 +192,9 @@ def test_the_autoscaler_reads_the_metric_that_the_adapter_offers() -> None:
 def test_kserve_serves_the_mounted_folder_under_the_name_of_the_service() -> None:
     runtime, service = read("kserve/runtime.yaml")["spec"], read("kserve/breast-cancer.yaml")
     (container,) = runtime["containers"]
-    command, flag, model, *rest = container["args"]
-    assert (command, flag, model) == ("serve", "--model", "{{.Name}}=/mnt/models")
-    port = int(rest[rest.index("--port") + 1])
+    command, model, folder, listens = container["args"]
+    assert (command, model, folder) == ("serve", "--model_name={{.Name}}", "--model_dir=/mnt/models")
+    port = int(listens.removeprefix("--http_port="))
     assert {container[f"{kind}Probe"]["httpGet"]["port"] for kind in ("startup", "liveness", "readiness")} == {port}
     assert [each["containerPort"] for each in container["ports"]] == [port]
     assert runtime["annotations"]["prometheus.kserve.io/port"] == str(port)

@@ -25,6 +25,7 @@ BODIES = {
     "sample": {"n": 1},
     "elbo": {"inputs": [ROW]},
 }
+V1 = {"{name}:predict": {"instances": [ROW]}}
 MODEL = {"name": "breast-cancer", "version": 1}
 PREFIXES = ("", "/models/{name}", "/models/{name}/versions/{version}")
 READ = [
@@ -47,6 +48,9 @@ ROUTES: list[tuple[str, str, str | None]] = [
     *((method, path, "read") for path in READ for method in ("GET", "HEAD")),
     *((method, path, None) for path in ("/healthz", "/readyz") for method in ("GET", "HEAD")),
     *(("POST", f"/admin/{path}", "admin") for path in ADMIN),
+    ("GET", "/v1/models", "read"),
+    ("GET", "/v1/models/{name}", "read"),
+    ("POST", "/v1/models/{name}:predict", "infer"),
 ]
 WRONG = ["", "vae_", KEYS["all"][:-1], KEYS["all"] + "x", KEYS["all"].swapcase(), KEYS["all"].upper(), "x" * 8000]
 
@@ -60,14 +64,16 @@ async def guarded(start: Any, models_dir: Path, anyio_backend: str) -> AsyncIter
 
 
 async def ask(running: Any, method: str, template: str, headers: dict[str, str]) -> Any:
-    body = BODIES.get(template.rpartition("/")[2])
+    body = {**BODIES, **V1}.get(template.rpartition("/")[2])
     return await running.http.request(method, template.format(**MODEL), json=body, headers=headers)
 
 
 def refused(reply: Any, status: int, title: str, challenge: str) -> None:
     assert reply.status_code == status
     assert reply.headers["www-authenticate"] == f'Bearer realm="vaekit"{challenge}'
-    if reply.request.method != "HEAD":
+    if reply.request.url.path.startswith("/v1/"):
+        assert list(reply.json()) == ["error"]
+    elif reply.request.method != "HEAD":
         assert reply.headers["content-type"] == "application/problem+json"
         problem = reply.json()
         assert (problem["status"], problem["title"]) == (status, title)

@@ -132,7 +132,13 @@ def test_more_fields_and_types_are_held_and_fewer_are_not() -> None:
     assert not holds({"const": "a"}, {"enum": ["b"]})
 
 
-ADDED = {("/models/{name}/health", "get"), ("/models/{name}/versions/{version}/health", "get")}
+ADDED = {
+    ("/models/{name}/health", "get"),
+    ("/models/{name}/versions/{version}/health", "get"),
+    ("/v1/models", "get"),
+    ("/v1/models/{name}", "get"),
+    ("/v1/models/{name}:predict", "post"),
+}
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS_BEFORE)
@@ -188,8 +194,19 @@ async def test_the_replies_of_status_routes_match_the_openapi_document(service: 
         ("/models/breast-cancer/versions/1", "/models/{name}/versions/{version}"),
         ("/healthz", "/healthz"),
         ("/readyz", "/readyz"),
+        ("/v1/models", "/v1/models"),
+        ("/v1/models/digits", "/v1/models/{name}"),
     ]:
         check(await service.http.get(path), template, 200)
+
+
+async def test_predictions_and_errors_of_v1_match_the_openapi_document(service: Any) -> None:
+    path, template = "/v1/models/breast-cancer:predict", "/v1/models/{name}:predict"
+    check(await service.post(path, {"instances": [ROW]}), template, 200)
+    refused = await service.post(path, {"instances": []})
+    promised = document()["paths"][template]["post"]["responses"]["default"]["content"]["application/json"]["schema"]
+    Draft202012Validator({**promised, "components": document()["components"]}).validate(refused.json())
+    assert refused.status_code == 422
 
 
 async def test_problem_documents_match_the_openapi_document(service: Any, start: Any, tmp_path: Path) -> None:

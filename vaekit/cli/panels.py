@@ -5,7 +5,7 @@ from __future__ import annotations
 INPUT, OUTPUT, LABELS = "Input", "Output", "Labels"
 CONFIG, SCORING, EXPLANATION = "Config", "Scoring", "Explanation"
 CLUSTER, DEVICE = "Cluster", "Device"
-ADDRESS, KEYS, LOG = "Address", "Keys", "Log"
+ADDRESS, KEYS, LOG, PLATFORM = "Address", "Keys", "Log", "Cloud platform"
 GENERAL = "General"
 ERROR, KL, DATA = "Reconstruction error", "KL", "Data"
 

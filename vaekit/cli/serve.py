@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vaekit.cli.panels import ADDRESS, DEVICE, INPUT, KEYS, LOG, SCORING, examples
+from vaekit.cli.panels import ADDRESS, DEVICE, INPUT, KEYS, LOG, PLATFORM, SCORING, examples
 
 EXAMPLES = examples(
     "vae serve --models models --port 8000 --device cpu --log-format json",
@@ -103,16 +103,46 @@ def serve(
             rich_help_panel=LOG,
         ),
     ] = None,
+    platform: Annotated[
+        str | None,
+        typer.Option(
+            help="cloud platform that runs the service: kserve, sagemaker or vertex; default: kserve if there is a "
+            "--model_name, else VAE_PLATFORM, else none",
+            rich_help_panel=PLATFORM,
+        ),
+    ] = None,
+    model_name: Annotated[
+        str | None,
+        typer.Option(
+            "--model_name",
+            help="name of the model in --model_dir, as KServe passes it; default: none",
+            rich_help_panel=PLATFORM,
+        ),
+    ] = None,
+    model_dir: Annotated[
+        Path,
+        typer.Option(
+            "--model_dir", help="folder of one bundle, or of a model with its versions", rich_help_panel=PLATFORM
+        ),
+    ] = Path("/mnt/models"),
+    http_port: Annotated[
+        int | None,
+        typer.Option("--http_port", help="port to listen on; default: that of --port", rich_help_panel=PLATFORM),
+    ] = None,
 ) -> None:
     """Serve the models of a folder over HTTP."""
     from vaekit_service.server import serve as run
     from vaekit_service.settings import load
 
+    if model_name is not None:
+        model = [*(model or []), f"{model_name}={model_dir}"]
+        platform = platform or "kserve"
     settings = load(
+        platform=platform,
         models=models,
         model=",".join(model) if model else None,
         host=host,
-        port=port,
+        port=http_port if port is None else port,
         keys_file=keys_file,
         allow_anonymous=allow_anonymous,
         device=device,

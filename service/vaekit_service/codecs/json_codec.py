@@ -262,12 +262,12 @@ def _check_widths(rows: list[list[float]], width: int) -> None:
 
 def write(answer: Answer) -> bytes:
     """The reply as JSON. orjson encodes numpy arrays directly, and NaN as null; only p-values can be NaN."""
-    rows = {name: None if a is None else _value(name, a, answer) for name, a in answer.rows.items()}
+    rows = {name: None if a is None else row_value(name, a, answer) for name, a in answer.rows.items()}
     reply = {"model": answer.model, "version": answer.version, **answer.facts, **rows}
     return orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _value(name: str, a: NDArray[Any], answer: Answer) -> Any:
+def row_value(name: str, a: NDArray[Any], answer: Answer) -> Any:
     """The JSON value of an array: levels by name, and null for a verdict whose p-value is NaN."""
     spec, p_value = answer.spec, answer.rows.get("p_value")
     if name == "probabilities":

@@ -155,12 +155,21 @@ def writer(accept: bytes) -> Writer:
     raise NotAcceptable(f"accept {accept[:80].decode('latin-1')!r}: reply types are {known}{needed}")
 
 
+def accepts(accept: bytes, media_type: str) -> bool:
+    """Whether Accept allows a reply of this type."""
+    return _quality(media_type, _ranges(accept)) > 0
+
+
 @lru_cache
 def _wanted(accept: bytes) -> list[Writer]:
     """The writers that Accept allows, the preferred one first."""
-    ranges = [_range(part) for part in accept.decode("latin-1").split(",") if part.strip()] or [("*/*", 1.0)]
+    ranges = _ranges(accept)
     wanted = [writer for writer in WRITERS if _quality(writer.media_type, ranges) > 0]
     return sorted(wanted, key=lambda writer: -_quality(writer.media_type, ranges))
+
+
+def _ranges(accept: bytes) -> list[tuple[str, float]]:
+    return [_range(part) for part in accept.decode("latin-1").split(",") if part.strip()] or [("*/*", 1.0)]
 
 
 def _range(part: str) -> tuple[str, float]:

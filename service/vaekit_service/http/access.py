@@ -23,6 +23,8 @@ SCOPE_OF: dict[Access, Scope] = {
     "read": "read",
     "infer": "infer",
     "admin": "admin",
+    "platform": "infer",
+    "platform_read": "read",
 }
 
 _BEARER = HTTPBearer(
@@ -37,15 +39,21 @@ class _Needs:
     """A dependency of a route that says what access it needs. The guard has checked that before the route is found."""
 
     access: Access
+    plain_errors: bool = False
 
     async def __call__(self, request: Request) -> None:
         checked = RequestContext.of(request.scope).access
         assert checked == self.access, f"the guard checked {checked}, and the route needs {self.access}"
 
 
-def needs(access: Access) -> Sequence[Any]:
-    """The dependencies of a route that declare what access it needs, to the guard and in the OpenAPI document."""
-    declared = [Depends(_Needs(access))]
+def needs(access: Access, *, plain_errors: bool = False) -> Sequence[Any]:
+    """The dependencies of a route that declare what access it needs, to the guard and in the OpenAPI document.
+
+    Args:
+        access: what a caller must be allowed to do.
+        plain_errors: whether errors are {"error": text}, as KServe's protocols say, and no problem documents.
+    """
+    declared = [Depends(_Needs(access, plain_errors))]
     return declared if access == "probes" else [*declared, Security(_BEARER, scopes=[SCOPE_OF[access]])]
 
 
@@ -58,11 +66,14 @@ class AccessTable:
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
         self.declared: dict[tuple[str | None, str], Access] = {}  # by the template of the path, and by method
+        self.with_plain_errors: set[str | None] = set()  # templates of paths
         for route in iter_route_contexts(list(routes)):
             assert route.path is not None
+            declared = _declared(route.dependencies, route.path)
+            if declared.plain_errors:
+                self.with_plain_errors.add(route.path)
             for method in route.methods or ():
-                declared = _declared(route.dependencies, route.path)
-                assert self.declared.setdefault((route.path, method), declared) == declared, route.path
+                assert self.declared.setdefault((route.path, method), declared.access) == declared.access, route.path
         paths = dict.fromkeys(path for path, _ in self.declared if path is not None)
         self._patterns = [(compile_path(path)[0], path) for path in paths]
 
@@ -71,8 +82,7 @@ class AccessTable:
         return next((t for pattern, t in self._patterns if (t, method) in self.declared and pattern.match(path)), None)
 
 
-def _declared(dependencies: Iterable[Any], path: str) -> Access:
-    found = [one.dependency.access for one in dependencies if isinstance(one.dependency, _Needs)]
+def _declared(dependencies: Iterable[Any], path: str) -> _Needs:
+    found = [one.dependency for one in dependencies if isinstance(one.dependency, _Needs)]
     assert len(found) == 1, f"{path}: declare what access it needs, by dependencies=needs(...)"
-    access: Access = found[0]
-    return access
+    return found[0]

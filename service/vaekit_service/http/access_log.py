@@ -25,7 +25,7 @@ from vaekit_service.metrics import Metrics
 MAX_DISCARDED_BYTES = 2**20  # rest of a refused body; reading a longer rest costs more than a new connection
 _REQUEST_ID = REQUEST_ID_HEADER.encode()
 _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_PROBES = {"/healthz", "/readyz", "/metrics"}  # requested every few seconds by monitoring
+_QUIET = {"probes", "metrics"}  # access of the routes that monitoring requests every few seconds
 
 
 class AccessLog:
@@ -185,7 +185,7 @@ class _Exchange:
         self._count_error(metrics)
         if context.access == "admin":
             self._audit(method, route)
-        is_quiet = route in _PROBES and context.error != NotHealthy.__name__
+        is_quiet = context.access in _QUIET and context.error != NotHealthy.__name__
         level, write = (DEBUG, self._log.debug) if is_quiet else (INFO, self._log.info)
         if not self._log.is_enabled_for(level):
             return

@@ -57,6 +57,7 @@ class Guard:
     async def _check(self, scope: Scope) -> None:
         context = RequestContext.of(scope)
         context.route, context.access = self._found(scope)
+        context.plain_errors = context.route in self._table.with_plain_errors
         if self._hosts and context.access != "probes":
             self._check_host(context.headers.get(b"host", b""))
         if self._keyring.is_required or context.access == "admin":

@@ -61,8 +61,8 @@ class OperationHandler:
         headers, timer, memory = context.headers, context.timer, context.memory
         components.engine.check_room()
         content_type = headers.get(b"content-type", b"")
-        stated = negotiation.reader(content_type, headers.get(b"content-encoding", b"identity"), self._operation)
-        writer = negotiation.writer(headers.get(b"accept", b"*/*"))
+        stated = self._reader(content_type, headers.get(b"content-encoding", b"identity"))
+        writer = self._writer(headers.get(b"accept", b"*/*"))
         seconds = effective_timeout(headers.get(_TIMEOUT), components.answer_seconds)
         body_seconds = components.body_seconds
         timer.set_deadline(body_seconds, lambda: SlowBody(f"the body did not arrive within {body_seconds:g} s"))
@@ -85,6 +85,14 @@ class OperationHandler:
         if components.server_timing:
             reply.raw_headers.append((b"server-timing", context.stages.header()))
         return reply
+
+    def _reader(self, content_type: bytes, content_encoding: bytes) -> Reader | None:
+        """The reader of the body, by its headers; None: they do not say. Raises: see negotiation.reader."""
+        return negotiation.reader(content_type, content_encoding, self._operation)
+
+    def _writer(self, accept: bytes) -> Writer:
+        """The writer of the reply. Raises: see negotiation.writer."""
+        return negotiation.writer(accept)
 
     async def _answer(
         self, lease: Lease, reader: Reader, body: Body, options: dict[str, str], context: RequestContext

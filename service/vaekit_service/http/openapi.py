@@ -80,6 +80,15 @@ def operation_extra(operation: Operation) -> Schema:
     return {"parameters": [*_query_parameters(operation), _TIMEOUT], "requestBody": body}
 
 
+def json_body(body: type[BaseModel]) -> Schema:
+    """A JSON body that a handler reads itself."""
+    schema = body.model_json_schema(ref_template=_REF)
+    return {
+        "parameters": [_TIMEOUT],
+        "requestBody": {"required": True, "content": {wire.JSON_TYPE: {"schema": schema}}},
+    }
+
+
 def operation_responses() -> Responses:
     """The replies of an operation, other than its JSON reply."""
     arrays = [writer for writer in WRITERS if writer.media_type != wire.JSON_TYPE]

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
+import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vaekit.client.wire import PROBLEM_TYPE, REQUEST_ID_HEADER, Problem
+from vaekit.client.wire import JSON_TYPE, PROBLEM_TYPE, REQUEST_ID_HEADER, Problem
 from vaekit.errors import (
     BundleError,
     ConfigError,
@@ -143,9 +144,11 @@ def reply_bytes(error: ServiceError, request_id: str, headers: Iterable[tuple[by
 def problem(
     context: RequestContext, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A problem document of any status."""
-    content = _document(status, title, detail, context.id)
-    return Response(content, status, {"cache-control": "no-store", **(headers or {})}, PROBLEM_TYPE)
+    """A problem document of any status; for routes with plain errors only its detail, as {"error": detail}."""
+    kept = {"cache-control": "no-store", **(headers or {})}
+    if context.plain_errors:
+        return Response(orjson.dumps({"error": detail}), status, kept, JSON_TYPE)
+    return Response(_document(status, title, detail, context.id), status, kept, PROBLEM_TYPE)
 
 
 def _document(status: int, title: str, detail: str, request_id: str) -> bytes:

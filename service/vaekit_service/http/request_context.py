@@ -18,7 +18,8 @@ LISTEN_AFTER = 0.05  # seconds; most answers are ready by then, and listening fo
 # keys of the scope's state, set by connection/protocol.py and access_log.py
 CONNECTION, CONTEXT = "connection", "context"
 
-Access = Literal["probes", "metrics", "docs", "read", "infer", "admin"]  # what a route may need, see access.py
+# what a route may need, see access.py
+Access = Literal["probes", "metrics", "docs", "read", "infer", "admin", "platform", "platform_read"]
 
 
 class ServerConnection(Protocol):
@@ -49,6 +50,7 @@ class RequestContext:
     scopes: frozenset[str] = frozenset()  # what the caller may do, set by the guard
     route: str | None = None  # the template of its path, set by the guard; None: there is no such route
     access: Access | None = None  # what the route needs, set by the guard; None: there is no such route
+    plain_errors: bool = False  # whether an error is {"error": text} and no problem document, set by the guard
 
     @staticmethod
     def of(scope: Scope) -> RequestContext:

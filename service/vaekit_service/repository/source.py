@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vaekit.bundle.manifest import MANIFEST_FILE
-from vaekit.bundle.models_folder import has_manifest, models, taken_numbers
+from vaekit.bundle.models_folder import check_name, has_manifest, models, taken_numbers
 from vaekit.bundle.policy import LATEST, Policy, read_policy
 from vaekit.bundle.proposal import is_proposed
 from vaekit.bundle.read import read_manifest
-from vaekit.errors import FormatError
+from vaekit.errors import FormatError, UnknownModel
 
 Stamp = tuple[int, ...]  # inode, size and time of a manifest; empty if it cannot be read
 
@@ -42,7 +42,8 @@ class ModelSource:
     """A models folder, or single bundles under given names.
 
     Args:
-        root: the models folder; None: there is none.
+        root: the models folder; None: there is none. It may be the folder of one model or of one bundle, as platforms
+            mount them. That is served under the name in its manifest.
         named: by model name, the folder of one bundle, or of a model with its versions.
         pins: by model name, the policy that holds instead of the one in the model's folder.
     """
@@ -76,19 +77,45 @@ class ModelSource:
         if self.root is not None:
             if not self.root.is_dir():
                 raise FormatError(f"{self.root}: no such folder")
-            yield from ((name, self.root / name) for name in models(self.root) if name not in self._named)
+            if (single := single_model(self.root)) is not None:
+                yield single, self.root
+            else:
+                yield from ((name, self.root / name) for name in models(self.root) if name not in self._named)
         yield from self._named.items()
 
     def _read(self, name: str, folder: Path) -> FoundModel:
         try:
             policy = self._pins[name] if name in self._pins else read_policy(folder)
-            is_named = name in self._named
+            is_named = name in self._named or folder == self.root
             if is_named and has_manifest(folder):  # a bundle itself
                 number = read_manifest(folder).version
                 return FoundModel(folder, {number: FoundVersion(number, folder, _stamp(folder), True)}, policy)
             return _read_folder(folder, policy, is_named)
         except FormatError as exc:
             return FoundModel(folder, reason=str(exc))
+
+
+def single_model(root: Path) -> str | None:
+    """The name of the model whose bundle, or whose versions, are directly in a folder; None: it is no such folder.
+
+    Raises:
+        FormatError: the folder cannot be read.
+    """
+    if has_manifest(root):
+        return _name_of(root, root)
+    numbers = [number for number in taken_numbers(root) if has_manifest(root / str(number))]
+    return _name_of(root / str(max(numbers)), root) if numbers else None
+
+
+def _name_of(bundle: Path, folder: Path) -> str:
+    """The name in a manifest; if that cannot be read, a name for the model that cannot be served."""
+    try:
+        return read_manifest(bundle).name
+    except FormatError:
+        try:
+            return check_name(folder.name)
+        except UnknownModel:
+            return "model"
 
 
 def _read_folder(folder: Path, policy: Policy, any_name: bool) -> FoundModel:

@@ -6,10 +6,12 @@ Parsing holds Python's interpreter lock, so a thread would make all other reques
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from typing import Any
 
+from vaekit.bundle.input_spec import ImageSpec, VectorSpec
 from vaekit_service.codecs import json_codec
 from vaekit_service.messages import Answer, Body, ParsedRequest, Target
 from vaekit_service.worker import tasks
@@ -51,11 +53,13 @@ class LargeJson:
             json_codec.check_cells(body, target)  # 1 ms per MiB: most bodies that are refused need no process
         return found if found is not None else await self._worker.run(tasks.read, target, body, query)
 
-    async def write(self, answer: Answer) -> bytes:
-        """A large reply as JSON.
+    async def write(
+        self, answer: Answer, task: Callable[[VectorSpec | ImageSpec, dict[str, Any]], bytes] = tasks.write
+    ) -> bytes:
+        """A large reply as JSON, written by this task of the worker process.
 
         Raises:
             TooLarge, WorkerEnded: see WorkerProcess.run.
         """
         facts = {name: getattr(answer, name) for name in _FACTS}
-        return await self._worker.run(tasks.write, answer.spec, facts)
+        return await self._worker.run(task, answer.spec, facts)

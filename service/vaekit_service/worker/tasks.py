@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vaekit.bundle.input_spec import ImageSpec, VectorSpec
-from vaekit_service.codecs import json_codec
+from vaekit_service.codecs import instances, json_codec
 from vaekit_service.messages import Answer, Body, ParsedRequest, Target
 
 
@@ -23,3 +23,13 @@ def write(spec: VectorSpec | ImageSpec, facts: dict[str, Any]) -> bytes:
         facts: the other fields of the answer.
     """
     return json_codec.write(Answer(**facts, spec=spec))
+
+
+def read_instances(target: Target, body: Body, query: Mapping[str, str]) -> ParsedRequest:
+    """Read a body of `instances`; see instances.read."""
+    return instances.read(body, query, target)
+
+
+def write_predictions(spec: VectorSpec | ImageSpec, facts: dict[str, Any]) -> bytes:
+    """Write a reply of `predictions`; see instances.write. Args: see `write`."""
+    return instances.write(Answer(**facts, spec=spec))
