@@ -17,11 +17,12 @@ from vaekit.client import replies, requests
 from vaekit.client.environment import checked_environment, key_or_environment, proxy_note
 from vaekit.client.error_replies import check
 from vaekit.client.errors import NOT_READY, ClientError, translated
-from vaekit.client.frames import check_table, with_scores
 from vaekit.client.replies import DecodeResult, ElboResult, EncodeResult, SampleResult
 from vaekit.client.requests import TIMEOUT, HttpCall, check_url, key_header
 from vaekit.client.retries import LONGEST_WAIT, RETRIES, Retries
+from vaekit.client.score_columns import score_columns
 from vaekit.client.wire import ModelHealth, ModelList
+from vaekit.tabular.appended import append_columns, as_table
 
 
 class Client:
@@ -183,9 +184,9 @@ class Client:
         Raises:
             InputError: not a table; nothing was sent.
         """
-        check_table(rows)
+        table = as_table(rows)
         found = self.elbo(
-            rows,
+            table,
             alpha=alpha,
             fdr=fdr,
             num_samples=num_samples,
@@ -197,7 +198,7 @@ class Client:
             model=model,
             version=version,
         )
-        return with_scores(rows, found)
+        return append_columns(table, score_columns(found))
 
     def models(self) -> ModelList:
         """The models that the service has loaded."""

@@ -8,6 +8,7 @@ from vaekit.scoring.batch.summary import Summary
 from vaekit.scoring.evaluation.calibrate import publish_calibration
 from vaekit.scoring.evaluation.evaluate import COUNTS, Evaluation, evaluate_file
 from vaekit.scoring.evaluation.explain_row import RowExplained, explain_row
+from vaekit.scoring.frames import score_frame
 from vaekit.scoring.output_columns import APPENDED
 from vaekit.scoring.reference import locate
 from vaekit.scoring.remote import RemoteScorer
@@ -30,5 +31,6 @@ __all__ = [
     "publish_calibration",
     "score_file",
     "score_folder",
+    "score_frame",
     "split_reference",
 ]

@@ -16,7 +16,7 @@ from vaekit.scoring.files.read_ahead import read_ahead
 from vaekit.scoring.output_columns import DISCOVERY, appended_columns
 from vaekit.scoring.rows import SplitChunk, require_valid, rows_of
 from vaekit.scoring.scorers import Scorer
-from vaekit.tabular.output_names import free_names
+from vaekit.tabular.appended import free_names
 
 
 class OutputBatches(NamedTuple):
