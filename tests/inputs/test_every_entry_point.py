@@ -25,7 +25,7 @@ from vaekit.client.wire import ARROW_TYPE
 from vaekit.detector_training import prepare
 from vaekit.errors import InputError
 from vaekit.scoring import LocalScorer, Options, RemoteScorer, score_file
-from vaekit.scoring.files.paths import storage_path
+from vaekit.storage.paths import storage_path
 from vaekit.tabular.csv_text import CsvDialect
 from vaekit.tabular.frames import table
 from vaekit_training.config import make_config, parse_overrides

@@ -21,7 +21,7 @@ from tests.scoring.conftest import Squares
 from vaekit.errors import InputError
 from vaekit.scoring import Options, score_file, score_folder
 from vaekit.scoring.batch.invalid_rows import InvalidRowLimit
-from vaekit.scoring.files.paths import StoragePath, storage_path
+from vaekit.storage.paths import StoragePath, storage_path
 
 OPTIONS = Options(part_rows=20)
 

@@ -24,7 +24,7 @@ from vaekit.cli import app
 from vaekit.errors import InputError
 from vaekit.scoring import evaluate_file, explain_row, publish_calibration, score_file, score_folder
 from vaekit.scoring.batch.options import Options
-from vaekit.scoring.files.paths import storage_path
+from vaekit.storage.paths import storage_path
 from vaekit_training.data.sources import read
 
 SIDE = 8

@@ -17,7 +17,7 @@ from vaekit.bundle.input_spec import Column
 from vaekit.errors import InputError
 from vaekit.scoring import Options, Summary, score_file
 from vaekit.scoring.batch.invalid_rows import InvalidRowLimit
-from vaekit.scoring.files.paths import storage_path
+from vaekit.storage.paths import storage_path
 
 BAD_CSV = "a,b,c,note\n1,2,0,x\nn/a,2,0,y\n3,?,0,z\n4,5,1e999,\n5,inf,1,w\n6,7,1,v\n"
 SPELLINGS = ["1.5", "2e3", "0", "-1", "+1", "+.5", ".5", "5.", "-.5", "1E+5", "inf", "+inf", "nan", "Infinity", "-inf"]

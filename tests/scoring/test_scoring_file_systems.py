@@ -18,7 +18,7 @@ from pyarrow import fs
 from tests.scoring.conftest import scored
 from vaekit.errors import InputError
 from vaekit.scoring import APPENDED, Options, score_file
-from vaekit.scoring.files.paths import StoragePath, names_a_folder, storage_path
+from vaekit.storage.paths import StoragePath, names_a_folder, storage_path
 
 ROWS = pa.table({"id": [f"r{i}" for i in range(6)], **{name: np.arange(6.0) % 2 for name in "abc"}, "z": range(6)})
 
@@ -152,3 +152,23 @@ def test_a_column_missing_from_the_input_is_refused_and_named(scorer, tmp_path):
     write(tmp_path / "x.parquet")
     with pytest.raises(InputError, match="columns: the input has no column 'y'"):
         score_file(scorer, tmp_path / "x.parquet", tmp_path / "out.parquet", options=Options(columns=["y", "z"]))
+
+
+def test_a_scheme_that_pyarrow_does_not_know_is_left_to_fsspec(scorer, tmp_path):
+    write(tmp_path / "x.parquet")
+    in_memory(tmp_path)
+    score_file(scorer, "memory://bucket/x.parquet", "memory://bucket/out.parquet")
+    with storage_path("memory://bucket/out.parquet").open() as file:
+        assert pq.read_table(file)["score"].null_count == 0
+
+
+@pytest.mark.parametrize(
+    ("uri", "why"),
+    [
+        ("nothing://a/b", "nothing://a/b: Protocol not known: nothing"),
+        ("sftp://host/b", "sftp://: this file system needs a package that is not installed: .*paramiko"),
+    ],
+)
+def test_a_scheme_without_a_file_system_is_refused(uri, why):
+    with pytest.raises(InputError, match=why):
+        storage_path(uri)

@@ -21,7 +21,7 @@ from tests.scoring.test_quarantine import BAD_CSV
 from tests.stores import Store, storing
 from vaekit.errors import InputError, VaeError
 from vaekit.scoring import Options, score_file, score_folder
-from vaekit.scoring.files.paths import names_a_folder, storage_path
+from vaekit.storage.paths import names_a_folder, storage_path
 
 OPTIONS = Options(part_rows=20, partitions=True, fdr=0.4)
 BEGINS = "?uploads"  # end of the request that starts an upload

@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from vaekit.errors import InputError
 from vaekit.scoring import score_file
 from vaekit.scoring.batch.options import Options
-from vaekit.scoring.files.paths import names_a_folder, storage_path
+from vaekit.storage.paths import names_a_folder, storage_path
 
 ROWS = ROOT / "examples" / "rows.csv"
 

@@ -16,7 +16,7 @@ from tests.scoring.conftest import Squares
 from tests.scoring.test_vae_score import vae
 from vaekit.scoring import LocalScorer, Options, Summary, score_file
 from vaekit.scoring.batch.summary_plot import draw
-from vaekit.scoring.files.paths import storage_path
+from vaekit.storage.paths import storage_path
 
 
 @pytest.fixture

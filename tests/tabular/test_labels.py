@@ -12,7 +12,7 @@ import pytest
 from vaekit.errors import InputError
 from vaekit.scoring.files.csv_file import CsvSource
 from vaekit.scoring.files.labels import open_labels
-from vaekit.scoring.files.paths import storage_path
+from vaekit.storage.paths import storage_path
 from vaekit.tabular.labels import AnomalyLabels, label_text
 from vaekit_training.data.load import load
 from vaekit_training.sections import DataConfig

@@ -23,8 +23,8 @@ from vaekit.bundle import VectorSpec
 from vaekit.bundle.input_spec import Column, Kind
 from vaekit.errors import InputError
 from vaekit.scoring.files.csv_file import CsvSource
-from vaekit.scoring.files.paths import storage_path
 from vaekit.scoring.rows import rows_of
+from vaekit.storage.paths import storage_path
 from vaekit.tabular import encode
 from vaekit.tabular.arrow_columns import Columns
 from vaekit.tabular.cells import FALSE, MISSING_TEXTS, TRUE, read_cell

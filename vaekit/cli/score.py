@@ -193,7 +193,7 @@ def _scored(
     """Score into a file or a folder, with a bar of progress."""
     from vaekit.cli.progress import bar
     from vaekit.scoring import score_file, score_folder
-    from vaekit.scoring.files.paths import names_a_folder
+    from vaekit.storage.paths import names_a_folder
 
     run = partial(score_file, scorer, source, output)
     if names_a_folder(output):
@@ -204,7 +204,7 @@ def _scored(
 
 def _report(scored: Summary, output: str, summary: Path | None) -> None:
     """Print the report, on stderr if the rows go to stdout, and write the summary if it has a file."""
-    from vaekit.scoring.files.paths import STDOUT
+    from vaekit.storage.paths import STDOUT
 
     with redirect_stdout(sys.stderr) if output == STDOUT else nullcontext():
         report(scored)
@@ -225,7 +225,7 @@ def _options(
     from vaekit.scoring import Options
     from vaekit.scoring.batch.invalid_rows import InvalidRowLimit
     from vaekit.scoring.batch.options import PART_ROWS
-    from vaekit.scoring.files.paths import storage_path
+    from vaekit.storage.paths import storage_path
 
     if max_bad is not None and quarantine is None:
         raise InputError("--max-bad: needs --quarantine FILE, the file for invalid rows")
@@ -244,7 +244,7 @@ def _options(
 def _check_folder_options(output: str, given: Mapping[str, object]) -> None:
     """Refuse options that need a folder as output, if the output is one file."""
     from vaekit.errors import InputError
-    from vaekit.scoring.files.paths import names_a_folder
+    from vaekit.storage.paths import names_a_folder
 
     to_folder = names_a_folder(output)
     for name, value in given.items():

@@ -28,7 +28,7 @@ def check_summary(summary: Path | None) -> None:
 def write_summary(scored: Summary, path: Path) -> None:
     """Write the summary as JSON and as a figure of the same name."""
     from vaekit.scoring.batch.summary_plot import draw
-    from vaekit.scoring.files.paths import storage_path
+    from vaekit.storage.paths import storage_path
 
     scored.write(storage_path(path))
     typer.echo(f"summary: {path}, {draw(scored, path.with_suffix('.png'))}")

@@ -22,7 +22,6 @@ from vaekit.scoring.batch.pipeline import Pipeline
 from vaekit.scoring.batch.summary import EarlierRuns, Summary
 from vaekit.scoring.batch.tally import Tally
 from vaekit.scoring.files.fragments import Fragment, RowSource
-from vaekit.scoring.files.paths import StoragePath, storage_path
 from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.files.writer import (
     TableWriter,
@@ -34,6 +33,7 @@ from vaekit.scoring.files.writer import (
     replacing_table,
 )
 from vaekit.scoring.scorers import Scorer
+from vaekit.storage.paths import StoragePath, storage_path
 
 Numbered = tuple[int, Fragment]
 

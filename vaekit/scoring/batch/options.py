@@ -9,7 +9,7 @@ from typing import Any
 from vaekit.bundle.calibration import check_alpha
 from vaekit.errors import InputError
 from vaekit.scoring.batch.invalid_rows import InvalidRowLimit
-from vaekit.scoring.files.paths import StoragePath
+from vaekit.storage.paths import StoragePath
 from vaekit.tabular.csv_text import PLAIN, CsvDialect
 
 PART_ROWS = 1_000_000  # about 300 MB in memory with 30 columns and the scores

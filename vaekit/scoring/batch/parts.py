@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 from vaekit.errors import InputError
 from vaekit.scoring.batch.tally import Tally
 from vaekit.scoring.files.fragments import Fragment, InputFile
-from vaekit.scoring.files.paths import StoragePath
 from vaekit.scoring.files.writer import INCOMPLETE, make_folder, replacing
+from vaekit.storage.paths import StoragePath
 
 RUN, RECORDS, QUARANTINE, SUCCESS = "_run.json", "_parts", "_quarantine", "_SUCCESS"
 FORMAT = 1

@@ -16,7 +16,6 @@ from vaekit.scoring.batch.pipeline import Pipeline
 from vaekit.scoring.batch.summary import Summary
 from vaekit.scoring.batch.tally import Tally
 from vaekit.scoring.files.fragments import RowSource
-from vaekit.scoring.files.paths import StoragePath, storage_path
 from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.files.writer import (
     TableWriter,
@@ -29,6 +28,7 @@ from vaekit.scoring.files.writer import (
 )
 from vaekit.scoring.progress import Progress
 from vaekit.scoring.scorers import Scorer
+from vaekit.storage.paths import StoragePath, storage_path
 
 Where = Path | str | StoragePath
 

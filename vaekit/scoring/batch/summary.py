@@ -15,9 +15,9 @@ from vaekit.bundle.discoveries import discovery_cut
 from vaekit.bundle.drift import BINS, Drift, drift, histogram, rates
 from vaekit.scoring.batch.options import Options
 from vaekit.scoring.batch.tally import Tally, binned
-from vaekit.scoring.files.paths import StoragePath
 from vaekit.scoring.files.writer import replacing
 from vaekit.scoring.scorers import Scorer
+from vaekit.storage.paths import StoragePath
 
 P_BINS = 2 * BINS  # bins of the histogram of p-values
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from vaekit.scoring.files.fragments import Chunk, Fragment, file_of, translated
-from vaekit.scoring.files.paths import StoragePath
+from vaekit.storage.paths import StoragePath
 from vaekit.tabular.csv_text import BLOCK, PLAIN, CsvDialect, check_quotes, header, parse_options
 
 

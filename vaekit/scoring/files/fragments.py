@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit.scoring.files.paths import StoragePath
+from vaekit.storage.paths import StoragePath
 from vaekit.tabular.csv_text import CsvDialect
 
 

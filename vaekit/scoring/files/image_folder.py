@@ -11,7 +11,7 @@ import pyarrow as pa
 from vaekit.bundle import ImageSpec
 from vaekit.errors import InputError
 from vaekit.scoring.files.fragments import Chunk, Fragment, InputFile, file_of, translated
-from vaekit.scoring.files.paths import StoragePath
+from vaekit.storage.paths import StoragePath
 from vaekit.tabular.csv_text import PLAIN
 from vaekit.tabular.image_files import SUFFIXES, class_of, read_pixels, select
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
 from vaekit.scoring.files.fragments import Chunk, Fragment, file_of, translated
-from vaekit.scoring.files.paths import StoragePath
+from vaekit.storage.paths import StoragePath
 from vaekit.tabular.csv_text import PLAIN
 
 _ARROW_TYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")

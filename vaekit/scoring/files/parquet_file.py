@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from vaekit.errors import InputError
 from vaekit.scoring.files.fragments import Chunk, Fragment, InputFile, file_of, row_group_ranges, translated
-from vaekit.scoring.files.paths import StoragePath
+from vaekit.storage.paths import StoragePath
 from vaekit.tabular import parquet_files
 from vaekit.tabular.csv_text import PLAIN
 

@@ -12,7 +12,7 @@ from vaekit.scoring.files.fragments import RowSource, translated
 from vaekit.scoring.files.image_folder import ImageFolderSource, is_image_file
 from vaekit.scoring.files.npy_file import ImageSource, NpySource
 from vaekit.scoring.files.parquet_file import ArrowSource, ParquetSource
-from vaekit.scoring.files.paths import StoragePath, storage_path
+from vaekit.storage.paths import StoragePath, storage_path
 from vaekit.tabular.csv_text import PLAIN, CsvDialect
 
 ARROW = (".arrow", ".feather")

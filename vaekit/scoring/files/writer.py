@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from vaekit.bundle.disk import temporary_folder, writing
 from vaekit.bundle.write import sync
 from vaekit.errors import InputError, StorageError
-from vaekit.scoring.files.paths import StoragePath, storage_path
+from vaekit.storage.paths import StoragePath, storage_path
 
 ROW_GROUP = 32 * 2**20  # bytes in memory after which a row group is written
 INCOMPLETE = ".writing-"  # in the name of a file that is not complete yet

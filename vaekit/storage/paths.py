@@ -1,7 +1,8 @@
-"""Resolves paths and URIs on every file system that pyarrow supports.
+"""Resolves paths and URIs on every file system that pyarrow or fsspec supports.
 
 A URI names its file system (file://, s3://, gs://, hdfs://); anything else is a local path. pyarrow reads the
-credentials of an object store from environment variables, configuration files or the role of the machine.
+credentials of an object store from environment variables, configuration files or the role of the machine. Any other
+scheme (az://, ftp://, memory://) is left to fsspec and the package that it needs for that scheme.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ STORES = ("s3", "gcs", "abfs")  # object stores: S3, Google Cloud Storage, Azure
 STDOUT = "-"  # as an output: standard output
 _FILES = (fs.FileType.File, fs.FileType.NotFound)  # and links to nowhere, which are refused by name when they are read
 SENT_AT_ONCE = 2**20  # bytes per write
+ARROW_SCHEMES = {"file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"}
 CREDENTIALS = re.compile(r"(?<=://)[^/?]*@")  # in a URI; messages, summaries and logs must not show them
 
 
@@ -152,7 +154,8 @@ def storage_path(where: Path | str | StoragePath) -> StoragePath:
     """Parse a path or a URI.
 
     Raises:
-        InputError: pyarrow does not support or cannot reach the file system of the URI.
+        InputError: neither pyarrow nor fsspec supports the file system of the URI, its package is missing, or it cannot
+            be reached.
     """
     if isinstance(where, StoragePath):
         return where
@@ -162,10 +165,29 @@ def storage_path(where: Path | str | StoragePath) -> StoragePath:
         return StoragePath(fs.LocalFileSystem(), absolute, text)
     shown = CREDENTIALS.sub("", text)
     try:
+        if text.partition("://")[0].lower() not in ARROW_SCHEMES:
+            return StoragePath(*_by_fsspec(text), shown)
         filesystem, path = fs.FileSystem.from_uri(text)
     except (pa.ArrowException, OSError, ValueError) as exc:
         raise InputError(f"{shown}: {str(exc).replace(text, shown)}") from exc
     return StoragePath(filesystem, path, shown)
+
+
+def _by_fsspec(uri: str) -> tuple[fs.FileSystem, str]:
+    """The file system and the path of a URI, by fsspec.
+
+    Raises:
+        InputError: fsspec, or the package of this file system, is not installed.
+        ValueError: no such file system.
+    """
+    scheme = uri.partition("://")[0]
+    try:
+        from fsspec.core import url_to_fs
+
+        found, path = url_to_fs(uri)
+    except ImportError as exc:
+        raise InputError(f"{scheme}://: this file system needs a package that is not installed: {exc}") from exc
+    return fs.PyFileSystem(fs.FSSpecHandler(found)), path
 
 
 def names_a_folder(where: Path | str | StoragePath) -> bool:
