@@ -104,6 +104,14 @@ def grouped(tmp_path_factory: pytest.TempPathFactory) -> Published:
 
 
 @pytest.fixture(scope="session")
+def windowed(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """A model of windows of two series, with missing cells and a category, trained once per test run."""
+    from tests.kinds import train_windowed
+
+    return once_per_run(tmp_path_factory, "windowed", train_windowed)
+
+
+@pytest.fixture(scope="session")
 def half(tmp_path_factory: pytest.TempPathFactory) -> Published:
     """A model of three real columns that also has float16 graphs, trained once per test run."""
     from tests.kinds import train_half

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit_training.config import make_config
-from vaekit_training.data.load import of_array
+from vaekit_training.data.load import of_array, of_columns
 from vaekit_training.publish import publish_run
 from vaekit_training.run import run
 from vaekit_training.trained import Trained
@@ -48,6 +48,19 @@ SHOWN = {
     "likelihood": {"name": "auto"},
     "privacy": {"show_exemplars": True},
 }
+WINDOWED = {
+    "name": "windowed",
+    "data": {
+        "source": "memory",
+        "window": 4,
+        "time": "ts",
+        "series_column": "machine",
+        "missing": "marginalise",
+    },
+    "likelihood": {"name": "mixed"},
+    "prior": {"name": "kernel"},
+}
+WINDOWED_COLUMNS = ("load", "temp", "mode")
 HALF = {"name": "half", "data": {"source": "memory"}, "export": {"half": True}}
 
 
@@ -141,6 +154,32 @@ def grouped_rows(n: int, seed: int = 4) -> NDArray[Any]:
     x[:, 2], x[:, 3] = rng.poisson(3, n), rng.integers(0, 2, n)
     x[rng.random(n) < 0.4, 1] = None
     return x
+
+
+def train_windowed(root: Path) -> Published:
+    """Windows of 4 steps of two machines: two numbers, one of which may be missing, and a category; a kernel prior."""
+    config = make_config(WINDOWED)
+    columns = {name: np.asarray(cells) for name, cells in series_columns(500).items()}
+    rows = of_columns(columns, np.zeros(1000, dtype=bool), config=config.data, likelihood=config.likelihood)
+    return _publish(root, run(config, device="cpu", rows=rows))
+
+
+def series_columns(n: int, seed: int = 6, gap: int | None = 300) -> dict[str, NDArray[Any]]:
+    """n time steps of each of two machines, in turn, by column name; `gap`: the step before which ten are lost."""
+    rng, minutes = np.random.default_rng(seed), np.arange(n)
+    if gap is not None:
+        minutes = np.where(minutes < gap, minutes, minutes + 10)
+    found: dict[str, list[Any]] = {name: [] for name in ("ts", "machine", *WINDOWED_COLUMNS)}
+    for minute in minutes:
+        for machine in "pq":
+            phase = 2 * np.pi * minute / 12
+            found["ts"].append(str(np.datetime64("2024-03-01T00:00:00") + np.timedelta64(int(minute), "m")))
+            found["machine"].append(machine)
+            found["load"].append(np.sin(phase) + 0.1 * rng.standard_normal())
+            found["temp"].append(np.nan if rng.random() < 0.05 else 20 + np.cos(phase) + 0.1 * rng.standard_normal())
+            found["mode"].append("day" if np.sin(phase) > 0 else "night")
+    as_objects = {"ts", "machine", "mode"}
+    return {name: np.array(cells, dtype=object if name in as_objects else float) for name, cells in found.items()}
 
 
 def train_half(root: Path) -> Published:

@@ -32,7 +32,7 @@ def _line(url: str, body: object, key: str) -> str:
 
 
 def _row(model: Model) -> object:
-    drawn = model.sample(1, seed=0).samples[0]  # (D) or (H, W, C)
+    drawn = model.sample_rows(1, seed=0).samples[0]  # (D) or (H, W, C)
     if not isinstance(model.spec, ImageSpec):
         return _plain(drawn, model)
     pixels = np.clip(np.rint(drawn), 0, 255).astype(np.uint8)

@@ -147,7 +147,7 @@ def build(
         assert isinstance(scale, float)  # checked by the config
         counts = [len(levels or ()) for levels in rows.levels]
         components, seed = config.prior.components, config.training.seed
-        return kernel_vae(features, rows.x, train, components, seed, scale, rows.kinds, counts, say)
+        return kernel_vae(features, rows.x, train, components, seed, scale, rows.kinds, counts, say, rows.place)
     z, members = dimension(config, rows), config.network.members
     with Seeded(config.training.seed) as draws:
         features = _features(config, rows, train, found)

@@ -13,12 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import Kind
+from vaekit_training.data.rows import PlaceInSeries
+from vaekit_training.data.window_split import blocks_left_out
 from vaekit_training.features import MASSES, Standardize, observed_rows
 from vaekit_training.kernel_vae import KernelVAE
 from vaekit_training.kernels.levels import Points, one_hot
 from vaekit_training.kernels.missing import Usual, completed
 from vaekit_training.kernels.prior import KernelPrior
-from vaekit_training.kernels.search import EM_ROWS, HELD_OUT, chosen
+from vaekit_training.kernels.search import EM_ROWS, FOLDS, HELD_OUT, MANY, Split, chosen
 
 ROWS = EM_ROWS + HELD_OUT  # largest number of training rows that the search uses
 MOST_CELLS = 2**20  # largest number of values of all exemplars
@@ -42,6 +44,7 @@ def kernel_vae(
     kinds: Sequence[Kind],
     levels: Sequence[int],
     say: Callable[[str], None],
+    place: PlaceInSeries | None = None,
 ) -> KernelVAE:
     """The VAE of the rows at the indices train (n,) of x (N, D), raw units.
 
@@ -55,6 +58,8 @@ def kernel_vae(
         kinds: kinds of the D columns.
         levels: number of levels of each category, 0 for other columns.
         say: gets lines on the progress.
+        place: where the rows are in their series, if they are windows. Windows that are left out then share no time
+            step with those that are kept.
     """
     generator = torch.Generator().manual_seed(seed)
     active = features.active.nonzero()[:, 0].tolist()
@@ -71,7 +76,16 @@ def kernel_vae(
         precision = numbers.new_zeros(0)
     code, known = t[:, is_level], there[:, is_level]
     points = Points(numbers.float(), one_hot(code.float(), known, counts), counts)
-    kernels = chosen(points, seen, components, generator, say)
+    splits = None if place is None else _splits(place, train[row.numpy()], seed)
+    kernels = chosen(points, seen, components, generator, say, splits)
     prior = KernelPrior(kernels, row[: len(kernels.exemplars)], is_level.tolist())
     usual = Usual(precision, is_level, torch.where(known, code, torch.nan))
     return KernelVAE(features, scale, prior, usual, kinds, levels)
+
+
+def _splits(place: PlaceInSeries, index: NDArray[np.intp], seed: int) -> list[Split]:
+    """Which of the windows at these indices are kept and left out, as `chosen` takes them."""
+    splits = 1 if len(index) >= MANY else FOLDS
+    share, most = (1 / 6, HELD_OUT) if splits == 1 else (1 / FOLDS, len(index))
+    found = blocks_left_out(place, index, splits, share, most, np.random.default_rng(seed))
+    return [(torch.from_numpy(kept), torch.from_numpy(left_out)) for kept, left_out in found]

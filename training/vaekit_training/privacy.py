@@ -106,7 +106,7 @@ def _copies(
     most = min(affordable, max(1, MOST_CELLS // model.spec.dim))
     space = Coordinates(model.spec, train)
     cold = space.of(_at_temperature_0(model, most))[0]
-    warm = space.of(model.sample(len(cold) if model.manifest.components else most, seed=seed).samples)[0]
+    warm = space.of(model.sample_rows(len(cold) if model.manifest.components else most, seed=seed).samples)[0]
     found = {}
     for name, rows, samples, temperature in (
         ("training_rows_reconstructed", train, cold, 0),

@@ -33,7 +33,7 @@ from vaekit.runtime import Model
 from vaekit_training import build, evaluate, float16, held_out, privacy, report, specs
 from vaekit_training.config import Config
 from vaekit_training.data.load import Rows
-from vaekit_training.data.split import ASSUMPTIONS, BY_FOLDS
+from vaekit_training.data.split import BY_FOLDS, assumption
 from vaekit_training.export import ExportedGraph, export_graphs
 from vaekit_training.export import evaluate as by_torch
 from vaekit_training.folds import AnyVAE
@@ -184,8 +184,8 @@ def _calibrated(
     files: dict[str, bytes],
 ) -> Manifest:
     """The manifest with the calibrations of rows and of cells; adds their files to `files`."""
-    assumption = BY_FOLDS if run.splits.folds else ASSUMPTIONS[run.config.data.split.partition(":")[0]]
-    calibration, content = calibration_file(ways, assumption)
+    said = BY_FOLDS if run.splits.folds else assumption(run.config.data)
+    calibration, content = calibration_file(ways, said)
     surprise, of_cells = held_out.surprises(model, run.vae, run.rows.x, run.splits).file()
     files |= {calibration.file: content, surprise.file: of_cells}
     return manifest.model_copy(update={"calibration": calibration, "surprise": surprise})

@@ -37,7 +37,7 @@ def input_spec(rows: Rows, config: Config, vae: AnyVAE) -> VectorSpec | ImageSpe
             zip(rows.columns, rows.kinds, rows.levels, rows.may_be_missing, strict=True)
         )
     ]
-    return VectorSpec(columns=tuple(columns))
+    return VectorSpec(columns=tuple(columns), window=None if rows.place is None else rows.place.window)
 
 
 def _constant(vae: AnyVAE, d: int) -> Constant | None:

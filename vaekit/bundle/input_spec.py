@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, FiniteFloat, PositiveInt, field_validator, model_validator
 
 from vaekit.bundle.manifest_part import ManifestPart
+from vaekit.bundle.window import SeriesWindow
 
 Kind = Literal["real", "positive", "count", "fraction", "binary", "category"]
 
@@ -79,6 +80,11 @@ class VectorSpec(ManifestPart):
     kind: Literal["vector"] = "vector"
     columns: Annotated[tuple[Column, ...], Field(min_length=1)]
     dtype: Literal["float64"] = "float64"
+    window: SeriesWindow | None = Field(
+        None,
+        description="format 1.6: the columns are those of windows of a series; absent: they are not",
+        exclude_if=lambda value: value is None,
+    )
 
     @field_validator("columns")
     @classmethod
@@ -87,6 +93,12 @@ class VectorSpec(ManifestPart):
         if len(set(names)) != len(names):
             raise ValueError(f"duplicate column name: {next(n for n in names if names.count(n) > 1)!r}")
         return columns
+
+    @model_validator(mode="after")
+    def _fits_window(self) -> VectorSpec:
+        if self.window is not None and self.window.names != tuple(column.name for column in self.columns):
+            raise ValueError("the columns are not those of the window: window.columns at each of window.steps")
+        return self
 
     # Cached, because every request needs them and there may be thousands of columns.
 
@@ -117,7 +129,15 @@ class VectorSpec(ManifestPart):
     @cached_property
     def lenient(self) -> VectorSpec:
         """The same columns, but for rows that may be novel: see LenientColumn."""
-        return VectorSpec(columns=tuple(LenientColumn(**dict(column)) for column in self.columns))
+        return VectorSpec(columns=tuple(LenientColumn(**dict(column)) for column in self.columns), window=self.window)
+
+    @cached_property
+    def step(self) -> VectorSpec:
+        """The D columns of one time step; of a model without windows its columns."""
+        if self.window is None:
+            return self
+        last = zip(self.columns[-self.window.dim :], self.window.columns, strict=True)
+        return VectorSpec(columns=tuple(column.model_copy(update={"name": name}) for column, name in last))
 
     @property
     def dim(self) -> int:
@@ -144,6 +164,11 @@ class ImageSpec(ManifestPart):
         description="files of images of another size are scaled to this size; absent: they are refused",
         exclude_if=lambda value: not value,
     )
+
+    @property
+    def window(self) -> None:
+        """Always None: images are not cut into windows."""
+        return None
 
     @property
     def lenient(self) -> ImageSpec:

@@ -18,7 +18,7 @@ from vaekit.bundle.thresholds import Threshold
 from vaekit.bundle.tolerance import kinds_by_name, wrong_column
 from vaekit.tolerance_rules import ToleranceRule
 
-FORMAT = "1.5"
+FORMAT = "1.6"
 MANIFEST_FILE = "manifest.json"
 CALIBRATION_FILE = "calibration.npz"
 SURPRISE_FILE = "surprise.npz"

@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle import Bundle, find, open_bundle, versions
 from vaekit.bundle.calibration import check_alpha
 from vaekit.bundle.manifest import Precision
 from vaekit.bundle.models_folder import has_manifest
 from vaekit.bundle.packed import packed, unpacked
+from vaekit.bundle.tolerance import Tolerances
+from vaekit.errors import InputError
 from vaekit.runtime.device import DEFAULTS, Cuda
 from vaekit.runtime.explain.explanation import explain
 from vaekit.runtime.explain.similar import similar
 from vaekit.runtime.explain.tolerance import Tolerated, tolerances_of, tolerated
 from vaekit.runtime.operations import Operations
-from vaekit.runtime.results import Bound, Elbo, Explained, Posterior, Similar
-from vaekit.tabular import encode_named
+from vaekit.runtime.results import Bound, Decoded, Elbo, Explained, Posterior, RowArrays, Samples, Similar
 from vaekit.tabular.explained_cells import named
 from vaekit.tabular.novelty import refuse_more_missing
+from vaekit.tabular.series import Ends, Steps, WindowCutter, as_windows
+from vaekit.tabular.windows import check_some, read_rows
 from vaekit.tolerance_rules import parse_rules
 
 B = TypeVar("B", bound=Bound)
+R = TypeVar("R", bound=RowArrays)
 EXPLAINED = 3  # cells of a row that an explanation names by default
+
+
+@dataclass(frozen=True)
+class _ToleratedRows(RowArrays):
+    columns: NDArray[np.object_]  # (N,) lists of the columns whose rules remove the alarm
 
 
 class Model(Operations):
@@ -43,6 +52,9 @@ class Model(Operations):
     them. Rows may be novel: with a level unseen in training, a number outside the support of its column, or more
     missing cells than any training row. strict=True refuses both. The result of a row does not depend on the other rows
     of the call (to 1e-5 relative). Calls from several threads are safe.
+
+    A model of windows takes the time steps of series, (T, D), and gives one result per step, that of the window which
+    ends there: NaN at steps that have no window, such as the first W - 1. It also takes windows, (N, W, D).
     """
 
     @classmethod
@@ -104,7 +116,7 @@ class Model(Operations):
         Raises:
             InputError: invalid rows; see vaekit.tabular.encode.
         """
-        return self.encode_checked(self._rows(x, strict))
+        return self._of_rows(x, strict, self.encode_checked)
 
     def elbo(
         self,
@@ -135,9 +147,12 @@ class Model(Operations):
         Raises:
             InputError: invalid rows, K or eps.
         """
-        rows = self._rows(x, strict)
-        found = self.elbo_checked(rows, num_samples=num_samples, seed=seed, features=features, eps=eps)
-        return found if eps is not None else self._with_p_value(found, num_samples, seed)
+
+        def score(rows: NDArray[Any]) -> Elbo:
+            found = self.elbo_checked(rows, num_samples=num_samples, seed=seed, features=features, eps=eps)
+            return found if eps is not None else self._with_p_value(found, num_samples, seed)
+
+        return self._of_rows(x, strict, score, eps)
 
     def bound(
         self,
@@ -156,8 +171,12 @@ class Model(Operations):
         Raises:
             InputError: invalid rows, K or eps.
         """
-        found = self.bound_checked(self._rows(x, strict), num_samples=num_samples, seed=seed, eps=eps)
-        return found if eps is not None else self._with_p_value(found, num_samples, seed)
+
+        def score(rows: NDArray[Any]) -> Bound:
+            found = self.bound_checked(rows, num_samples=num_samples, seed=seed, eps=eps)
+            return found if eps is not None else self._with_p_value(found, num_samples, seed)
+
+        return self._of_rows(x, strict, score, eps)
 
     def surprise(
         self, x: Any, *, num_samples: int | None = None, seed: int | None = None, strict: bool = False
@@ -182,11 +201,15 @@ class Model(Operations):
         Raises:
             InputError: invalid rows or k, or a model without surprises of held-out rows.
         """
-        found = explain(self, self._rows(x, strict), top=min(EXPLAINED, self.spec.dim) if top is None else top)
-        assert found.explanation is not None
-        cells = np.empty(len(found), dtype=object)
-        cells[:] = named(found.explanation, self.spec)
-        return replace(self._with_p_value(found), cells=cells)
+
+        def explained(rows: NDArray[Any]) -> Explained:
+            found = explain(self, rows, top=min(EXPLAINED, self.spec.dim) if top is None else top)
+            assert found.explanation is not None
+            cells = np.empty(len(found), dtype=object)
+            cells[:] = named(found.explanation, self.spec)
+            return replace(self._with_p_value(found), cells=cells)
+
+        return self._of_rows(x, strict, explained)
 
     def similar(self, x: Any, *, top: int | None = None, show: bool = False, strict: bool = False) -> Similar:
         """The `top` training rows of a kernel prior that are most similar to each row, with their weights.
@@ -203,7 +226,7 @@ class Model(Operations):
             InputError: invalid rows or k, a model without a kernel prior or with folds, or a bundle that does not hold
                 the rows to show.
         """
-        return self.similar_checked(self._rows(x, strict), top=top, show=show)
+        return self._of_rows(x, strict, lambda rows: self.similar_checked(rows, top=top, show=show))
 
     def tolerated(
         self, x: Any, *, alpha: float = 0.05, ignore: Mapping[str, Any] | None = None, strict: bool = False
@@ -224,15 +247,47 @@ class Model(Operations):
             InputError: invalid rows, alpha or rules.
         """
         rules = tolerances_of(self, None if ignore is None else parse_rules(ignore))
-        rows = self._rows(x, strict)
         check_alpha(alpha)
+        return self._of_rows(x, strict, lambda rows: self._tolerated_checked(rows, rules, alpha)).columns
+
+    def _tolerated_checked(self, rows: NDArray[Any], rules: Tolerances | None, alpha: float) -> _ToleratedRows:
         calibration = self.calibration()
         if rules is None or isinstance(calibration, str):  # no row has an alarm that a rule could remove
-            return Tolerated(np.zeros((len(rows), 0), dtype=bool)).columns(())
+            return _ToleratedRows(Tolerated(np.zeros((len(rows), 0), dtype=bool)).columns(()))
         alarms = calibration.verdict(self.bound_checked(rows), alpha).is_anomaly
         assert alarms is not None  # alpha was given
         found = tolerated(self, rows[alarms], tolerances=rules, alpha=alpha)
-        return found.of_alarms(alarms).columns(rules.names)
+        return _ToleratedRows(found.of_alarms(alarms).columns(rules.names))
+
+    def decode(self, z: ArrayLike, member: ArrayLike | None = None) -> Decoded:
+        """Parameters of p(x|z), raw units, for latents z (N, Z); of a model of windows (N, W, D).
+
+        Args:
+            z: latents.
+            member: (N,), the member that decodes each row, 0..M-1; needed if the model has members.
+
+        Raises:
+            InputError: z is not (N, Z) with N >= 1, or has a value that is not a number within +-1e6 (with a kernel
+                prior +-1e30); or invalid members.
+        """
+        found = self.decode_rows(z, member)
+        mean, scale, df = (as_windows(a, self.spec) for a in (found.mean, found.scale, found.df))
+        assert mean is not None
+        return replace(found, mean=mean, scale=scale, df=df)
+
+    def sample(self, n: int, *, seed: int, temperature: float = 1.0, observe: bool = False) -> Samples:
+        """n draws of the model: z ~ p(z), and x = E[x|z], or x ~ p(x|z) if observe is true; windows are (n, W, D).
+
+        A larger n gives the same first rows. The temperature scales the noise that goes into the prior.
+
+        Raises:
+            InputError: n < 1, or a temperature that is below 0, not finite, or below the manifest's least_temperature,
+                which is 1 for a prior made of training rows, unless the bundle allows less.
+        """
+        found = self.sample_rows(n, seed=seed, temperature=temperature, observe=observe)
+        samples = as_windows(found.samples, self.spec)
+        assert samples is not None
+        return replace(found, samples=samples)
 
     def explain_checked(self, rows: NDArray[Any], *, top: int = 3) -> Explained:
         """Model.explain for checked rows."""
@@ -242,13 +297,45 @@ class Model(Operations):
         """Model.similar for checked rows."""
         return similar(self, rows, top=top, show=show)
 
-    def _rows(self, x: Any, strict: bool) -> NDArray[Any]:
-        """Rows as the graphs take them; warns of columns that are ignored."""
-        rows, other = encode_named(x, self.spec, strict=strict)
+    def _of_rows(
+        self,
+        x: Any,
+        strict: bool,
+        call: Callable[[NDArray[Any]], R],
+        eps: NDArray[np.floating] | None = None,
+    ) -> R:
+        """The result of a call on rows as the graphs take them; warns of columns that are ignored.
+
+        Of the time steps of series the windows are made block by block, and the result has an entry for each step.
+        """
+        rows, other = read_rows(x, self.spec, strict=strict)
         other.warn(stacklevel=3)
+        if isinstance(rows, Steps):
+            if eps is not None and eps.ndim == 3:
+                raise InputError("eps: (N, K, Z) is for windows; with the time steps of a series give (K, Z)")
+            return self._of_steps(rows, strict, call)
         if strict:
             refuse_more_missing(rows, self.manifest)
-        return rows
+        return call(rows)
+
+    def _of_steps(self, steps: Steps, strict: bool, call: Callable[[NDArray[Any]], R]) -> R:
+        window = self.spec.window
+        assert window is not None
+        cutter, found, at, start = WindowCutter(window), [], [np.empty(0, dtype=np.intp)], 0
+        for block in steps.blocks(window):
+            cut = cutter.cut(block)
+            rows, ends = np.ascontiguousarray(cut.x), start + cut.ends
+            if strict:
+                refuse_more_missing(rows, self.manifest, ends)
+            if len(ends):
+                found.append(call(rows))
+                at.append(ends)
+            start += cut.total
+        ends_of_all = Ends(np.concatenate(at), start, window.needs)
+        check_some(ends_of_all)
+        joined = found[0].concatenate(found)
+        spread = {name: None if a is None else ends_of_all.spread(a) for name, a in vars(joined).items()}
+        return type(joined)(**spread)
 
     def _with_p_value(self, found: B, num_samples: int | None = None, seed: int | None = None) -> B:
         calibration = self.calibration(num_samples, seed)

@@ -147,8 +147,8 @@ class Operations:
 
         return in_chunks(Posterior, len(rows), chunk, run_chunk)
 
-    def decode(self, z: ArrayLike, member: ArrayLike | None = None) -> Decoded:
-        """Parameters of p(x|z), raw units, for latents z (N, Z).
+    def decode_rows(self, z: ArrayLike, member: ArrayLike | None = None) -> Decoded:
+        """Parameters of p(x|z), raw units, for latents z (N, Z), with the cells of windows in one row, (N, W D).
 
         Args:
             z: latents.
@@ -166,8 +166,8 @@ class Operations:
 
         return in_chunks(Decoded, len(latents), self.rows_at_once("decode"), run_chunk)
 
-    def sample(self, n: int, *, seed: int, temperature: float = 1.0, observe: bool = False) -> Samples:
-        """n draws of the model: z ~ p(z), and x = E[x|z], or x ~ p(x|z) if observe is true.
+    def sample_rows(self, n: int, *, seed: int, temperature: float = 1.0, observe: bool = False) -> Samples:
+        """n draws of the model: z ~ p(z), and x = E[x|z], or x ~ p(x|z) if observe is true. Windows are rows (n, W D).
 
         A larger n gives the same first rows. The temperature scales the noise that goes into the prior.
 

@@ -13,7 +13,7 @@ from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
 from vaekit.errors import InputError
 from vaekit.tabular.cells import MISSING, NOT_FINITE, first_fault, read_column, show, without_missing_values
 from vaekit.tabular.columns import NOTHING_IGNORED, Ignored, check_widths, in_column_order, without_series
-from vaekit.tabular.frames import is_table, table, unmasked
+from vaekit.tabular.frames import Table, is_table, table, unmasked
 from vaekit.tabular.pixels import encode_images
 
 CHUNK = 2**15  # number of cells checked together, so that their masks stay in the cache
@@ -59,9 +59,7 @@ def encode_named(rows: Any, spec: VectorSpec | ImageSpec, *, strict: bool = Fals
     other = NOTHING_IGNORED
     taken = spec if strict else spec.lenient
     if is_table(rows) and not isinstance(rows, Sequence):
-        rows, other = table(rows).ordered(spec, strict=strict)
-        if rows.dtype != object and spec.has_categories:
-            rows = rows.astype(object)  # numbers in a table name levels
+        return encode_table(table(rows), spec, strict=strict)
     if isinstance(rows, np.ndarray) and rows.dtype != object:
         return check_columns(_vector_array(rows, spec), taken), other
     if isinstance(rows, np.ndarray):
@@ -73,6 +71,15 @@ def encode_named(rows: Any, spec: VectorSpec | ImageSpec, *, strict: bool = Fals
     if isinstance(rows[0], Mapping):
         rows, other = in_column_order(rows, spec, strict=strict)
     return check_columns(_from_lists(rows, taken), taken), other
+
+
+def encode_table(given: Table, spec: VectorSpec, *, strict: bool = False) -> tuple[NDArray[np.float64], Ignored]:
+    """As encode_named, for a table with named columns."""
+    rows, other = given.ordered(spec, strict=strict)
+    if rows.dtype != object and not spec.has_categories:
+        return check_columns(_vector_array(rows, spec), spec if strict else spec.lenient), other
+    cells = rows.astype(object).tolist()  # numbers in a table name levels
+    return encode_named(cells, spec, strict=strict)[0], other
 
 
 def check_columns(x: NDArray[np.float64], spec: VectorSpec) -> NDArray[np.float64]:

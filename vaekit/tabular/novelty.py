@@ -77,12 +77,13 @@ def more_missing(most: int) -> str:
     return f"more missing cells than any training row, which had at most {most}"
 
 
-def refuse_more_missing(x: NDArray[Any], manifest: Manifest) -> None:
+def refuse_more_missing(x: NDArray[Any], manifest: Manifest, numbers: NDArray[np.intp] | None = None) -> None:
     """Refuse rows with more missing cells than any training row, as strict does; cells are checked by `encode`.
 
     Args:
         x: checked rows of a vector model, (N, D), or images, of which no pixel is missing.
         manifest: the model's.
+        numbers: of the rows, (N,), for the message; None: 0, 1, ...
 
     Raises:
         InputError: the message names the first such row.
@@ -91,7 +92,8 @@ def refuse_more_missing(x: NDArray[Any], manifest: Manifest) -> None:
         return
     too_many = has_more_missing(x, manifest.most_missing)
     if too_many.any():
-        raise InputError(f"row {int(too_many.argmax())}: {more_missing(manifest.most_missing)}")
+        row = int(too_many.argmax())
+        raise InputError(f"row {row if numbers is None else int(numbers[row])}: {more_missing(manifest.most_missing)}")
 
 
 def novel_cells(x: NDArray[np.float64], manifest: Manifest) -> NovelCells:

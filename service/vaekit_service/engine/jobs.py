@@ -107,7 +107,7 @@ def _encode(job: Job, slices: Sequence[Slice]) -> RowArrays:
 
 def _decode(job: Job, slices: Sequence[Slice]) -> RowArrays:
     members = [each.job.members[each.start : each.stop] for each in slices if each.job.members is not None]
-    return job.model.decode(_rows(slices), _together(members) if members else None)
+    return job.model.decode_rows(_rows(slices), _together(members) if members else None)
 
 
 def _sample(job: Job, slices: Sequence[Slice]) -> RowArrays:

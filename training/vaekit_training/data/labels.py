@@ -23,13 +23,12 @@ def index_columns(names: Iterable[str], config: DataConfig, in_metadata: Sequenc
         config: its label, split column and excluded columns are not listed.
         in_metadata: the index columns according to the file's metadata.
     """
-    key = config.split.partition(":")[2] or None
-    named = {config.label, key, *config.exclude, *config.kinds}
+    named = {*special_columns(config), *config.exclude, *config.kinds}
     return tuple(name for name in names if (name in in_metadata or is_index_name(name)) and name not in named)
 
 
 def columns_of(table: Mapping[str, Any], config: DataConfig, index: Sequence[str] = ()) -> tuple[str, ...]:
-    """The columns to model: all except the label, the split column, the index and excluded columns.
+    """The columns to model: all except the label, the index, excluded columns and those of split, series and time.
 
     Args:
         table: the columns by name.
@@ -39,7 +38,7 @@ def columns_of(table: Mapping[str, Any], config: DataConfig, index: Sequence[str
     Raises:
         InputError: a column named in the config does not exist, a column has no name, or two have the same name.
     """
-    special = [name for name in (config.label, config.split.partition(":")[2]) if name]
+    special = special_columns(config)
     for name in (*special, *config.exclude):
         if name not in table:
             raise InputError(f"data {config.source!r}: no column {name!r}; there are: {', '.join(table) or 'none'}")
@@ -47,6 +46,12 @@ def columns_of(table: Mapping[str, Any], config: DataConfig, index: Sequence[str
     columns = tuple(name for name in table if name not in without)
     check_names(columns)
     return columns
+
+
+def special_columns(config: DataConfig) -> tuple[str, ...]:
+    """The columns of the config that are not modelled: the label, and those of split, series and time."""
+    found = (config.label, config.split.partition(":")[2], config.series_column, config.time)
+    return tuple(dict.fromkeys(name for name in found if name))
 
 
 def check_names(columns: tuple[str, ...]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from vaekit.errors import InputError
 from vaekit.tabular import cells as rule
+from vaekit.tabular.times import in_time
 from vaekit_training.data.cells import Cells, cells_of, indexed, refuse_empty_columns, refuse_empty_rows
 from vaekit_training.data.image_folder import FOLDER
 from vaekit_training.data.labels import anomalies, check_names, columns_of, index_columns, refuse_missing
 from vaekit_training.data.rows import CHUNK_CELLS, Mapped, Rows
 from vaekit_training.data.sources import Source, from_array, read
 from vaekit_training.data.stream import stream
-from vaekit_training.data.times import in_time
+from vaekit_training.data.windows import rows_of_windows
 from vaekit_training.sections import DataConfig, LikelihoodConfig
 
 __all__ = ["Rows", "load", "of_array", "read"]
@@ -48,8 +49,10 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
         raise InputError(f"{where}: data.missing_values is for columns, but these are images: leave it out")
     if source.images is not None and config.label == FOLDER and FOLDER not in table:
         raise InputError(f"{where}: data.label = {FOLDER!r} is the subfolder of an image, and there are no subfolders")
+    if source.images is not None and config.window is not None:
+        raise InputError(f"{where}: data.window is for time steps with columns, but these are images: leave it out")
     columns = columns_of(table, config, source.index)
-    key = config.split.partition(":")[2] or None
+    key = (config.split.partition(":")[2] or None) if config.window is None else None
     split_key = table[key] if key else None
     if key is not None and split_key is not None:
         refuse_missing(where, key, split_key)
@@ -59,6 +62,9 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
         return Rows(source.images, (), anomalies(table, config, len(source.images)), split_key, remarks=source.remarks)
     cells = cells_of(columns, config, likelihood, where, written=source.written)
     anomaly = anomalies(table, config, len(next(iter(table.values()))))
+    if config.window is not None:
+        found = _of_steps(table, cells, anomaly, config, where)
+        return replace(found, index=index_columns(table, config, source.index))
     if source.stored is not None:
         x: Any = _checked_in_place(source.stored, cells, where, config.missing_values)
     else:
@@ -108,6 +114,8 @@ def of_columns(
 ) -> Rows:
     """Rows of columns by name, (N,) each; arguments and errors as in `of_array`."""
     cells = cells_of(columns_of(columns, config), config, likelihood)
+    if config.window is not None:
+        return _of_steps({name: _typed(column) for name, column in columns.items()}, cells, anomaly, config)
     return _rows(_together([c.take(_typed(columns[c.name])) for c in cells], cells, anomaly), cells, anomaly)
 
 
@@ -128,6 +136,19 @@ def mapped(source: str) -> Source:
     return found if found.images is not None else Source(found.columns, stored=stored)
 
 
+def _of_steps(
+    table: Mapping[str, NDArray[Any]],
+    cells: Sequence[Cells],
+    anomaly: NDArray[np.bool_],
+    config: DataConfig,
+    where: str = "",
+) -> Rows:
+    """The windows of the time steps in the columns of a table."""
+    taken = [c.take(table[c.name]) for c in cells]
+    beside = {name: table[name] for name in (config.series_column, config.time) if name is not None}
+    return rows_of_windows(_together(taken, cells, anomaly, where, whole=False), cells, anomaly, beside, config, where)
+
+
 def _rows(x: Any, cells: Sequence[Cells], anomaly: NDArray[np.bool_], split_key: NDArray[Any] | None = None) -> Rows:
     """Rows of x with the names, kinds and levels found by `cells`."""
     return Rows(
@@ -143,12 +164,21 @@ def _rows(x: Any, cells: Sequence[Cells], anomaly: NDArray[np.bool_], split_key:
 
 
 def _together(
-    taken: Sequence[NDArray[np.float64]], cells: Sequence[Cells], anomaly: NDArray[np.bool_], where: str = ""
+    taken: Sequence[NDArray[np.float64]],
+    cells: Sequence[Cells],
+    anomaly: NDArray[np.bool_],
+    where: str = "",
+    *,
+    whole: bool = True,
 ) -> NDArray[np.float64]:
-    """The columns as x (N, D), with categories as indices of their levels."""
+    """The columns as x (N, D), with categories as indices of their levels; whole: whether these are all cells of a row.
+
+    A time step may be empty, because it is only a part of its windows.
+    """
     refuse_empty_columns(cells, where)
     x = np.stack(taken, axis=1)
-    refuse_empty_rows(x, where)
+    if whole:
+        refuse_empty_rows(x, where)
     if anomaly.any():
         for d, c in enumerate(cells):
             c.note_normal(x[~anomaly, d])

@@ -12,7 +12,7 @@ from vaekit.errors import InputError
 from vaekit.tabular.cells import missing_numbers
 from vaekit_training.data.cells import emptied, is_missing
 from vaekit_training.data.image_folder import FOLDER
-from vaekit_training.data.labels import index_columns
+from vaekit_training.data.labels import index_columns, special_columns
 from vaekit_training.data.load import mapped, read
 from vaekit_training.data.parquet import Folder, folder
 from vaekit_training.data.rows import CHUNK_CELLS
@@ -67,7 +67,7 @@ def of_columns(
 
 
 def _modelled(names: Any, data: DataConfig, index: tuple[str, ...]) -> list[str]:
-    without = {data.label, data.split.partition(":")[2], *data.exclude, *index}
+    without = {*special_columns(data), *data.exclude, *index}
     return [name for name in names if name not in without]
 
 

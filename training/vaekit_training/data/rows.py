@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import Kind
+from vaekit.bundle.window import SeriesWindow
 from vaekit.errors import InputError
 from vaekit_training.data.columns import Moments, Statistics, channels
 from vaekit_training.data.parquet import Group
@@ -54,6 +55,18 @@ class Mapped:
 
 
 @dataclass(frozen=True)
+class PlaceInSeries:
+    """Where the windows of a run are in their series. N windows, S series; places count the time steps of a series."""
+
+    window: SeriesWindow
+    series: NDArray[np.intp]  # (N,), number of the series, 0 .. S - 1
+    end: NDArray[np.intp]  # (N,), place of the last step
+    lengths: NDArray[np.intp]  # (S,), number of time steps
+    time: NDArray[np.float64] | None  # (N,), time of the last step; None: rows have no times
+    begin: NDArray[np.float64] | None  # (N,), time of the first step
+
+
+@dataclass(frozen=True)
 class Rows:
     """The rows of a run: x in raw units, and properties of each row and column.
 
@@ -71,6 +84,7 @@ class Rows:
     streamed: Streamed | None = None
     index: tuple[str, ...] = ()  # columns of a file's index, which were left out
     remarks: tuple[str, ...] = ()  # which files of a folder were skipped, as sentences
+    place: PlaceInSeries | None = None  # if the rows are windows of series
 
     def __post_init__(self) -> None:
         for name, default in (("kinds", "real"), ("levels", None), ("may_be_missing", False), ("inferred", False)):

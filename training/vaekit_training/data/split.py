@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit_training.data.rows import Rows
+from vaekit_training.data.rows import PlaceInSeries, Rows
+from vaekit_training.data.window_split import split_windows
 from vaekit_training.sections import DataConfig
 
 FEWEST = 20  # smallest number of normal rows that can be split
@@ -19,14 +20,30 @@ BY_FOLDS = (
     "Each fold is a random subset of the normal rows and is scored by the model that was trained without it. P-values "
     "are valid, up to the factor of their guarantee, for rows that are exchangeable with the normal rows."
 )
+RUNS = "Windows that overlap have similar p-values, so false alarms come in runs."
+LATER = (
+    "The calibration windows are later than the training windows and earlier than the test windows, and share no time "
+    "step with them or with each other. The p-value of a window is valid as far as the series is stationary and "
+    f"windows that are far apart are nearly independent. {RUNS}"
+)
 ASSUMPTIONS = {
     "random": "The calibration rows are a random subset of the normal rows: p-values are valid for rows that are "
     "exchangeable with them.",
     "time": "The calibration rows are later than the training rows and earlier than the test rows: p-values are valid "
     "as far as future rows are like the rows of that period.",
+    "blocks": LATER,
+    "windows by time": LATER,
+    "windows by group": "No series is in two splits, and calibration windows share no time step. P-values are valid "
+    f"for windows of new series as far as they are like the calibration series. {RUNS}",
     "group": "No group of rows is in two splits: p-values are valid for rows of new groups as far as they are like the "
     "calibration groups; rows of one group are not independent, so the false-alarm rate varies more than usual.",
 }
+
+
+def assumption(config: DataConfig) -> str:
+    """What p-values assume about calibration rows and scored rows."""
+    kind = config.split.partition(":")[0]
+    return ASSUMPTIONS[kind if config.window is None or kind == "blocks" else f"windows by {kind}"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +60,7 @@ class Splits:
     anomalies: NDArray[np.intp]
     counts: dict[str, int] = field(default_factory=dict)  # full size of each split, if rows are sampled
     folds: tuple[NDArray[np.intp], ...] = ()  # folds of the training split, if the config has folds
+    are_windows: bool = False  # whether rows are windows, which overlap
 
     def sizes(self) -> dict[str, int]:
         """Number of rows in each split."""
@@ -69,8 +87,11 @@ class Splits:
         return [self.without(f).train for f in range(len(self.folds))] or [self.train]
 
     def with_few_validation_rows(self) -> Splits:
-        """The splits for a model that validation rows do not stop: most of these rows go to the training split."""
-        if self.counts or self.folds:
+        """The splits for a model that validation rows do not stop: most of these rows go to the training split.
+
+        Not if they are windows: those that go would overlap with those that stay.
+        """
+        if self.counts or self.folds or self.are_windows:
             return self
         every = -(-len(self.validation) // min(MOST_VALIDATED, max(2, len(self.validation) // 4)))
         kept = self.validation[::every]
@@ -95,6 +116,8 @@ def split(rows: Rows, config: DataConfig, seed: int) -> Splits:
     normal = np.flatnonzero(~rows.anomaly)
     if len(normal) < FEWEST:
         raise InputError(f"too few rows: {len(normal)} normal ones; at least {FEWEST} are needed")
+    if rows.place is not None:
+        return _of_windows(rows, rows.place, config, seed)
     rng = np.random.default_rng(seed)
     kind = config.split.partition(":")[0]
     if kind == "random":
@@ -115,6 +138,19 @@ def split(rows: Rows, config: DataConfig, seed: int) -> Splits:
     train, validation, calibration, test = (np.sort(part) for part in ordered)
     splits = Splits(train, validation, calibration, test, anomalies=np.flatnonzero(rows.anomaly))
     return splits if config.folds is None else _with_folds(splits, config.folds, seed)
+
+
+def _of_windows(rows: Rows, place: PlaceInSeries, config: DataConfig, seed: int) -> Splits:
+    found = split_windows(place, ~rows.anomaly, config, seed)
+    for name, part in zip(SPLITS, found, strict=True):
+        if len(part) == 0:
+            raise InputError(
+                f"too few time steps: no normal window of {place.window.steps} steps is in the {name} split, and "
+                f"{place.window.steps - 1} steps between two splits are in none; raise data.fractions.{name}, or give "
+                "longer series"
+            )
+    train, validation, calibration, test = found
+    return Splits(train, validation, calibration, test, anomalies=np.flatnonzero(rows.anomaly), are_windows=True)
 
 
 def _with_folds(splits: Splits, count: int, seed: int) -> Splits:

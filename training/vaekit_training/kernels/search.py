@@ -50,6 +50,9 @@ SWAPPED, SWAPS = 0.3, 4  # share of the cells of a row that are swapped to compa
 CLEARLY = 0.01  # difference in AUROC by which wider smallest scales must be better
 
 
+Split = tuple[slice | Tensor, slice | Tensor]  # indices of the rows that are kept, and of those left out
+
+
 class Trial(NamedTuple):
     """Kernels that the search tried."""
 
@@ -104,6 +107,7 @@ def chosen(
     components: int,
     generator: torch.Generator,
     say: Callable[[str], None] = ignore,
+    splits: Sequence[Split] | None = None,
 ) -> Kernels:
     """The kernels with the highest log density of rows left out, among those with K, h, nu and a of the constants.
 
@@ -113,7 +117,9 @@ def chosen(
         components: largest number of exemplars.
         generator: draws the starts of clusters.
         say: gets a line on each number of clusters that was tried.
+        splits: which rows are left out, and which are kept; None: rows at random.
     """
+    splits = list(_splits(len(points))) if splits is None else splits
     x = points.real
     values = [column[own] for column, own in zip(x.T, there.T, strict=True)]
     is_diagonal = not values or repeats(values) > MOST_REPEATS or len(values) > MOST_FULL
@@ -126,24 +132,28 @@ def chosen(
         if len(candidates) > 1:
             say(f"smallest scales of repeated values, {'narrower' if found else 'wider'} ones:")
         least = scales.square()
-        trials = _trials(points, least, shape, components, generator, say)
+        trials = _trials(points, least, shape, components, generator, say, splits)
         best = max(trials, key=lambda one: one.log_density, default=ONE_NORMAL)
         clusters = mixture(points[:EM_ROWS], best.clusters, least, shape, generator)
-        count = _exemplars(points, clusters, least, best, components) if len(points) >= MANY else components
+        count = (
+            _exemplars(points, clusters, least, best, components, splits[0])
+            if splits and len(points) >= MANY
+            else components
+        )
         kernels = replace(_kernels(_assigned(points[:count], clusters), least, best), trials=tuple(trials))
         if len(candidates) == 1:
             return kernels
-        found.append((_told_apart(points, least, best, shape, components, generator), kernels))
+        found.append((_told_apart(points, least, best, shape, components, generator, splits), kernels))
     (wide, of_wide), (narrow, of_narrow) = found
     return of_wide if wide > narrow + CLEARLY else of_narrow
 
 
-def _exemplars(points: Points, clusters: Clusters, least: Tensor, trial: Trial, components: int) -> int:
+def _exemplars(points: Points, clusters: Clusters, least: Tensor, trial: Trial, components: int, split: Split) -> int:
     """The smallest number of exemplars that loses at most LOST nats of the mean log density of rows left out.
 
     With wide kernels a few exemplars of each cluster are enough, and scoring takes time in proportion to their number.
     """
-    ((kept, left_out),) = _splits(len(points))
+    kept, left_out = split
     exemplars, rows = points[kept], points[left_out]
 
     def mean(count: int) -> float:
@@ -154,7 +164,13 @@ def _exemplars(points: Points, clusters: Clusters, least: Tensor, trial: Trial, 
 
 
 def _told_apart(
-    points: Points, least: Tensor, trial: Trial, shape: Shape, components: int, generator: torch.Generator
+    points: Points,
+    least: Tensor,
+    trial: Trial,
+    shape: Shape,
+    components: int,
+    generator: torch.Generator,
+    splits: Sequence[Split],
 ) -> float:
     """How well the kernels of a trial tell rows left out from the same rows with swapped cells: the AUROC.
 
@@ -164,7 +180,7 @@ def _told_apart(
     """
     real, swapped = [torch.zeros(1)], [torch.zeros(1)]
     swaps = torch.Generator().manual_seed(generator.initial_seed())  # the same for every trial
-    for kept, left_out in _splits(len(points)):
+    for kept, left_out in splits:
         clusters = mixture(points[kept][:EM_ROWS], trial.clusters, least, shape, generator)
         kernels = _kernels(_assigned(points[kept][:components], clusters), least, trial)
         rows = points[left_out]
@@ -191,13 +207,14 @@ def _trials(
     components: int,
     generator: torch.Generator,
     say: Callable[[str], None],
+    splits: Sequence[Split],
 ) -> list[Trial]:
     """Kernels with all h and nu, and with numbers of clusters that grow until WORSE of them are worse than the best.
 
     Columns of levels have a = sqrt(1 - h^2) with each h, and all a with the best h and nu of each number of clusters.
     """
     tried: list[Trial] = []
-    best, since, splits = -math.inf, 0, list(_splits(len(points)))
+    best, since = -math.inf, 0
     parts = [(points[kept][:components], points[left_out]) for kept, left_out in splits]  # copied once
     for clusters in CLUSTERS if splits else ():
         if clusters > 1 and clusters * LEAST_ROWS > len(points):
@@ -243,7 +260,7 @@ def _height(trial: Trial) -> float:
     return trial.log_density
 
 
-def _splits(n: int) -> Iterator[tuple[slice | Tensor, slice | Tensor]]:
+def _splits(n: int) -> Iterator[Split]:
     """Indices of the rows that are kept and of those left out; the rows are in random order."""
     if n >= MANY:
         held = min(HELD_OUT, n // 6)

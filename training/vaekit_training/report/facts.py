@@ -95,7 +95,7 @@ def gather(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibrat
     posterior = model.encode(rows["test"])
     scores = {name: model.elbo(x).score for name, x in rows.items() if len(x) and name not in ("calibration", "test")}
     scores |= {"calibration": _held_out_scores(held_out), "test": bound.score}
-    draws = model.sample(_affordable(decoder.multiply_adds), seed=seed, observe=True)
+    draws = model.sample_rows(_affordable(decoder.multiply_adds), seed=seed, observe=True)
     return Facts(
         run=run,
         manifest=manifest,

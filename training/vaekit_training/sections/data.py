@@ -74,10 +74,33 @@ class DataConfig(ConfigSection):
     shuffle_buffer: PositiveInt = Field(
         65536, description="stream: number of rows held in memory and shuffled, to mix neighbouring rows of a file"
     )
-    split: Annotated[str, Field(pattern=r"^(random|(time|group):.+)$")] = Field(
+    window: Annotated[int, Field(ge=2, le=10_000)] | None = Field(
+        None,
+        description="W, number of time steps in a window: a row of the model is then W consecutive time steps of a "
+        "series, and the score of a time step is that of the window which ends there "
+        "(docs/how-to/windows-of-a-series.md). None: a row is a row",
+    )
+    stride: PositiveInt | None = Field(
+        None, description="windows: time steps from one training window to the next; None: 1"
+    )
+    time: str | None = Field(
+        None,
+        description="windows: column with the time of a row, numbers or dates, in order within a series; None: rows "
+        "are in order of time, without gaps",
+    )
+    series_column: str | None = Field(
+        None, description="windows: column that names the series of a row, such as a machine; None: one series"
+    )
+    gap: Annotated[FiniteFloat, Field(gt=0)] | None = Field(
+        None,
+        description="windows: largest difference of time between neighbouring steps of a window, in seconds, or in "
+        "units of a column of numbers; None: 1.5 times the median difference",
+    )
+    split: Annotated[str, Field(pattern=r"^(random|blocks|(time|group):.+)$")] = Field(
         "random",
         description="'random'; 'time:<column>': the earliest rows are the train split and the latest the test split; "
-        "'group:<column>': all rows of a group are in one split",
+        "'group:<column>': all rows of a group are in one split; 'blocks', the default with windows: the first time "
+        "steps of each series are the train split, and the last ones the test split",
     )
     fractions: Fractions = Fractions()
     folds: Annotated[int, Field(ge=3, le=99)] | None = Field(
@@ -93,6 +116,40 @@ class DataConfig(ConfigSection):
         if self.decimal == self.thousands:
             raise ValueError(f"decimal and thousands are both {self.decimal!r}: set thousands = '.', for example")
         return self
+
+    @model_validator(mode="after")
+    def _windowed(self) -> DataConfig:
+        if self.window is None:
+            for name in ("stride", "time", "series_column", "gap"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} is for windows of a series: set window too, or leave {name} out")
+            if self.split == "blocks":
+                raise ValueError("split 'blocks' is for windows of a series: set window too, or another split")
+            return self
+        if "split" not in self.model_fields_set:
+            object.__setattr__(self, "split", "blocks")  # the default with windows
+        if self.folds is not None:
+            raise ValueError(
+                "folds take rows at random, but windows that overlap would be on both sides: leave out folds or window"
+            )
+        if self.read != "memory":
+            raise ValueError(f"window needs all rows in memory: set read = 'memory', not '{self.read}'")
+        if self.gap is not None and self.time is None:
+            raise ValueError("gap is a difference of times: set time too, or leave gap out")
+        if self.time is not None and self.time == self.series_column:
+            raise ValueError(f"time and series_column are both '{self.time}': set the column of each")
+        self._check_split_of_windows()
+        return self
+
+    def _check_split_of_windows(self) -> None:
+        known = ["blocks"]
+        known += [f"time:{self.time}"] if self.time is not None else []
+        known += [f"group:{self.series_column}"] if self.series_column is not None else []
+        if self.split not in known:
+            raise ValueError(
+                f"split '{self.split}': windows that overlap would be in two splits; with windows set "
+                + " or ".join(map(repr, known))
+            )
 
     @model_validator(mode="after")
     def _streamed(self) -> DataConfig:

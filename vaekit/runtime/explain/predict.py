@@ -97,7 +97,7 @@ def _expected(model: Operations, draws_of_z: _LatentDraws, which: NDArray[np.int
     """
     n, draws, width = draws_of_z.z.shape
     member = np.tile(draws_of_z.member, n) if model.manifest.members > 1 else None
-    decoded = model.decode(draws_of_z.z.reshape(n * draws, width), member)
+    decoded = model.decode_rows(draws_of_z.z.reshape(n * draws, width), member)
     mean = decoded.mean.reshape(n, draws, -1)  # (n, M K, D)
     expected = np.einsum("nj,njd->nd", draws_of_z.weight, mean)  # (n, D)
     probability = np.full(expected.shape, np.nan)
