@@ -32,6 +32,7 @@ DESCRIPTION = (
     "application/vnd.apache.arrow.stream in the same way, with one column per field."
 )
 ANSWERED = "The answer."
+WITHOUT_KEY: Schema = {"security": []}  # of an operation that needs no key
 
 # The handlers look up the model themselves, so any unknown name or version gets a 404 and not a validation error.
 ModelName = Annotated[str, Path(json_schema_extra={"pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"})]
@@ -126,7 +127,8 @@ def _problem(description: str) -> Schema:
 
 
 def _request_content(operation: Operation) -> Schema:
-    json = {"anyOf": [_ref(body) for body in BODIES[operation]]}
+    bodies = [_ref(body) for body in BODIES[operation]]
+    json = bodies[0] if len(bodies) == 1 else {"anyOf": bodies}
     return {
         reader.media_type: {"schema": json if reader.media_type == wire.JSON_TYPE else _bytes(reader.description)}
         for reader in READERS

@@ -216,7 +216,13 @@ def _add_predict(router: APIRouter, path: str, name: str, endpoint: Endpoint) ->
 
 
 def _add_health(router: APIRouter, components: Components, path: str) -> None:
-    @router.get(path, name="platform_health", summary="Whether the service is ready", dependencies=needs("probes"))
+    @router.get(
+        path,
+        name="platform_health",
+        summary="Whether the service is ready",
+        dependencies=needs("probes"),
+        openapi_extra=openapi.WITHOUT_KEY,
+    )
     async def health() -> Response:
         if components.unready():
             reason = "the service is not ready; /readyz says why to callers with the scope read"

@@ -201,6 +201,7 @@ def _get(
     statuses = sorted({*problems, *(() if access == "probes" else KEY_STATUSES)})
     responses = {200: openapi.answered(schema), **openapi.problems(statuses), **openapi.any_problem()}
     dependencies = needs(access)
+    extra = openapi.WITHOUT_KEY if access == "probes" else None
 
     def declare(endpoint: Endpoint) -> Endpoint:
         router.add_api_route(
@@ -213,6 +214,7 @@ def _get(
             name=name,
             responses=responses,
             response_description=openapi.ANSWERED,
+            openapi_extra=extra,
             dependencies=dependencies,
             **documented,
         )
