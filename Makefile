@@ -12,7 +12,7 @@ PIP := $(PY) -m pip --disable-pip-version-check
 PYTEST := $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test test-all test-deploy coverage check wheel floors clean
+.PHONY: help serve demo test test-all test-js test-deploy coverage check wheel floors clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: $(VENV)/ready-all ## Run all tests except the slow ones (minutes)
 
 test-all: $(VENV)/ready-all ## Run the whole test suite except the tests with containers
 	$(PYTEST) -m "not deploy" $(PYTEST_ARGS)
+
+test-js: $(VENV)/ready-all ## Test the JavaScript package against Python; needs node and npm
+	$(PYTEST) tests/javascript $(PYTEST_ARGS)
 
 test-deploy: $(VENV)/ready-all ## Build the images and test the compose stack; needs a Docker engine
 	$(PY) -m pytest -m deploy --timeout=900 $(PYTEST_ARGS)

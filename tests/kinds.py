@@ -98,7 +98,7 @@ def train_mixed(root: Path) -> Published:
     """Columns of five kinds, three of which may be missing."""
     config = make_config(MIXED, [*TINY, "network.hidden=[8]"])
     rows = of_array(mixed_rows(200), NAMES, config=config.data, likelihood=config.likelihood)
-    return _publish(root, run(config, device="cpu", rows=rows))
+    return publish(root, run(config, device="cpu", rows=rows))
 
 
 def curve_rows() -> NDArray[np.float64]:
@@ -113,21 +113,21 @@ def curve_rows() -> NDArray[np.float64]:
 def train_shown(root: Path) -> Published:
     """A kernel prior on three real columns, the second of which may be missing; the bundle holds its training rows."""
     config = make_config(SHOWN)
-    return _publish(root, run(config, device="cpu", rows=of_array(curve_rows(), list("abc"), config=config.data)))
+    return publish(root, run(config, device="cpu", rows=of_array(curve_rows(), list("abc"), config=config.data)))
 
 
 def train_several(root: Path) -> Published:
     """Two members on three real columns."""
     x = np.random.default_rng(1).standard_normal((120, 3)) * [1.0, 1e-3, 1e5]
     config = make_config(SEVERAL, [*TINY, "network.hidden=[4]"])
-    return _publish(root, run(config, device="cpu", rows=of_array(x, list("abc"))))
+    return publish(root, run(config, device="cpu", rows=of_array(x, list("abc"))))
 
 
 def train_folded(root: Path) -> Published:
     """Three fold models of two members each, on three real columns, the first of which may be missing."""
     config = make_config(FOLDED, [*TINY, "network.hidden=[4]"])
     rows = of_array(folded_rows(120), list("abc"), config=config.data)
-    return _publish(root, run(config, device="cpu", rows=rows))
+    return publish(root, run(config, device="cpu", rows=rows))
 
 
 def folded_rows(n: int, seed: int = 3) -> NDArray[np.float64]:
@@ -142,7 +142,7 @@ def train_grouped(root: Path) -> Published:
     """Columns of four kinds, calibrated by site and by the number of observed cells; two sites are noisier."""
     config = make_config(GROUPED, [*TINY, "network.hidden=[8]"])
     rows = of_array(grouped_rows(1200), GROUPED_NAMES, config=config.data, likelihood=config.likelihood)
-    return _publish(root, run(config, device="cpu", rows=rows))
+    return publish(root, run(config, device="cpu", rows=rows))
 
 
 def grouped_rows(n: int, seed: int = 4) -> NDArray[Any]:
@@ -186,10 +186,11 @@ def train_half(root: Path) -> Published:
     """Three real columns; the bundle also has float16 graphs."""
     x = np.random.default_rng(2).standard_normal((300, 3)) * [1.0, 1e-3, 1e5]
     config = make_config(HALF, [*TINY, "network.hidden=[8]"])
-    return _publish(root, run(config, device="cpu", rows=of_array(x, list("abc"))))
+    return publish(root, run(config, device="cpu", rows=of_array(x, list("abc"))))
 
 
-def _publish(root: Path, trained: Trained) -> Published:
+def publish(root: Path, trained: Trained) -> Published:
+    """Publish a training run without its report."""
     with patch("vaekit_training.publish.report.render", lambda *_: lambda _: {}):
         publish_run(trained, root)
     return Published(root, trained)

@@ -1,0 +1,189 @@
+/** Runs the ONNX graphs of a bundle on ONNX Runtime, after it has replayed their golden rows. */
+
+import { checkGraph } from "./onnxfile.js";
+import { FormatError, GoldenMismatch, InputError, MissingPackage, NotFinite } from "../errors.js";
+
+/**
+ * @typedef {import("./npy.js").NdArray} NdArray
+ * @typedef {import("./manifest.js").Manifest} Manifest
+ * @typedef {import("../../types/local.js").Graph} Graph
+ * @typedef {import("../../types/local.js").OnnxRuntime} OnnxRuntime
+ * @typedef {{ shape: number[], data: any }} Array_ values and shape of a tensor
+ */
+
+const ANY = -1; // golden index that is not compared
+
+/** @returns {Promise<OnnxRuntime>} */
+export async function installedRuntime() {
+  try {
+    return /** @type {any} */ (await import("#onnxruntime"));
+  } catch (cause) {
+    throw new MissingPackage(
+      "ONNX Runtime is not installed: npm install onnxruntime-node (for browsers onnxruntime-web), or pass it as " +
+        "the option onnxruntime",
+      { cause },
+    );
+  }
+}
+
+/** The graphs of one bundle. A graph is opened, and its golden rows are replayed, when it is first used. */
+export class Graphs {
+  #manifest;
+  #files;
+  #golden;
+  #onnxruntime;
+  /** @type {Map<string, Promise<any>>} */
+  #sessions = new Map();
+
+  /**
+   * @param {Manifest} manifest
+   * @param {Map<string, Uint8Array>} files verified files by name
+   * @param {Map<string, NdArray>} golden
+   * @param {OnnxRuntime} onnxruntime
+   */
+  constructor(manifest, files, golden, onnxruntime) {
+    this.#manifest = manifest;
+    this.#files = files;
+    this.#golden = golden;
+    this.#onnxruntime = onnxruntime;
+  }
+
+  /** Whether the bundle has an operation. */
+  has(/** @type {string} */ operation) {
+    return Object.hasOwn(this.#manifest.operations, operation);
+  }
+
+  /** Whether a graph can leave cells out. */
+  takesObserved(/** @type {string} */ operation) {
+    return this.has(operation) && this.#graph(operation).inputs.some((tensor) => tensor.name === "observed");
+  }
+
+  /** Whether a graph has an output. */
+  gives(/** @type {string} */ operation, /** @type {string} */ output) {
+    return this.has(operation) && this.#graph(operation).outputs.some((tensor) => tensor.name === output);
+  }
+
+  /**
+   * Call one graph once.
+   *
+   * @param {string} operation
+   * @param {Record<string, Array_>} feeds by the names of its inputs
+   * @returns {Promise<Record<string, Array_>>} outputs by name
+   */
+  async run(operation, feeds) {
+    const outputs = await this.#call(operation, await this.open(operation), feeds);
+    for (const [name, { data }] of Object.entries(outputs)) {
+      if (data instanceof BigInt64Array || data.every(Number.isFinite)) continue;
+      throw new NotFinite(`${this.#manifest.name}: ${operation}: output ${name} is not finite`);
+    }
+    return outputs;
+  }
+
+  /** Open an operation's graph and replay its golden rows, once. */
+  open(/** @type {string} */ operation) {
+    let session = this.#sessions.get(operation);
+    if (!session) {
+      session = this.#open(operation);
+      this.#sessions.set(operation, session);
+    }
+    return session;
+  }
+
+  async #open(/** @type {string} */ operation) {
+    if (!this.has(operation)) throw new InputError(`${this.#manifest.name} has no operation ${operation}`);
+    const { file } = this.#graph(operation);
+    const bytes = /** @type {Uint8Array} */ (this.#files.get(file));
+    checkGraph(bytes, file);
+    const { env, InferenceSession } = this.#onnxruntime;
+    // float64, in which tables are standardised, exists on the CPU alone
+    const executionProviders = [env?.versions?.node ? "cpu" : "wasm"];
+    const session = await InferenceSession.create(bytes, { executionProviders, logSeverityLevel: 3 });
+    await this.#replay(operation, session);
+    return session;
+  }
+
+  /** Compare the outputs for the golden inputs with the golden outputs. */
+  async #replay(/** @type {string} */ operation, /** @type {any} */ session) {
+    const { name, golden } = this.#manifest;
+    const what = `${name}: ${operation}`;
+    const feeds = withPrefix(this.#golden, `${operation}.in.`);
+    const wanted = withPrefix(this.#golden, `${operation}.out.`);
+    const units = withPrefix(this.#golden, `${operation}.unit.`);
+    const tolerance = golden.tolerance.CPUExecutionProvider;
+    if (!tolerance) throw new FormatError(`${name}: ${golden.file} has no tolerance for CPUExecutionProvider`);
+    if (Object.keys(wanted).length === 0) throw new FormatError(`${what} has no golden rows`);
+    let got;
+    try {
+      got = await this.#call(operation, session, feeds);
+    } catch (cause) {
+      throw new GoldenMismatch(`${what}: the graph cannot run its golden rows: ${String(cause)}`, { cause });
+    }
+    for (const [output, want] of Object.entries(wanted)) {
+      compare(`${what}: ${output}`, got[output], want, tolerance, units[output]);
+    }
+  }
+
+  async #call(
+    /** @type {string} */ operation,
+    /** @type {any} */ session,
+    /** @type {Record<string, Array_>} */ feeds,
+  ) {
+    const { Tensor } = this.#onnxruntime;
+    const tensors = Object.fromEntries(
+      this.#graph(operation).inputs.map(({ name, dtype }) => {
+        if (!feeds[name]) throw new InputError(`${operation}: no input ${name}`);
+        return [name, new Tensor(dtype, feeds[name].data, feeds[name].shape)];
+      }),
+    );
+    const found = await session.run(tensors);
+    return Object.fromEntries(
+      Object.entries(found).map(([name, tensor]) => [name, { shape: [...tensor.dims], data: tensor.data }]),
+    );
+  }
+
+  /** Release the memory of all graphs. */
+  async close() {
+    const open = [...this.#sessions.values()];
+    this.#sessions.clear();
+    for (const session of await Promise.allSettled(open)) {
+      if (session.status === "fulfilled") await session.value.release();
+    }
+  }
+
+  /** @returns {Graph} */
+  #graph(/** @type {string} */ operation) {
+    return this.#manifest.operations[operation];
+  }
+}
+
+/** @returns {Record<string, NdArray>} */
+function withPrefix(/** @type {Map<string, NdArray>} */ arrays, /** @type {string} */ prefix) {
+  const found = [...arrays].filter(([name]) => name.startsWith(prefix));
+  return Object.fromEntries(found.map(([name, array]) => [name.slice(prefix.length), array]));
+}
+
+/**
+ * |got - want| <= absolute unit + relative |want|; indices must be equal.
+ *
+ * @param {string} what
+ * @param {Array_ | undefined} got
+ * @param {NdArray} want
+ * @param {{ relative: number, absolute: number }} tolerance
+ * @param {NdArray} [unit] one value, or the sizes of the last axes
+ */
+function compare(what, got, want, { relative, absolute }, unit) {
+  if (!got || got.shape.join() !== want.shape.join()) {
+    throw new GoldenMismatch(`${what}: shape (${got?.shape.join(", ")}), golden (${want.shape.join(", ")})`);
+  }
+  want.data.forEach((/** @type {any} */ wanted, /** @type {number} */ i) => {
+    const found = got.data[i];
+    const size = unit ? Number(unit.data[i % unit.data.length]) : 1;
+    const fits =
+      want.dtype === "int64"
+        ? found === wanted || Number(wanted) === ANY
+        : Math.abs(Number(found) - Number(wanted)) <= absolute * size + relative * Math.abs(Number(wanted));
+    if (!fits) {
+      throw new GoldenMismatch(`${what}: got ${found} at ${i}, golden ${wanted}; this machine gives other results`);
+    }
+  });
+}

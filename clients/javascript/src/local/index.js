@@ -1,0 +1,15 @@
+/** The local scorer: a bundle on ONNX Runtime, without a service. */
+
+export { Bundle } from "./bundle.js";
+export {
+  BundleError,
+  ForbiddenGraph,
+  FormatError,
+  GoldenMismatch,
+  InputError,
+  IntegrityError,
+  MissingPackage,
+  NotFinite,
+  NotSupported,
+  VaeError,
+} from "../errors.js";

@@ -1,0 +1,160 @@
+/**
+ * Checks rows and converts them to the array that the graphs take. N rows, D columns.
+ *
+ * Rows are lists in column order, objects by column name, or a matrix {data, shape} of numbers.
+ */
+
+import { InputError } from "../errors.js";
+import { isOutside, MISSING, missingCells, NOT_FINITE, numberStandsForMissing, OUTSIDE, readCell } from "./cells.js";
+import { dimensions, mostMissing } from "./manifest.js";
+import { encodeImages } from "./pixels.js";
+
+/**
+ * @typedef {import("./manifest.js").Manifest} Manifest
+ * @typedef {import("./manifest.js").Column} Column
+ * @typedef {{ n: number, x: Float64Array | Uint8Array, ignored: string[] }} EncodedRows x is (N, D) row by row, with NaN for a
+ *   missing cell and the index of the level for a category; or pixels
+ */
+
+const MOST_IGNORED = 1000; // names of columns that rows may have beside the model's
+const INDEX_NAME = /^(?:|Unnamed: \d+(?:\.\d+)?|__index_level_\d+__)$/; // as pandas names a frame's index in a file
+
+/**
+ * @param {any} rows
+ * @param {Manifest} manifest
+ * @param {boolean} strict whether to refuse novel rows, and columns that the model does not have
+ * @returns {EncodedRows}
+ */
+export function encodeRows(rows, manifest, strict) {
+  const { input } = manifest;
+  if (input.kind === "image") return { ...encodeImages(rows, input), ignored: [] };
+  const found = isMatrix(rows)
+    ? { ...ofMatrix(rows, input.columns, strict), ignored: [] }
+    : ofLists(rows, input.columns, strict);
+  if (strict) refuseMissing(found.x, manifest);
+  return found;
+}
+
+/** Whether rows are given as numbers and a shape. */
+export function isMatrix(/** @type {any} */ rows) {
+  return ArrayBuffer.isView(rows?.data) && !(rows.data instanceof DataView) && Array.isArray(rows?.shape);
+}
+
+/** @param {any} rows @param {Column[]} columns @param {boolean} strict */
+function ofLists(rows, columns, strict) {
+  if (!Array.isArray(rows)) throw new InputError(`inputs: expected rows, not ${show(rows)}`);
+  if (rows.length === 0) throw new InputError("inputs: no rows, expected at least 1");
+  const byName = isObject(rows[0]);
+  const ignored = byName ? ignoredNames(rows, columns, strict) : [];
+  const x = new Float64Array(rows.length * columns.length);
+  rows.forEach((row, i) => {
+    checkRow(row, i, columns, byName);
+    columns.forEach((column, d) => {
+      const cell = byName ? row[column.name] : row[d];
+      if (cell === undefined && (byName ? !Object.hasOwn(row, column.name) && !column.may_be_missing : true)) {
+        throw invalid(i, column, MISSING);
+      }
+      const value = readCell(cell, column, strict);
+      if (typeof value === "string") throw invalid(i, column, value, value === MISSING ? undefined : show(cell));
+      x[i * columns.length + d] = value;
+    });
+  });
+  return { n: rows.length, x, ignored };
+}
+
+/** @param {any} row @param {number} i @param {Column[]} columns @param {boolean} byName */
+function checkRow(row, i, columns, byName) {
+  if (byName) {
+    if (!isObject(row)) {
+      throw new InputError(`row ${i}: expected an object with column names as keys, like row 0, not ${show(row)}`);
+    }
+    return;
+  }
+  if (!Array.isArray(row) && !(ArrayBuffer.isView(row) && !(row instanceof DataView))) {
+    throw new InputError(`row ${i}: expected a list of ${columns.length} numbers, not ${show(row)}`);
+  }
+  const { length } = /** @type {{ length: number }} */ (/** @type {unknown} */ (row));
+  if (length !== columns.length) throw new InputError(`row ${i}: ${length} values, expected ${columns.length}`);
+}
+
+/**
+ * The names that the model does not have, once each, in the order of their first appearance.
+ *
+ * @param {any[]} rows @param {Column[]} columns @param {boolean} strict
+ */
+function ignoredNames(rows, columns, strict) {
+  const known = new Set(columns.map((column) => column.name));
+  /** @type {Set<string>} */
+  const found = new Set();
+  rows.forEach((row, i) => {
+    for (const name of isObject(row) ? Object.keys(row) : []) {
+      if (!known.has(name) && !INDEX_NAME.test(name.slice(0, 100))) found.add(name.slice(0, 100));
+    }
+    if (strict && found.size) {
+      const [first] = found;
+      throw new InputError(`row ${i}: unknown feature ${show(first)}; strict allows only the model's columns`);
+    }
+    if (found.size > MOST_IGNORED) {
+      throw new InputError(`row ${i}: ${found.size} columns that the model does not have, at most 1,000 are ignored`);
+    }
+  });
+  return [...found];
+}
+
+/** @param {{ data: any, shape: number[] }} rows @param {Column[]} columns @param {boolean} strict */
+function ofMatrix({ data, shape }, columns, strict) {
+  const [n, width] = shape;
+  if (shape.length !== 2 || width !== columns.length || n * width !== data.length) {
+    throw new InputError(`inputs: shape (${shape.join(", ")}) of ${data.length} values, expected (N, ${columns.length})`);
+  }
+  if (n === 0) throw new InputError("inputs: no rows, expected at least 1");
+  const x = new Float64Array(data.length);
+  for (let at = 0; at < x.length; at++) {
+    const [i, column] = [Math.floor(at / width), columns[at % width]];
+    const value = Number(data[at]);
+    x[at] = numberStandsForMissing(value, column) ? NaN : value;
+    const fault = matrixFault(x[at], column, strict);
+    if (fault) throw invalid(i, column, fault, String(value));
+  }
+  return { n, x };
+}
+
+/** What is wrong with a number of a matrix, in which a category is the index of its level; undefined: nothing. */
+function matrixFault(/** @type {number} */ v, /** @type {Column} */ column, /** @type {boolean} */ strict) {
+  if (Number.isNaN(v)) return strict && !column.may_be_missing ? MISSING : undefined;
+  if (!Number.isFinite(v)) return NOT_FINITE;
+  const isIndex = v >= 0 && Math.trunc(v) === v;
+  if (column.kind === "category" && !isIndex) return OUTSIDE.category;
+  return strict && isOutside(v, column) ? OUTSIDE[column.kind ?? "real"] : undefined;
+}
+
+/** Refuses what strict refuses in whole rows: no observed cell, or more missing cells than any training row. */
+function refuseMissing(/** @type {Float64Array | Uint8Array} */ x, /** @type {Manifest} */ manifest) {
+  const [width, most] = [dimensions(manifest.input), mostMissing(manifest)];
+  for (let i = 0; i * width < x.length; i++) {
+    const count = missingCells(x.subarray(i * width, (i + 1) * width));
+    if (count === width) throw new InputError(`row ${i}: every cell is missing`);
+    if (count > most) {
+      throw new InputError(`row ${i}: more missing cells than any training row, which had at most ${most}`);
+    }
+  }
+}
+
+/** @param {number} row @param {Column} column @param {string} what @param {string} [shown] */
+function invalid(row, column, what, shown) {
+  return new InputError(`row ${row}, feature '${column.name}': ${what}${shown === undefined ? "" : `: ${shown}`}`);
+}
+
+function isObject(/** @type {any} */ row) {
+  return row !== null && typeof row === "object" && !Array.isArray(row) && !ArrayBuffer.isView(row);
+}
+
+/** A value for messages, cut to 40 characters. */
+export function show(/** @type {unknown} */ value) {
+  const text = typeof value === "string" ? `'${value}'` : typeof value === "object" ? tag(value) : String(value);
+  return text.length <= 40 ? text : `${text.slice(0, 37)}...`;
+}
+
+function tag(/** @type {unknown} */ value) {
+  return value === null ? "null" : Object.prototype.toString.call(value).slice(8, -1);
+}
