@@ -24,6 +24,8 @@ from vaekit_service.http.layers import make_layers, wrapped
 from vaekit_service.http.openapi import DESCRIPTION, operation_id
 from vaekit_service.http.platforms import platform_router
 from vaekit_service.http.routes import make_handlers, operations_router, status_router
+from vaekit_service.http.v2.repository import actions_router, index_router
+from vaekit_service.http.v2.routes import v2_router
 from vaekit_service.keys.keyring import Keyring
 from vaekit_service.keys.rates import RateLimits, parse_rate
 from vaekit_service.logs import Log, make_log
@@ -96,8 +98,12 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
             predict_route=settings.predict_route,
         )
     )
+    app.include_router(v2_router(components, handlers, admin=settings.admin))
+    app.include_router(index_router(components))
     if settings.admin:
-        app.include_router(admin_router(components, ModelActions(components.registry, components.updates)))
+        actions = ModelActions(components.registry, components.updates)
+        app.include_router(admin_router(components, actions))
+        app.include_router(actions_router(components, actions))
     guard.learn(app.routes)
     app.add_exception_handler(HTTPException, problems.on_http_error)
     for layer in layers:

@@ -22,6 +22,7 @@ VaeError
     ├── NotAcceptable            the service writes no reply type that the caller accepts
     ├── TooLarge                 the request exceeds a limit and will never be accepted
     ├── MediaType                the route does not read this content type or encoding
+    ├── Unsupported              the protocol has this function, and the service does not
     ├── Overloaded               no room at the moment; the caller may retry
     ├── NotReady                 the model is loading, or the service is shutting down; the caller may retry
     ├── NotHealthy               the thread that runs the models is stuck or has ended
@@ -132,6 +133,10 @@ class TooLarge(ServiceError):
 
 class MediaType(ServiceError):
     """The route does not read this content type or encoding."""
+
+
+class Unsupported(ServiceError):
+    """The protocol has this function, and the service does not."""
 
 
 class Overloaded(ServiceError):

@@ -18,8 +18,9 @@ from vaekit.runtime.results import RowArrays
 from vaekit_service.engine.batcher import Batch
 from vaekit_service.engine.engine import Engine
 from vaekit_service.engine.jobs import Job
+from vaekit_service.messages import Operation
 from vaekit_service.repository.registry import ModelRegistry
-from vaekit_service.stages import STAGES, Stages
+from vaekit_service.stages import STAGES, Key, ModelStatistics, Stages
 from vaekit_service.triton_metrics import TritonMetrics
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -37,6 +38,7 @@ class Metrics:
 
     def __init__(self, *, triton: bool = False) -> None:
         self._registry = CollectorRegistry()
+        self.statistics = ModelStatistics()
         self._triton = TritonMetrics() if triton else None
         if self._triton is not None:
             self.add(self._triton)
@@ -136,8 +138,9 @@ class Metrics:
         known[0].inc()
         known[1].observe(seconds)
 
-    def staged(self, manifest: Manifest, stages: Stages) -> None:
+    def staged(self, manifest: Manifest, operation: Operation, stages: Stages) -> None:
         """Record the stages of an answered request to a model. Called in the event loop."""
+        self.statistics.answered(Key(manifest.name, manifest.version, operation), stages)
         for stage, histogram in self._of_stages:
             histogram.observe(getattr(stages, stage))
         if self._triton is not None:
@@ -147,8 +150,11 @@ class Metrics:
         """Count a request or connection that got no answer."""
         self.rejections.labels(reason).inc()
 
-    def refused_by(self, manifest: Manifest, error: type[BaseException], status: int) -> None:
+    def refused_by(
+        self, manifest: Manifest, operation: Operation, error: type[BaseException], status: int, seconds: float
+    ) -> None:
         """Count a request that got an error after its model was found. Called in the event loop."""
+        self.statistics.failed(Key(manifest.name, manifest.version, operation), seconds)
         if issubclass(error, InputError):
             self.invalid_rows.labels(*_key(manifest)).inc()
         if self._triton is not None:
@@ -174,6 +180,8 @@ class Metrics:
                 self.batch_seconds.labels(job.operation, name),
             )
             self._of_batches.setdefault(job.model, {})[job.operation] = known
+        manifest = job.model.manifest
+        self.statistics.ran(Key(manifest.name, manifest.version, job.operation), batch.n, seconds)
         known[0].inc(batch.n)
         known[1].observe(batch.n)
         known[2].observe(seconds)

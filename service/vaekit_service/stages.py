@@ -1,8 +1,12 @@
-"""The stages of a request, and the seconds that each took."""
+"""The stages of a request and the seconds that each took, and the totals of all requests to a model."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import NamedTuple
 
 STAGES = ("read", "decode", "queue", "run", "encode")
 
@@ -27,3 +31,80 @@ class Stages:
             1e3 * self.run,
             1e3 * self.encode,
         )
+
+
+class Key(NamedTuple):
+    """One operation of one model version."""
+
+    model: str
+    version: int
+    operation: str
+
+
+@dataclass
+class Total:
+    """How often something happened, and the seconds that it took."""
+
+    count: int = 0
+    seconds: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.count += 1
+        self.seconds += seconds
+
+
+@dataclass
+class OperationStatistics:
+    """The counts of one operation."""
+
+    last: float = 0.0  # seconds since 1970 of the last answer; 0: none yet
+    rows: int = 0  # that ran on the device
+    success: Total = field(default_factory=Total)  # answered requests, from the head to the reply
+    fail: Total = field(default_factory=Total)  # requests that got an error after their model was found
+    queue: Total = field(default_factory=Total)
+    decode: Total = field(default_factory=Total)
+    run: Total = field(default_factory=Total)
+    encode: Total = field(default_factory=Total)
+    batches: dict[int, Total] = field(default_factory=lambda: defaultdict(Total))  # by number of rows
+
+
+class ModelStatistics:
+    """The statistics of one service. Batches are counted in the device's thread, the others in the event loop."""
+
+    def __init__(self) -> None:
+        self._of: dict[Key, OperationStatistics] = defaultdict(OperationStatistics)
+        self._lock = Lock()
+
+    def answered(self, key: Key, stages: Stages) -> None:
+        """Count an answered request."""
+        with self._lock:
+            found = self._of[key]
+            found.last = time.time()
+            found.success.add(stages.read + stages.decode + stages.queue + stages.run + stages.encode)
+            for name in ("queue", "decode", "run", "encode"):
+                total: Total = getattr(found, name)
+                total.add(getattr(stages, name))
+
+    def failed(self, key: Key, seconds: float) -> None:
+        """Count a request that got an error after its model was found."""
+        with self._lock:
+            self._of[key].fail.add(seconds)
+
+    def ran(self, key: Key, rows: int, seconds: float) -> None:
+        """Count a batch."""
+        with self._lock:
+            found = self._of[key]
+            found.rows += rows
+            found.batches[rows].add(seconds)
+
+    def of(self, key: Key) -> OperationStatistics:
+        """A copy of the counts of one operation, which are 0 if nothing happened yet."""
+        with self._lock:
+            found = self._of.get(key, OperationStatistics())
+            batches = {rows: Total(total.count, total.seconds) for rows, total in sorted(found.batches.items())}
+            totals = {
+                name: Total(total.count, total.seconds)
+                for name, total in vars(found).items()
+                if isinstance(total, Total)
+            }
+            return OperationStatistics(found.last, found.rows, **totals, batches=batches)

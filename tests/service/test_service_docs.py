@@ -20,6 +20,7 @@ pytestmark = pytest.mark.anyio
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "reference"
 CELLS = "The cells of an explanation"
 WIRE, SERVICE = (DOCS / "wire.md").read_text(), (DOCS / "service.md").read_text()
+V2 = (DOCS / "v2.md").read_text(encoding="utf-8")
 REQUESTS = re.findall(r"```http\nPOST (\S+)\n\n(.*?)```", WIRE, re.DOTALL)
 
 
@@ -60,11 +61,12 @@ def test_the_wire_page_has_every_status_and_title() -> None:
     assert all(kind.title in rows[str(kind.status)] for kind in told)
 
 
-async def test_the_wire_page_has_every_path(service: Any) -> None:
-    for path in {
-        re.sub(r"^/models/\{name\}(/versions/\{version\})?", "", path) for path in service.app.openapi()["paths"]
-    }:
-        assert path in WIRE
+async def test_the_wire_and_v2_pages_have_every_path(service: Any) -> None:
+    for path in service.app.openapi()["paths"]:
+        if path.startswith("/v2/"):
+            assert f"`{path.replace('/versions/{version}', '').removeprefix('/v2')}`" in V2
+        else:
+            assert re.sub(r"^/models/\{name\}(/versions/\{version\})?", "", path) in WIRE
 
 
 def test_the_service_page_has_every_setting_with_its_default_and_description() -> None:

@@ -128,6 +128,11 @@ class BaseCalibration:
         """p_value and p_value_tail. Arguments as in p_value."""
         raise NotImplementedError
 
+    @property
+    def has_tail(self) -> bool:
+        """Whether verdicts have a p_value_tail."""
+        raise NotImplementedError
+
     def threshold(self, alpha: float) -> float | NDArray[np.float64]:
         """The score beyond which a row is an anomaly at alpha, nats; one per fold and group, if there are any."""
         raise NotImplementedError
@@ -258,6 +263,11 @@ class Calibration(BaseCalibration):
             novel_at_least = self.novel_scores.size - np.searchsorted(self.novel_scores, floor, side="left")
             at_least = np.where(np.asarray(novel, dtype=bool), novel_at_least, at_least)
         return np.asarray((1.0 + at_least) / (1.0 + self.n), dtype=np.float64)
+
+    @property
+    def has_tail(self) -> bool:
+        """Whether verdicts have a p_value_tail."""
+        return self.tail is not None
 
     def both_p_values(
         self, score: ArrayLike, novel: ArrayLike | None = None

@@ -104,6 +104,11 @@ class FoldCalibration(BaseCalibration):
         tails = [tail for _, tail in by_fold if tail is not None]
         return p_value, _median(np.stack(tails, axis=-1)) if len(tails) == len(self.folds) else None
 
+    @property
+    def has_tail(self) -> bool:
+        """Whether verdicts have a p_value_tail."""
+        return all(fold.has_tail for fold in self.folds)
+
     def threshold(self, alpha: float) -> NDArray[np.float64]:
         """The threshold of each fold at alpha, (F,), nats; infinite for a fold with too few rows for this alpha.
 

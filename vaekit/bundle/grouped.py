@@ -125,14 +125,15 @@ class GroupedCalibration(BaseCalibration):
 
         In a group without a tail, p_value_tail is p_value. It is None if no group has a tail.
         """
-        p_value, tails, has_tail = np.empty(len(nodes)), np.empty(len(nodes)), self._has_tail
+        p_value, tails, has_tail = np.empty(len(nodes)), np.empty(len(nodes)), self.has_tail
         for node, at in _each_value(self.groups.compared[nodes]):
             own, tail = self.each[node].both_p_values(score[at], None if novel is None else novel[at])
             p_value[at], tails[at] = own, own if tail is None else tail
         return p_value, tails if has_tail else None
 
     @cached_property
-    def _has_tail(self) -> bool:
+    def has_tail(self) -> bool:
+        """Whether verdicts have a p_value_tail."""
         return any(all(fold.tail is not None for fold in self._folds(each)) for each in self.each.values())
 
     @property

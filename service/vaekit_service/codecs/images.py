@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +24,18 @@ def read_images(files: Sequence[str], spec: ImageSpec) -> NDArray[np.uint8]:
         InputError: not base64, an image that `vaekit.tabular.image_files` refuses, far more bytes than its pixels need,
             or too many pixels to scale; the message names the row.
     """
-    x = np.empty((len(files), *spec.row_shape), dtype=np.uint8)
+    return read_files((_decoded(row, text) for row, text in enumerate(files)), len(files), spec)
+
+
+def read_files(files: Iterable[bytes], n: int, spec: ImageSpec) -> NDArray[np.uint8]:
+    """Pixels (n, H, W, C) of n files.
+
+    Raises:
+        InputError: as read_images.
+    """
+    x = np.empty((n, *spec.row_shape), dtype=np.uint8)
     left = MOST_PIXELS
-    for row, text in enumerate(files):
-        data = _decoded(row, text)
+    for row, data in enumerate(files):
         left = _check_cost(row, data, spec, left)
         x[row] = read_pixels(data, f"row {row}", spec)
     return x

@@ -25,7 +25,8 @@ DISCARD_PAUSE = 0.002  # seconds between two reads, of up to 256 KiB, of input t
 MAX_PIPELINED = 100  # requests that a caller may send before their replies
 
 Headers = Iterable[tuple[bytes, bytes]]  # those that uvicorn adds to every reply
-Refuse = Callable[[ServiceError, Headers], bytes]  # logs and counts a refusal; returns the whole reply
+# logs and counts a refusal of a request, whose target may be known; returns the whole reply
+Refuse = Callable[[ServiceError, Headers, bytes], bytes]
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -60,7 +61,7 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         full = TooManyConnections(f"{most} connections are open, the limit of this service; retry later")
         if surplus > self._limits.spare:  # no file descriptor to spare for a caller that sends before it reads
-            transport.write(self._refuse(full, self.server_state.default_headers))
+            transport.write(self._refuse(full, self.server_state.default_headers, b""))
             transport.close()
         else:
             self._end(full)
@@ -246,7 +247,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _answer_error(self) -> None:
         assert self._error is not None
-        self.transport.write(self._refuse(self._error, self.server_state.default_headers))
+        target = self.url if self._in_head or self.cycle is not None else b""
+        self.transport.write(self._refuse(self._error, self.server_state.default_headers, target))
         self._close()
 
     def _close(self) -> None:

@@ -24,8 +24,14 @@ class Refusals:
         self._connections = 0  # refused since the last line
         self._pause: asyncio.TimerHandle | None = None  # runs for PAUSE after a line
 
-    def __call__(self, error: ServiceError, headers: Headers) -> bytes:
-        """Log and count the refusal; return the reply, with the headers that the server adds to every reply."""
+    def __call__(self, error: ServiceError, headers: Headers, target: bytes = b"") -> bytes:
+        """Log and count the refusal; return the reply, with the headers that the server adds to every reply.
+
+        Args:
+            error: the reason.
+            headers: those that the server adds.
+            target: path and query of the request as far as they are known; its errors depend on them.
+        """
         request_id, name = token_hex(16), type(error).__name__
         status = kind_of(type(error)).status
         self._metrics.refused.labels(str(status)).inc()
@@ -36,7 +42,7 @@ class Refusals:
             self._connections += 1
             if self._pause is None:
                 self._log_connections(status, name)
-        return reply_bytes(error, request_id, headers)
+        return reply_bytes(error, request_id, headers, target)
 
     def _log_connections(self, status: int, name: str) -> None:
         """Log the refused connections, at once and then after each pause in which there were more."""

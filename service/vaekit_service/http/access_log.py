@@ -18,7 +18,7 @@ from vaekit_service.components import Lifecycle
 from vaekit_service.engine.limits import MemoryBudget
 from vaekit_service.errors import Disconnected, NotHealthy
 from vaekit_service.http import problems
-from vaekit_service.http.request_context import CONNECTION, CONTEXT, RequestContext, RequestTimer
+from vaekit_service.http.request_context import CONNECTION, CONTEXT, RequestContext, RequestTimer, is_v2, route_path
 from vaekit_service.logs import Log
 from vaekit_service.metrics import Metrics
 
@@ -72,6 +72,7 @@ def make_context(scope: Scope, memory: MemoryBudget) -> RequestContext:
         timer=RequestTimer(),
         memory=memory.reserve(),
         connection=state.get(CONNECTION),
+        is_v2=is_v2(route_path(scope)),
     )
     return context
 
@@ -182,7 +183,7 @@ class _Exchange:
         route = getattr(scope.get("route"), "path", context.route or "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         metrics.answered(method, route, self._status, seconds)
-        self._count_error(metrics)
+        self._count_error(metrics, seconds)
         if context.access == "admin":
             self._audit(method, route)
         is_quiet = context.access in _QUIET and context.error != NotHealthy.__name__
@@ -201,13 +202,13 @@ class _Exchange:
             **{name: fact for name, fact in facts.items() if fact is not None},
         )
 
-    def _count_error(self, metrics: Metrics) -> None:
+    def _count_error(self, metrics: Metrics, seconds: float) -> None:
         """Count a request that got no answer. Redirects, and failed probes, are answers."""
-        error, manifest = self._context.error_class, self._context.model
+        error, manifest, operation = self._context.error_class, self._context.model, self._context.operation
         if error is not None:
             metrics.rejected(error.__name__)
-            if manifest is not None:
-                metrics.refused_by(manifest, error, self._status)
+            if manifest is not None and operation is not None:
+                metrics.refused_by(manifest, operation, error, self._status, seconds)
         elif self._status >= HTTPStatus.BAD_REQUEST:  # from the router: unknown path, or wrong method
             metrics.rejected(HTTPStatus(self._status).phrase)
 

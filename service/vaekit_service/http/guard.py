@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vaekit_service.errors import HostNotAllowed, MissingScope, ServiceError
 from vaekit_service.http.access import SCOPE_OF, AccessTable
-from vaekit_service.http.request_context import Access, RequestContext
+from vaekit_service.http.request_context import Access, RequestContext, route_path
 from vaekit_service.keys.keyring import Keyring
 from vaekit_service.keys.rates import RateLimits
 from vaekit_service.metrics import Metrics
@@ -68,7 +68,7 @@ class Guard:
     def _found(self, scope: Scope) -> tuple[str | None, Access | None]:
         """The template of the path of a request, and what access it needs; None and None: there is no such route."""
         route, method = scope.get("route"), scope["method"]  # the fast path has set the route
-        template = self._table.template(_route_path(scope), method) if route is None else route.path
+        template = self._table.template(route_path(scope), method) if route is None else route.path
         return template, self._table.declared.get((template, method))
 
     async def _check_key(self, context: RequestContext) -> None:
@@ -101,13 +101,6 @@ class GuardLayer:
         if scope["type"] == "http":
             await self._guard.check(scope)
         await self._app(scope, receive, send)
-
-
-def _route_path(scope: Scope) -> str:
-    """The path below the root path, as Starlette's router finds it."""
-    path: str = scope["path"]
-    root: str = scope["root_path"]
-    return path[len(root) :] if root and f"{path}/".startswith(f"{root}/") else path
 
 
 def _without_port(host: str) -> str:

@@ -45,7 +45,7 @@ class OperationHandler:
     """Answers one operation. FastAPI's route and the fast path both end here."""
 
     def __init__(self, operation: Operation, components: Components) -> None:
-        self._operation: Operation = operation
+        self.operation: Operation = operation
         self._components = components
         self._targets: WeakKeyDictionary[Model, Target] = WeakKeyDictionary()
 
@@ -56,21 +56,14 @@ class OperationHandler:
             return await self._respond(lease, scope, receive)
 
     async def _respond(self, lease: Lease, scope: Scope, receive: Receive) -> ModelResponse:
-        start = perf_counter()
-        components, context = self._components, RequestContext.of(scope)
-        headers, timer, memory = context.headers, context.timer, context.memory
-        components.engine.check_room()
+        context = RequestContext.of(scope)
+        headers, memory = context.headers, context.memory
+        self._components.engine.check_room()
         content_type = headers.get(b"content-type", b"")
         stated = self._reader(content_type, headers.get(b"content-encoding", b"identity"))
         writer = self._writer(headers.get(b"accept", b"*/*"))
-        seconds = effective_timeout(headers.get(_TIMEOUT), components.answer_seconds)
-        body_seconds = components.body_seconds
-        timer.set_deadline(body_seconds, lambda: SlowBody(f"the body did not arrive within {body_seconds:g} s"))
-        body = await read_body(scope, receive)
-        context.stages.read = perf_counter() - start
-        reader = stated or negotiation.recognise(body, content_type, self._operation)
-        timer.set_deadline(seconds, lambda: DeadlineExceeded(f"no answer within {seconds:g} s"))
-        timer.cancel_on_disconnect(receive)
+        body = await self.receive_body(scope, receive)
+        reader = stated or negotiation.recognise(body, content_type, self.operation)
         work = self._answer(lease, reader, body, query(scope), context)
         del body  # so that `_answer` can free it once the array is made
         answer = await work
@@ -78,17 +71,30 @@ class OperationHandler:
         start = perf_counter()
         content = await self._write(writer, answer, size)
         memory.hold(len(content))
-        context.stages.encode = perf_counter() - start
-        assert context.model is not None
-        components.metrics.staged(context.model, context.stages)
-        reply = ModelResponse(content, writer.media_type, writer.headers(answer))
-        if components.server_timing:
-            reply.raw_headers.append((b"server-timing", context.stages.header()))
-        return reply
+        return self.reply(context, start, content, writer.media_type, writer.headers(answer))
+
+    async def receive_body(self, scope: Scope, receive: Receive) -> Body:
+        """The body of a request. From then on the request ends at its deadline, and when the caller disconnects.
+
+        Raises:
+            InputError: the caller's timeout is not a positive number.
+            SlowBody: the body did not arrive in time.
+            VaeError: see read_body.
+        """
+        start = perf_counter()
+        components, context = self._components, RequestContext.of(scope)
+        timer, body_seconds = context.timer, components.body_seconds
+        seconds = effective_timeout(context.headers.get(_TIMEOUT), components.answer_seconds)
+        timer.set_deadline(body_seconds, lambda: SlowBody(f"the body did not arrive within {body_seconds:g} s"))
+        body = await read_body(scope, receive)
+        context.stages.read = perf_counter() - start
+        timer.set_deadline(seconds, lambda: DeadlineExceeded(f"no answer within {seconds:g} s"))
+        timer.cancel_on_disconnect(receive)
+        return body
 
     def _reader(self, content_type: bytes, content_encoding: bytes) -> Reader | None:
         """The reader of the body, by its headers; None: they do not say. Raises: see negotiation.reader."""
-        return negotiation.reader(content_type, content_encoding, self._operation)
+        return negotiation.reader(content_type, content_encoding, self.operation)
 
     def _writer(self, accept: bytes) -> Writer:
         """The writer of the reply. Raises: see negotiation.writer."""
@@ -97,25 +103,64 @@ class OperationHandler:
     async def _answer(
         self, lease: Lease, reader: Reader, body: Body, options: dict[str, str], context: RequestContext
     ) -> Answer:
-        components = self._components
         model = await lease.load()
-        manifest = model.manifest
-        context.model = manifest
-        target = self._target(model)
+        context.model, context.operation = model.manifest, self.operation
         start = perf_counter()
-        parsed = await self._read(reader, body, options, target)
+        parsed = await self._read(reader, body, options, self.target(model))
         del body
-        job = make_job(self._operation, model, parsed, components.limits, components.max_batch_rows)
+        return await self.run(model, parsed, context, start)
+
+    async def run(
+        self,
+        model: Model,
+        parsed: ParsedRequest,
+        context: RequestContext,
+        start: float,
+        queue_timeout: float = float("inf"),
+    ) -> Answer:
+        """Run a parsed request, and record it for the metrics, the model health and the score log.
+
+        Args:
+            model, parsed: the model, and the request as `make_job` takes it.
+            context: of the request.
+            start: when its body was complete, by time.perf_counter.
+            queue_timeout: seconds that it may wait for the device, if less than the service allows.
+
+        Raises:
+            VaeError: see make_job, Engine.submit and alarms_job.
+        """
+        components = self._components
+        job = make_job(self.operation, model, parsed, components.limits, components.max_batch_rows)
         context.rows, job.stages = job.n, context.stages
         context.stages.decode = perf_counter() - start
-        result = await components.engine.submit(job, monotonic() + components.queue_timeout)
-        components.metrics.scored(manifest, result)
+        latest = monotonic() + min(components.queue_timeout, queue_timeout)
+        result = await components.engine.submit(job, latest)
+        components.metrics.scored(model.manifest, result)
         answer = make_answer(job, result, parsed.options, components.alpha)
         components.health.record(job, result, answer)
         answer = answer if job.tolerances is None else await self._with_rules(job, answer)
         if components.score_log is not None:
             components.score_log.record(job, answer, context.id)
         return answer
+
+    def reply(
+        self, context: RequestContext, start: float, content: bytes, media_type: str, headers: Mapping[str, str]
+    ) -> ModelResponse:
+        """The reply to an answered request, whose stages are recorded.
+
+        Args:
+            context: of the request.
+            start: when writing the reply began, by time.perf_counter.
+            content, media_type, headers: the reply.
+        """
+        components = self._components
+        context.stages.encode = perf_counter() - start
+        assert context.model is not None
+        components.metrics.staged(context.model, self.operation, context.stages)
+        reply = ModelResponse(content, media_type, headers)
+        if components.server_timing:
+            reply.raw_headers.append((b"server-timing", context.stages.header()))
+        return reply
 
     async def _with_rules(self, job: Job, answer: Answer) -> Answer:
         """The answer after the tolerance rules of the request or the model."""
@@ -126,10 +171,11 @@ class OperationHandler:
             found = await components.engine.submit(alarms, monotonic() + components.queue_timeout)
         return with_rules(job, answer, found)
 
-    def _target(self, model: Model) -> Target:
+    def target(self, model: Model) -> Target:
+        """The operation and the model, as codecs take them."""
         target = self._targets.get(model)
         if target is None:
-            target = Target(self._operation, model.manifest, self._components.limits.rows_per_request(model.manifest))
+            target = Target(self.operation, model.manifest, self._components.limits.rows_per_request(model.manifest))
             self._targets[model] = target
         return target
 

@@ -19,6 +19,7 @@ from vaekit.client import wire
 from vaekit_service.codecs.negotiation import READERS, WRITERS
 from vaekit_service.codecs.requests import BODIES, OPTIONS
 from vaekit_service.http.problems import PROBLEM_KINDS
+from vaekit_service.http.v2.schemas import V2InferRequest
 from vaekit_service.messages import Operation
 
 Schema = dict[str, Any]
@@ -93,7 +94,7 @@ def json_body(body: type[BaseModel]) -> Schema:
 def operation_responses() -> Responses:
     """The replies of an operation, other than its JSON reply."""
     arrays = [writer for writer in WRITERS if writer.media_type != wire.JSON_TYPE]
-    content = {writer.media_type: {"schema": _bytes(writer.description)} for writer in arrays}
+    content = {writer.media_type: {"schema": as_bytes(writer.description)} for writer in arrays}
     return {200: {**answered(), "content": content}, **problems(_STATUSES), **any_problem()}
 
 
@@ -130,7 +131,7 @@ def _request_content(operation: Operation) -> Schema:
     bodies = [_ref(body) for body in BODIES[operation]]
     json = bodies[0] if len(bodies) == 1 else {"anyOf": bodies}
     return {
-        reader.media_type: {"schema": json if reader.media_type == wire.JSON_TYPE else _bytes(reader.description)}
+        reader.media_type: {"schema": json if reader.media_type == wire.JSON_TYPE else as_bytes(reader.description)}
         for reader in READERS
         if operation not in reader.not_for
     }
@@ -159,7 +160,8 @@ def _as_text(schema: Schema) -> Schema:
     return {"content": {wire.JSON_TYPE: {"schema": schema}}} if is_object else {"schema": schema}
 
 
-def _bytes(description: str) -> Schema:
+def as_bytes(description: str) -> Schema:
+    """The schema of a body that is no JSON."""
     return {"type": "string", "contentEncoding": "binary", "description": description}
 
 
@@ -173,7 +175,7 @@ MODEL_DETAILS = {"allOf": [_ref(Manifest), _ref(wire.ModelInUse)]}  # the manife
 def _schemas() -> Schema:
     """The schemas, by name, of the wire models that `_ref` refers to and of the models nested in them."""
     bodies = [body for several in BODIES.values() for body in several]
-    models: list[type[BaseModel]] = [*bodies, Manifest, wire.ModelInUse, wire.Problem]
+    models: list[type[BaseModel]] = [*bodies, Manifest, wire.ModelInUse, wire.Problem, V2InferRequest]
     _, schema = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
     definitions: Schema = schema["$defs"]
     return definitions

@@ -1,4 +1,7 @@
-"""Turns errors into RFC 9457 problem documents, by a table from error class to status."""
+"""Turns errors into RFC 9457 problem documents, by a table from error class to status.
+
+Below /v2 an error is {"error": message}, as in the Open Inference Protocol.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ from vaekit.errors import (
 )
 from vaekit_service import errors
 from vaekit_service.errors import ServiceError
-from vaekit_service.http.request_context import RequestContext
+from vaekit_service.http.request_context import RequestContext, is_v2
 
 
 class ProblemKind(NamedTuple):
@@ -76,6 +79,7 @@ PROBLEM_KINDS: dict[type[VaeError], ProblemKind] = {
     errors.HeadTooLarge: ProblemKind(431, "Head too large"),
     errors.Disconnected: ProblemKind(499, "Caller hung up"),  # for the log; the reply is not read
     errors.UnknownCoding: ProblemKind(501, "Unknown transfer coding"),
+    errors.Unsupported: ProblemKind(501, "Not supported"),
     errors.NotReady: ProblemKind(503, "Not ready", retry_after="1"),
     errors.NotHealthy: ProblemKind(503, "Not healthy"),
     errors.WorkerEnded: ProblemKind(503, "Worker ended"),
@@ -118,20 +122,24 @@ def respond(context: RequestContext, error: Exception) -> Response:
     return problem(context, kind.status, kind.title, detail, headers)
 
 
-def reply_bytes(error: ServiceError, request_id: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+def reply_bytes(error: ServiceError, request_id: str, headers: Iterable[tuple[bytes, bytes]], target: bytes) -> bytes:
     """The whole reply to a request that is refused before the app gets it. The connection closes after it.
 
     Args:
         error: the reason.
         request_id: the id of the request in the log.
         headers: the headers that the server adds to every reply.
+        target: path and query of the request as far as they are known.
     """
     kind = kind_of(type(error))
-    content = _document(kind.status, kind.title, str(error), request_id)
+    if is_v2(target.decode("latin-1")):
+        content, media_type = _plain_error(str(error)), JSON_TYPE
+    else:
+        content, media_type = _document(kind.status, kind.title, str(error), request_id), PROBLEM_TYPE
     head = [
         f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}",
         *(f"{name.decode()}: {value.decode('latin-1')}" for name, value in headers),
-        f"content-type: {PROBLEM_TYPE}",
+        f"content-type: {media_type}",
         f"content-length: {len(content)}",
         f"{REQUEST_ID_HEADER}: {request_id}",
         "cache-control: no-store",
@@ -144,11 +152,20 @@ def reply_bytes(error: ServiceError, request_id: str, headers: Iterable[tuple[by
 def problem(
     context: RequestContext, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A problem document of any status; for routes with plain errors only its detail, as {"error": detail}."""
+    """A problem document of any status; for routes with plain errors only its detail, as {"error": detail}.
+
+    Below /v2 invalid input has the status 400, as in that protocol.
+    """
     kept = {"cache-control": "no-store", **(headers or {})}
-    if context.plain_errors:
-        return Response(orjson.dumps({"error": detail}), status, kept, JSON_TYPE)
+    if context.is_v2 and status == 422:
+        status = 400
+    if context.is_v2 or context.plain_errors:
+        return Response(_plain_error(detail), status, kept, JSON_TYPE)
     return Response(_document(status, title, detail, context.id), status, kept, PROBLEM_TYPE)
+
+
+def _plain_error(detail: str) -> bytes:
+    return orjson.dumps({"error": detail})
 
 
 def _document(status: int, title: str, detail: str, request_id: str) -> bytes:

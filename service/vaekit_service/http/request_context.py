@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope
 from vaekit.bundle import Manifest
 from vaekit_service.engine.limits import Reservation
 from vaekit_service.errors import Disconnected
+from vaekit_service.messages import Operation
 from vaekit_service.stages import Stages
 
 LISTEN_AFTER = 0.05  # seconds; most answers are ready by then, and listening for a disconnect needs a task
@@ -42,6 +43,7 @@ class RequestContext:
     memory: Reservation  # bytes of its body, then of its reply; released when the exchange ends
     connection: ServerConnection | None  # None if another server runs the app
     model: Manifest | None = None  # set once the model is loaded
+    operation: Operation | None = None  # set with it
     rows: int | None = None
     error: str | None = None
     error_class: type[BaseException] | None = None
@@ -51,12 +53,25 @@ class RequestContext:
     route: str | None = None  # the template of its path, set by the guard; None: there is no such route
     access: Access | None = None  # what the route needs, set by the guard; None: there is no such route
     plain_errors: bool = False  # whether an error is {"error": text} and no problem document, set by the guard
+    is_v2: bool = False  # whether its path is one of the Open Inference Protocol, whose errors have another form
 
     @staticmethod
     def of(scope: Scope) -> RequestContext:
         """The context of the request that a scope belongs to."""
         context: RequestContext = scope["state"][CONTEXT]
         return context
+
+
+def route_path(scope: Scope) -> str:
+    """The path below the root path, as Starlette's router finds it."""
+    path: str = scope["path"]
+    root: str = scope["root_path"]
+    return path[len(root) :] if root and f"{path}/".startswith(f"{root}/") else path
+
+
+def is_v2(path: str) -> bool:
+    """Whether a path below the root path belongs to the Open Inference Protocol (V2), with or without a route."""
+    return path.startswith("/v2") and path[3:4] in ("", "/", "?")
 
 
 class RequestTimer:

@@ -165,13 +165,10 @@ def status_router(components: Components) -> APIRouter:
         problems=[503],
     )
     async def readyz(request: Request) -> Response:
-        may_read = "read" in RequestContext.of(request.scope).scopes  # reasons and lists name models
-        if reason := components.unready():
-            if not may_read:
-                reason = "the service is not ready; with a key of scope 'read', this says why"
-            raise NotReady(reason) if components.will_be_ready else Unservable(reason)
+        context = RequestContext.of(request.scope)
+        check_ready(components, context)
         registry = components.registry
-        lists = {"ready": registry.ready, "not_ready": registry.not_ready} if may_read else {}
+        lists = {"ready": registry.ready, "not_ready": registry.not_ready} if "read" in context.scopes else {}
         return _json({"status": "ready", **lists})
 
     @_get(
@@ -185,6 +182,18 @@ def status_router(components: Components) -> APIRouter:
         return Response(components.metrics.text(), media_type=CONTENT_TYPE)
 
     return router
+
+
+def check_ready(components: Components, context: RequestContext) -> None:
+    """Check that the service is ready. Only callers that may read learn why it is not, since reasons name models.
+
+    Raises:
+        NotReady, Unservable: it is not, for a moment or for longer.
+    """
+    if reason := components.unready():
+        if "read" not in context.scopes:
+            reason = "the service is not ready; with a key of scope 'read', this says why"
+        raise NotReady(reason) if components.will_be_ready else Unservable(reason)
 
 
 def _get(

@@ -69,6 +69,32 @@ class ModelActions:
         await self._set(model, Policy(default=before.default, loaded=loaded))
         self._registry.dismiss(served)
 
+    async def start(self, name: str) -> None:
+        """Serve a model, after a look for new versions; one that was stopped is loaded again.
+
+        Raises:
+            UnknownModel: no such model.
+            NotReady, Unservable: it cannot be loaded.
+        """
+        await self._updates.looked()  # it may be new
+        model = self._model(name)
+        if model.unloaded:
+            model.unloaded = False
+            await self._updates.looked()
+        with self._registry.lend(name, None) as lease:
+            await lease.load()
+
+    async def stop(self, name: str) -> None:
+        """Take all versions of a model out of memory, each after its last request. From now on requests are refused.
+
+        Raises:
+            UnknownModel: no such model.
+        """
+        model = self._model(name)
+        model.unloaded = True
+        for served in model.all:
+            self._registry.dismiss(served)
+
     def _model(self, name: str) -> ServedModel:
         return self._registry.models[self._registry.find(name, None).name]
 

@@ -13,6 +13,7 @@ from vaekit_service.errors import NotReady, Unservable
 from vaekit_service.repository.loader import ModelLoader
 from vaekit_service.repository.version import UNREADABLE, ModelVersion, ServedModel
 
+UNLOADED = "unloaded; an operator may load it again"
 DEFAULT = "default"  # in a path: the default model, or the version that is used if none is named
 
 
@@ -114,12 +115,12 @@ class ModelRegistry:
     @property
     def ready(self) -> list[str]:
         """The names of the models that answer."""
-        return [s.name for s in self.latest if s.model is not None]
+        return [m.name for m in self.models.values() if m.serving.model is not None and not m.unloaded]
 
     @property
     def not_ready(self) -> dict[str, str]:
         """The models that do not answer, each with the reason."""
-        return {s.name: s.reason or "still loading" for s in self.latest if s.model is None}
+        return {m.name: _why_not(m) for m in self.models.values() if m.serving.model is None or m.unloaded}
 
     @property
     def is_loading(self) -> bool:
@@ -139,7 +140,7 @@ class ModelRegistry:
         if self.is_loading:
             return f"still loading: {', '.join(s.name for s in self.latest if s.state == 'loading')}"
         if not ready:
-            return "; ".join(f"{s.name}: {s.reason}" for s in self.latest)
+            return "; ".join(f"{m.name}: {UNLOADED if m.unloaded else m.serving.reason}" for m in self.models.values())
         wanted = self._configured_default
         if wanted is not None and wanted not in ready:
             return f"the default model {wanted!r} is not ready; ready models: {', '.join(ready)}"
@@ -179,7 +180,7 @@ class ModelRegistry:
             return model.serving
         for number, served in model.versions.items():
             if str(number) == version:
-                served.leaves = False  # asked for by number: it stays as long as the other old versions
+                served.leaves &= model.unloaded  # asked for by number: it stays as long as the other old versions
                 return served
         known = ", ".join(map(str, model.versions))
         raise UnknownModel(f"no version {version[:20]!r} of model {name!r}; versions: {known}")
@@ -205,6 +206,8 @@ class ModelRegistry:
         return served.model
 
     def _check(self, served: ModelVersion) -> None:
+        if (model := self.models.get(served.name)) is not None and model.unloaded:
+            raise Unservable(f"model {served.name!r} is {UNLOADED}")
         if served.model is not None or served.loading is not None or self._loader.may_load(served):
             return
         what = f"version {served.version} of model {served.name!r}"
@@ -227,7 +230,7 @@ class ModelRegistry:
     def _is_kept(self, served: ModelVersion) -> bool:
         """Whether a version stays loaded: it serves, or the policy of its model names it."""
         model = self.models.get(served.name)
-        if model is None:
+        if model is None or model.unloaded:
             return False
         named = served.version in model.policy.loaded and model.versions.get(served.version) is served
         return named or model.serving is served
@@ -245,6 +248,11 @@ class ModelRegistry:
             self._loader.unload(served)
 
 
+def _why_not(model: ServedModel) -> str:
+    """Why a model does not answer."""
+    return UNLOADED if model.unloaded else model.serving.reason or "still loading"
+
+
 def _summary(model: ServedModel) -> ModelSummary:
     serving = model.serving
     failed = {s.version: s.reason or "" for s in model.all if s.state == "failed"}
@@ -252,8 +260,8 @@ def _summary(model: ServedModel) -> ModelSummary:
         name=model.name,
         version=serving.version,
         versions=[v for v in model.versions if v != UNREADABLE],
-        state="loading" if serving.state == "idle" else serving.state,
-        reason=serving.reason or model.reason,
+        state="failed" if model.unloaded else "loading" if serving.state == "idle" else serving.state,
+        reason=UNLOADED if model.unloaded else serving.reason or model.reason,
         failed=failed,
         pinned=model.policy.pinned,
         loaded=[s.version for s in model.all if s.model is not None],

@@ -190,7 +190,7 @@ class ModelUpdates:
 
     async def _load_newest(self, model: ServedModel) -> None:
         """Load and swap in the newest version that can be loaded, or the pinned one; load those that stay in memory."""
-        if UNREADABLE in model.versions:
+        if UNREADABLE in model.versions or model.unloaded:
             return
         before = model.serving
         for candidate in self._candidates(model):

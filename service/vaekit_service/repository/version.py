@@ -50,6 +50,7 @@ class ServedModel:
     versions: dict[int, ModelVersion] = field(default_factory=dict)  # in its folder, ascending
     policy: Policy = LATEST
     reason: str | None = None  # why its folder or its policy cannot be read
+    unloaded: bool = False  # whether an operator took it out of service, until it is loaded again
 
     @property
     def newest(self) -> ModelVersion | None:
