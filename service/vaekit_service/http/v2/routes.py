@@ -212,7 +212,10 @@ def declare(
         if f"{{{one}}}" in path
     ]
     extra = dict(openapi_extra or {})
-    extra["parameters"] = [*parameters, *extra.get("parameters", [])]
+    if listed := [*parameters, *extra.get("parameters", [])]:
+        extra["parameters"] = listed
+    if access == "probes":
+        extra |= openapi.WITHOUT_KEY
 
     def declared(endpoint: Endpoint) -> Endpoint:
         router.add_api_route(
@@ -224,7 +227,7 @@ def declare(
             response_model=schema,
             responses={200: openapi.answered(), **dict.fromkeys(known, error), "default": error},
             response_description=openapi.ANSWERED,
-            openapi_extra=extra if extra["parameters"] or openapi_extra else None,
+            openapi_extra=extra or None,
             dependencies=needs(access),
         )
         return endpoint
