@@ -161,7 +161,7 @@ def train_windowed(root: Path) -> Published:
     config = make_config(WINDOWED)
     columns = {name: np.asarray(cells) for name, cells in series_columns(500).items()}
     rows = of_columns(columns, np.zeros(1000, dtype=bool), config=config.data, likelihood=config.likelihood)
-    return _publish(root, run(config, device="cpu", rows=rows))
+    return publish(root, run(config, device="cpu", rows=rows))
 
 
 def series_columns(n: int, seed: int = 6, gap: int | None = 300) -> dict[str, NDArray[Any]]:
