@@ -11,7 +11,9 @@ import { pause, pauseMs } from "./retries.js";
  * @typedef {import("../types/index.js").ModelOptions} ModelOptions
  */
 
-const TIMEOUT = 30_000;
+const TIMEOUT = 30_000; // ms
+const LONGEST_WAIT = 60_000; // ms
+const RETRIES = 2; // a busy moment passes unnoticed, and an outage is reported in about a second
 const NOT_READY = [ConnectionFailed, DeadlineExceeded, ServiceUnavailable];
 
 export class Client {
@@ -26,7 +28,8 @@ export class Client {
    * @param {string | URL} url
    * @param {import("../types/index.js").ClientOptions} [options]
    */
-  constructor(url, { key, timeoutMs = TIMEOUT, retries = 0, longestWaitMs = TIMEOUT, fetch } = {}) {
+  constructor(url, options = {}) {
+    const { key, timeoutMs = TIMEOUT, retries = RETRIES, longestWaitMs = LONGEST_WAIT, fetch } = options;
     this.url = checkedUrl(url);
     this.#headers = keyHeader(key === undefined ? environmentKey() : key);
     this.#timeoutMs = atLeastZero("timeoutMs", timeoutMs);
@@ -104,7 +107,7 @@ export class Client {
    * @param {number} [retries]
    */
   async #send(call, { signal, timeoutMs = this.#timeoutMs }, retries = this.#retries) {
-    atLeastZero("timeoutMs", timeoutMs);
+    const end = performance.now() + atLeastZero("timeoutMs", timeoutMs);
     const deadline = new AbortController();
     const timer = setTimeout(() => deadline.abort(new DeadlineExceeded(this.#tooLate(timeoutMs))), timeoutMs);
     const stop = () => deadline.abort(signal?.reason);
@@ -117,7 +120,7 @@ export class Client {
         } catch (error) {
           const state = { tries, most: retries, longestWaitMs: this.#longestWaitMs };
           const wait = pauseMs(error, { ...state, mayRepeat: this.#hasAnswered && !call.logged });
-          if (wait === null) throw error;
+          if (wait === null || performance.now() + wait >= end) throw error;
           await pause(wait, deadline.signal);
         }
       }

@@ -91,12 +91,12 @@ test("each status has its error, with the facts of the reply", async (t) => {
   const kinds = { 400: "RequestRefused", 401: "Unauthorized", 403: "Unauthorized", 404: "ModelNotFound", 413: "RequestRefused" };
   Object.assign(kinds, { 422: "RequestRefused", 429: "TooBusy", 500: "ServiceFailed", 503: "ServiceUnavailable" });
   for (const [status, name] of Object.entries(kinds)) {
-    const { url } = await serving(t, problem(Number(status), "what is wrong", { "retry-after": "7", "x-request-id": "r-1" }));
+    const { url } = await serving(t, problem(Number(status), "what is wrong", { "retry-after": "77", "x-request-id": "r-1" }));
     await assert.rejects(new Client(url).elbo([[1]]), (error) => {
       assert.equal(error.name, name);
       assert.ok(error instanceof vaekit[name] && error instanceof vaekit.ClientError);
       const { message, requestId, retryAfter } = error;
-      assert.deepEqual({ message, requestId, retryAfter }, { message: "what is wrong", requestId: "r-1", retryAfter: 7 });
+      assert.deepEqual({ message, requestId, retryAfter }, { message: "what is wrong", requestId: "r-1", retryAfter: 77 });
       assert.equal(error.problem.instance, "id-1");
       return error.status === Number(status);
     });

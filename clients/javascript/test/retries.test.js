@@ -38,8 +38,16 @@ test("a refused request is sent again after retry-after, and then answered", asy
 
 test("without retries the first error is raised", async (t) => {
   const { url, requests } = await serving(t, problem(429, "full", { "retry-after": "0" }), elboReply());
-  await assert.rejects(new Client(url).elbo([[1]]), { name: "TooBusy", retryAfter: 0 });
+  await assert.rejects(new Client(url, { retries: 0 }).elbo([[1]]), { name: "TooBusy", retryAfter: 0 });
   assert.equal(requests.length, 1);
+});
+
+test("a pause that would end after the timeout is not waited for", async (t) => {
+  const { url, requests } = await serving(t, problem(429, "full", { "retry-after": "9" }));
+  const started = performance.now();
+  await assert.rejects(new Client(url, { timeoutMs: 5000 }).elbo([[1]]), { name: "TooBusy", retryAfter: 9 });
+  assert.equal(requests.length, 1);
+  assert.ok(performance.now() - started < 4000);
 });
 
 test("a broken connection is tried again only after an answer, and never for rows with ids", async (t) => {

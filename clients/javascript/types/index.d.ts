@@ -28,9 +28,9 @@ export interface ClientOptions {
   key?: string | null;
   /** Milliseconds for one call, its retries included; default 30,000. */
   timeoutMs?: number;
-  /** Number of times that a request may be sent again; default 0. */
+  /** Number of times that a request may be sent again, if that is safe; default 2. */
   retries?: number;
-  /** If the service asks for a longer pause before the next try, the error is raised at once; default 30,000. */
+  /** If the service asks for a longer pause before the next try, the error is raised at once; default 60,000. */
   longestWaitMs?: number;
   /** Replaces the global fetch, for example in tests. */
   fetch?: typeof fetch;
