@@ -68,7 +68,10 @@ class Guard:
     def _found(self, scope: Scope) -> tuple[str | None, Access | None]:
         """The template of the path of a request, and what access it needs; None and None: there is no such route."""
         route, method = scope.get("route"), scope["method"]  # the fast path has set the route
-        template = self._table.template(route_path(scope), method) if route is None else route.path
+        if route is None or scope["root_path"]:  # an app that ours is mounted in sets its own route
+            template = self._table.template(route_path(scope), method)
+        else:
+            template = route.path
         return template, self._table.declared.get((template, method))
 
     async def _check_key(self, context: RequestContext) -> None:

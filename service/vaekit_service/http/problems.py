@@ -97,7 +97,7 @@ PROBLEM_KINDS: dict[type[VaeError], ProblemKind] = {
 }
 
 HUNG_UP = PROBLEM_KINDS[errors.Disconnected].status
-_HIDDEN = "internal error of the service; its log has the details under the request id in `instance`"
+_HIDDEN = "internal error of the service; its log has the details under the id of this request"
 _TYPE = "urn:vaekit:problem:"
 
 

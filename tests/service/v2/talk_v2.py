@@ -90,3 +90,11 @@ def values(data: bytes, datatype: str) -> NDArray[Any]:
         found.append(data[4:end].decode())
         data = data[end:]
     return np.array(found, dtype=object)
+
+
+def refused(reply: Any, status: int) -> str:
+    """The message of an error of the protocol."""
+    assert reply.status_code == status, reply.text
+    assert reply.headers["content-type"] == "application/json"
+    assert list(reply.json()) == ["error"]
+    return str(reply.json()["error"])
