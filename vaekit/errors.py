@@ -12,6 +12,7 @@ VaeError
 ├── NotFinite (ArithmeticError)  a graph gave NaN or an infinity: no result is returned
 ├── DeviceError (RuntimeError)   the requested device is not available
 ├── StorageError (OSError)       a disk or folder that cannot be written: it names the path
+├── StoreError (OSError)         an object store or a hub that cannot be reached, or refuses: it names the URL
 ├── MissingExtra (ImportError)   a package of an extra is not installed: the message says what to install
 ├── ConfigError (ValueError)     an invalid training configuration or setting
 ├── TrainingError (RuntimeError) a training run that must not be published
@@ -66,6 +67,10 @@ class DeviceError(VaeError, RuntimeError):
 
 class StorageError(VaeError, OSError):
     """A disk or folder that cannot be written: full, read-only, or absent."""
+
+
+class StoreError(VaeError, OSError):
+    """An object store or a hub that cannot be reached, or that refuses."""
 
 
 class MissingExtra(VaeError, ImportError):

@@ -14,7 +14,20 @@ import typer
 from rich.console import Console
 
 from vaekit._version import __version__
-from vaekit.cli import calibrate, evaluate, explain, explain_loss, feedback, keys, models, score, serve, train, upgrade
+from vaekit.cli import (
+    calibrate,
+    evaluate,
+    exchange,
+    explain,
+    explain_loss,
+    feedback,
+    keys,
+    models,
+    score,
+    serve,
+    train,
+    upgrade,
+)
 from vaekit.cli.panels import GENERAL, examples
 from vaekit.errors import InputError, MissingExtra, VaeError
 
@@ -36,6 +49,8 @@ app.command("feedback", epilog=feedback.EXAMPLES)(feedback.feedback)
 app.command("explain", epilog=explain.EXAMPLES)(explain.explain)
 app.command("explain-loss", epilog=explain_loss.EXAMPLES)(explain_loss.explain_loss)
 app.add_typer(models.app, name="models")
+app.command("push", epilog=exchange.PUSH_EXAMPLES)(exchange.push)
+app.command("pull", epilog=exchange.PULL_EXAMPLES)(exchange.pull)
 app.command("upgrade", epilog=upgrade.EXAMPLES)(upgrade.upgrade)
 
 _EXTRAS = {
@@ -50,6 +65,7 @@ _EXTRAS = {
     "limits": "service",
     "pyarrow": "scoring",
     "ray": "ray",
+    "huggingface_hub": "hub",
     "onnxruntime": "cpu",
 }
 

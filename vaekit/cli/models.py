@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vaekit.cli.model_listing import described, used_as
 from vaekit.cli.options import AsJson, Device, Models
 from vaekit.cli.panels import OUTPUT, SCORING, examples
 from vaekit.errors import BundleError, FormatError, InputError, UnknownModel
@@ -38,18 +39,19 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List models, their versions, and the version that is used if none is named."""
-    found = [_described(models, each) for each in _names(models, name)]
+    found = [described(models, each) for each in _names(models, name)]
     if as_json:
         typer.echo(json.dumps({"models": found}, indent=2))
         return
-    table = Table("model", "version", "used as", "created", "MiB", "format")
+    table = Table("model", "version", "used as", "created", "MiB", "format", "pulled from")
     for model in found:
         for version in model["versions"]:
             size, made = f"{version['bytes'] / 2**20:.2f}", version["created"] or ""
             what = escape(version["reason"] or version["format"])
-            table.add_row(model["name"], str(version["version"]), _used_as(model, version), made, size, what)
+            pulled = escape((version["origin"] or {}).get("url", ""))
+            table.add_row(model["name"], str(version["version"]), used_as(model, version), made, size, what, pulled)
         if model["reason"] is not None:
-            table.add_row(model["name"], "", "", "", "", escape(model["reason"]))
+            table.add_row(model["name"], "", "", "", "", escape(model["reason"]), "")
     _console().print(table if found else f"no model in {models}")
 
 
@@ -206,57 +208,6 @@ def _folder(models: Path, name: str, version: int | None) -> Path:
     return models / name if version is None and versions(models, name) else find(models, name, version)
 
 
-def _described(models: Path, name: str) -> dict[str, Any]:
-    """What `list --json` says of a model."""
-    from vaekit.bundle import versions
-    from vaekit.bundle.models_folder import latest
-    from vaekit.bundle.policy import LATEST, read_policy
-    from vaekit.bundle.proposal import is_proposed
-
-    policy, reason, numbers, newest = LATEST, None, list[int](), None
-    try:
-        numbers, newest = versions(models, name), latest(models, name)
-        policy = read_policy(models / name)
-    except FormatError as exc:
-        reason = str(exc)
-    used = policy.pinned or newest
-    if policy.pinned is not None and policy.pinned not in numbers:
-        reason = f"pinned to version {policy.pinned}, which is not there"
-    elif policy.pinned is not None and is_proposed(models / name / str(policy.pinned)):
-        reason = f"pinned to version {policy.pinned}, which is proposed"
-    return {
-        "name": name,
-        "version": used,
-        "pinned": policy.pinned,
-        "loaded": list(policy.loaded),
-        "reason": reason,
-        "versions": [_version(models / name / str(number), number) for number in numbers],
-    }
-
-
-def _version(folder: Path, number: int) -> dict[str, Any]:
-    from vaekit.bundle.proposal import is_proposed
-    from vaekit.bundle.read import read_manifest
-
-    found: dict[str, Any] = {"version": number, "proposed": is_proposed(folder)}
-    found |= {"created": None, "format": None, "bytes": 0, "reason": None}
-    try:
-        found["bytes"] = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        manifest = read_manifest(folder)
-    except BundleError as exc:
-        return {**found, "reason": str(exc)}
-    except OSError as exc:
-        return {**found, "reason": f"{folder}: cannot be read: {exc.strerror}"}
-    return {**found, "created": f"{manifest.created:%Y-%m-%d %H:%M}", "format": manifest.format}
-
-
-def _used_as(model: dict[str, Any], version: dict[str, Any]) -> str:
-    number = version["version"]
-    names = ["pinned" if model["pinned"] is not None else "latest"] if number == model["version"] else []
-    names += ["proposed"] if version["proposed"] else []
-    return ", ".join([*names, *(["kept in memory"] if number in model["loaded"] else [])])
-
-
 def _verified(models: Path, reference: str | None, device: str) -> Iterator[tuple[str, int, str | None]]:
     """(name, version, why it fails or None) of each version that a reference names."""
     from vaekit.bundle import versions
@@ -284,7 +235,7 @@ def _set_policy(models: Path, name: str, policy: Policy, as_json: bool) -> None:
     from vaekit.bundle.policy import write_policy
 
     write_policy(models / name, policy)
-    found = _described(models, name)
+    found = described(models, name)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
