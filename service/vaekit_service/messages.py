@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import ImageSpec, VectorSpec
 from vaekit.bundle.manifest import Manifest
-from vaekit.client.wire import Request, RowId
+from vaekit.client.wire import Request, RowId, RowOptions
+from vaekit.tabular.checked_rows import InvalidRow
 from vaekit.tabular.columns import NOTHING_IGNORED, Ignored
 
 Operation = Literal["encode", "decode", "sample", "elbo"]
@@ -37,15 +38,36 @@ class ParsedRequest:
     rows: NDArray[Any] | None  # (N, D), (N, H, W, C) or, for decode, (N, Z); None for sample
     ignored: Ignored = NOTHING_IGNORED  # columns of the rows that the model does not have
     ids: Sequence[RowId] | None = None  # the caller's id of each row; None: the caller sent none
+    invalid: Sequence[InvalidRow] = ()  # with errors=report: rows that could not be read, which `rows` does not have
+    repeats_ids: bool = False  # whether the reply has the ids, whatever its content type
+
+    @property
+    def n(self) -> int:
+        """Number of rows in `rows`."""
+        return 0 if self.rows is None else len(self.rows)
+
+    @property
+    def reports(self) -> bool:
+        """Whether invalid rows are answered with their reason."""
+        return isinstance(self.options, RowOptions) and self.options.errors == "report"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A reply before it is encoded: arrays with one entry per row of the request, and facts about the whole reply."""
+    """A reply before it is encoded: arrays with one entry per valid row of the request, and facts about all of it."""
 
     model: str
     version: int
-    n: int
+    n: int  # valid rows
     rows: dict[str, NDArray[Any] | None]
     facts: dict[str, Fact]
     spec: VectorSpec | ImageSpec
+    ids: Sequence[RowId] | None = None  # of the valid rows; None: the reply has no ids
+    invalid: Sequence[InvalidRow] = ()  # rows that could not be read, in order
+    reports: bool = False  # whether invalid rows are answered with their reason
+    start: int = 0  # number of the first row in the request, if the answer is a part of a stream
+
+    @property
+    def total(self) -> int:
+        """Number of rows, valid and invalid."""
+        return self.n + len(self.invalid)

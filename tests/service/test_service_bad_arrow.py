@@ -38,7 +38,7 @@ def read(
     model: Model, body: bytes, operation: Any = "elbo", spec: VectorSpec | ImageSpec = SPEC, *, strict: bool = False
 ) -> Any:
     manifest = model.manifest.model_copy(update={"input": spec})
-    return read_array(body, Target(operation, manifest, 100), strict=strict)[0]
+    return read_array(body, Target(operation, manifest, 100), strict=strict).rows
 
 
 def words(indices: list[int], of: list[str]) -> pa.Array:

@@ -6,6 +6,7 @@ other code that reads cells calls it, except where the type of the cells allows 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import time, timedelta
@@ -33,6 +34,7 @@ MISSING_TEXTS = frozenset(  # all texts that pandas or pyarrow reads as missing
     }
 )  # fmt: skip
 _NUMBERS = frozenset({int, float})
+_DIGITS_ALONE = re.compile(r"[-+0-9.eE,]*", re.ASCII)
 _LEVEL_TYPES = frozenset({str, int, float, NoneType})  # cells that name levels; not bool: True would match the level 1
 
 
@@ -82,6 +84,8 @@ def read_column(cells: list[Any], column: Column, *, written: bool = False) -> t
     with suppress(KeyError, OverflowError):
         if (values := _read_unambiguous(cells, column)) is not None:
             return values, None
+    if written and (values := _read_plain_text(cells, column)) is not None:
+        return values, None
     found = np.empty(len(cells), dtype=np.float64)
     for row, cell in enumerate(cells):
         one = _level(plain(cell), column) if column.kind == "category" else read_number(cell, column, written=written)
@@ -221,6 +225,18 @@ def _read_unambiguous(cells: list[Any], column: Column) -> Floats | None:
     doubtful -= {NoneType} if column.takes_missing else set()
     doubtful -= {bool, np.bool_}
     return None if doubtful else np.array(cells, dtype=np.float64)  # None becomes NaN
+
+
+def _read_plain_text(cells: list[Any], column: Column) -> Floats | None:
+    """The numbers of cells that are text of digits, signs, points and exponents alone; None if any cell is not."""
+    if column.kind == "category" or any(isinstance(value, str) for value in column.missing_values):
+        return None
+    if set(map(type, cells)) != {str} or not _DIGITS_ALONE.fullmatch(",".join(cells)):
+        return None
+    try:
+        return np.array(list(map(float, cells)), dtype=np.float64)
+    except ValueError:  # empty, or a comma, or no number
+        return None
 
 
 def _is_number_type(t: type) -> bool:

@@ -12,7 +12,6 @@ import io
 import re
 from collections.abc import Callable, Set
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -21,8 +20,8 @@ import pyarrow.csv
 
 from vaekit.errors import InputError
 from vaekit.tabular.cells import FALSE, MISSING_TEXTS, TRUE
+from vaekit.tabular.csv_lines import BLOCK, column_names, fields_of_line, line_of_open_quote
 
-BLOCK = 2**20  # bytes; the maximum size of a row
 Open = Callable[[], BinaryIO]
 
 _NUMBER = r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"
@@ -122,7 +121,7 @@ def check_quotes(opened: Open, where: object, dialect: CsvDialect = PLAIN) -> No
     Raises:
         InputError: an unclosed quote, text after a closing quote, or a row of more than 1 MiB.
     """
-    fields = _fields(dialect.delimiter)
+    fields = fields_of_line(dialect.delimiter)
     open_line, length = 0, 0  # line where an open quote begins, 0 if none is open; bytes of the row so far
     with io.TextIOWrapper(opened(), encoding="latin-1", newline="") as file:  # latin-1: one character per byte
         for number, line in enumerate(iter(lambda: file.readline(BLOCK + 1), ""), start=1):
@@ -131,19 +130,11 @@ def check_quotes(opened: Open, where: object, dialect: CsvDialect = PLAIN) -> No
                 what = "a quoted value" if open_line else "a row"
                 raise InputError(f"{where}: line {open_line or number}: {what} is longer than {BLOCK:,} bytes")
             if open_line or '"' in line:
-                open_line = _line_of_open_quote(where, number, line, open_line, fields)
+                open_line = line_of_open_quote(where, number, line, open_line, fields)
             if not open_line:
                 length = 0
     if open_line:
         raise InputError(f"{where}: line {open_line}: a quote is not closed")
-
-
-@lru_cache
-def _fields(delimiter: str) -> re.Pattern[str]:
-    """The fields of a line: quoted, plain or empty."""
-    no = re.escape(delimiter)
-    field = rf'(?:"[^"]*+(?:""[^"]*+)*+"|[^"{no}\r\n][^{no}\r\n]*+)?+'
-    return re.compile(rf"(?:{field}{no})*+{field}[\r\n]*+")
 
 
 def header(
@@ -168,33 +159,7 @@ def header(
             empty = next(file, None) is None
     except (UnicodeDecodeError, csv.Error) as exc:
         raise InputError(f"{where}: {exc}") from exc
-    if not names:
-        raise InputError(f"{where}: no header line")
-    if names[0].lower().startswith("sep=") and not any(names[1:]):
-        raise InputError(f"{where}: line 1, {names[0]!r}, is for Excel alone: delete it; set the delimiter")
-    first = names.index("") if "" in names else -1
-    return [name or ("" if d == first else f"Unnamed: {d}") for d, name in enumerate(names)], empty
-
-
-def _line_of_open_quote(where: object, number: int, line: str, opened: int, fields_of: re.Pattern[str]) -> int:
-    """The number of the line where the quote that is still open after this line begins; 0 if no quote is open.
-
-    Args:
-        where: the path, for messages.
-        number: the number of this line.
-        line: this line.
-        opened: the result for the line before.
-        fields_of: matches the fields of a line.
-    """
-    fields = '"' + line if opened else line.removeprefix("\xef\xbb\xbf")  # the byte order mark
-    found = fields_of.match(fields)
-    assert found is not None  # it matches the empty text
-    at = found.end()
-    if at == len(fields):
-        return 0
-    if fields[at] != '"':
-        raise InputError(f"{where}: line {number}: text after a closing quote; double the quotes in a quoted value")
-    return opened if opened and at == 0 else number
+    return column_names(names, where), empty
 
 
 def _numbers(text: pa.Array) -> pa.Array | None:

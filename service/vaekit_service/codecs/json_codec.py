@@ -35,6 +35,7 @@ from vaekit.tabular.levels import level_names, level_slices
 from vaekit.tabular.pixels import encode_images
 from vaekit_service.codecs.images import read_images
 from vaekit_service.codecs.requests import OPTIONS, forms
+from vaekit_service.codecs.reported import read_valid, with_invalid
 from vaekit_service.codecs.row_ids import id_column, listed_ids, without_ids
 from vaekit_service.codecs.validation_messages import first_errors, refusal
 from vaekit_service.errors import TooLarge, Unparsable
@@ -94,6 +95,8 @@ def _read_tree(body: Body, target: Target) -> ParsedRequest:
     else:
         ids = listed_ids(request)
     spec = target.manifest.input
+    if getattr(request, "errors", "fail") == "report":
+        return read_valid(options, rows, ids, target)
     if isinstance(spec, ImageSpec) and isinstance(rows[0], str):
         rows = read_images(rows, spec)
     x, ignored = encode_named(rows, spec, strict=getattr(request, "strict", False))
@@ -155,6 +158,8 @@ def read_numbers(body: Body, target: Target) -> ParsedRequest | None:
     x = flat.reshape(n, width)
     if operation == "decode":
         return ParsedRequest(options, x)
+    if getattr(options, "errors", "fail") == "report":
+        return None
     x = check_columns(x, spec if getattr(options, "strict", False) else spec.lenient)
     return ParsedRequest(options, x, ids=listed_ids(options) if {"ids", "id_column"} & given.keys() else None)
 
@@ -197,6 +202,8 @@ def read_pixels(body: Body, target: Target) -> ParsedRequest | None:
         return None
     text = bytes(body[body.find(b"[") : body.rfind(b"]") + 1])
     if text.translate(None, delete=b"0123456789 \t\r\n") != _nesting(n, h, w, c):
+        return None
+    if getattr(options, "errors", "fail") == "report":
         return None
     x = flat.astype(np.uint8).reshape(n, h, w, c)
     return ParsedRequest(options, encode_images(x, spec))
@@ -264,6 +271,10 @@ def write(answer: Answer) -> bytes:
     """The reply as JSON. orjson encodes numpy arrays directly, and NaN as null; only p-values can be NaN."""
     rows = {name: None if a is None else row_value(name, a, answer) for name, a in answer.rows.items()}
     reply = {"model": answer.model, "version": answer.version, **answer.facts, **rows}
+    if answer.ids is not None:
+        reply["ids"] = list(answer.ids)
+    if answer.invalid:
+        reply = with_invalid(reply, answer)
     return orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY)
 
 

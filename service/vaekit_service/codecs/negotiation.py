@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
-from vaekit.client.wire import ARROW_TYPE, IMAGE_TYPES, JSON_TYPE, NPY_TYPE
+from vaekit.client.wire import ARROW_TYPE, CSV_TYPE, IMAGE_TYPES, JSON_TYPE, NDJSON_TYPE, NPY_TYPE
 from vaekit_service.codecs import image_codec, json_codec, npy_codec
 from vaekit_service.codecs.arrow import codec as arrow_codec
+from vaekit_service.codecs.lines.reader import LineReader, read_csv, read_csv_without_header, read_ndjson
+from vaekit_service.codecs.lines.writers import CsvWriter, LineWriter, NdjsonWriter, write_csv, write_ndjson
 from vaekit_service.codecs.reply_headers import headers
 from vaekit_service.errors import MediaType, NotAcceptable
 from vaekit_service.messages import Answer, Body, Operation, ParsedRequest, Target
@@ -17,6 +20,7 @@ from vaekit_service.messages import Answer, Body, Operation, ParsedRequest, Targ
 _LONG = 200  # bytes; the choice for longer headers is not cached
 
 Read = Callable[[Body, Mapping[str, str], Target], ParsedRequest]
+Lines = Callable[[Mapping[str, str], Target], LineReader]
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Reader:
     large: int = 256 * 1024  # bytes; larger bodies are read in a thread instead of the event loop; JSON: see LargeJson
     decodes_images: bool = True  # whether images must be decoded, which is always done in a thread
     missing: Callable[[], str | None] = lambda: None  # what must be installed first; None: nothing
+    lines: Lines | None = None  # how rows are read as they arrive; None: only whole bodies are read
 
 
 @dataclass(frozen=True)
@@ -42,21 +47,41 @@ class Writer:
     headers: Callable[[Answer], dict[str, str]] = lambda _: {}
     large: int = 2**19  # bytes of arrays; larger replies are written in a thread, as JSON in the worker process
     missing: Callable[[], str | None] = lambda: None  # see Reader
+    lines: Callable[[], LineWriter] | None = None  # how rows are written as they are answered; None: only whole replies
+    takes_invalid: bool = True  # whether it has a place for the reasons of invalid rows
 
 
 _NO_ROWS: frozenset[Operation] = frozenset({"sample"})  # has no rows, so only JSON can hold its options
 _ARRAY, _TABLE = "an npy file, format version 1.0 or 2.0", "an Arrow IPC stream of uncompressed buffers"
 _IMAGE = "one image, for an image model"
+_RECORDS = "a header and one record per row, in CSV"
+_OBJECTS = "one JSON object per row and line"
+_LINES = 16 * 1024  # bytes of text or arrays that take about a millisecond in the event loop
+_CSV = "CSV in UTF-8 whose first line names the columns; with header=absent in the content type, rows in column order"
+_NDJSON = "one JSON value per line: an object by column name or a list in column order, for image models an image"
+_READ_CSV = Reader(
+    CSV_TYPE, read_csv, _CSV, not_for=_NO_ROWS, large=_LINES, decodes_images=False, lines=partial(LineReader, is_csv=True)
+)
+_READ_CSV_WITHOUT_HEADER = replace(
+    _READ_CSV, read=read_csv_without_header, lines=partial(LineReader, is_csv=True, header=False)
+)
+_READ_NDJSON = Reader(
+    NDJSON_TYPE, read_ndjson, _NDJSON, not_for=_NO_ROWS, large=_LINES, lines=partial(LineReader, is_csv=False)
+)
 READERS = (
     Reader(JSON_TYPE, json_codec.read),
     Reader(NPY_TYPE, npy_codec.read, _ARRAY, not_for=_NO_ROWS, large=4 * 2**20, decodes_images=False),
     Reader(ARROW_TYPE, arrow_codec.read, _TABLE, not_for=_NO_ROWS, large=0, missing=arrow_codec.missing),
+    _READ_CSV,
+    _READ_NDJSON,
     *(Reader(kind, image_codec.read, _IMAGE, not_for=frozenset({"sample", "decode"})) for kind in IMAGE_TYPES),
 )
 WRITERS = (
     Writer(JSON_TYPE, json_codec.write),
-    Writer(NPY_TYPE, npy_codec.write, _ARRAY, headers),
+    Writer(NPY_TYPE, npy_codec.write, _ARRAY, headers, takes_invalid=False),
     Writer(ARROW_TYPE, arrow_codec.write, _TABLE, headers, large=0, missing=arrow_codec.missing),
+    Writer(CSV_TYPE, write_csv, _RECORDS, headers, large=_LINES, lines=CsvWriter),
+    Writer(NDJSON_TYPE, write_ndjson, _OBJECTS, headers, large=_LINES, lines=NdjsonWriter),
 )
 
 
@@ -66,7 +91,15 @@ UNSTATED = {  # types that say nothing about a body
     "binary/octet-stream",  # of S3
     "application/x-www-form-urlencoded",  # curl's default
 }
-_ALIASES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}  # in common use
+_ALIASES = {  # in common use
+    "image/jpg": "image/jpeg",
+    "image/pjpeg": "image/jpeg",
+    "image/x-png": "image/png",
+    "application/csv": CSV_TYPE,
+    **dict.fromkeys(("application/ndjson", "application/jsonl", "application/x-jsonlines"), NDJSON_TYPE),
+}
+_ABSENT = re.compile(r"(?:^|;)\s*header\s*=\s*\"?absent\"?\s*(?:;|$)", re.IGNORECASE)  # RFC 4180, section 3
+_SAID = {JSON_TYPE: "JSON", CSV_TYPE: "CSV"}
 FORM = "multipart/form-data"
 _FIRST_BYTES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
@@ -98,8 +131,15 @@ def recognise(body: Body, content_type: bytes, operation: Operation) -> Reader:
         if body.startswith(first) and media_type in known:
             return _installed(known[media_type])
     is_json = body[:64].removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"{"
-    hint = f"; this body looks like JSON: add the header content-type: {JSON_TYPE}" if is_json else ""
+    looks = JSON_TYPE if is_json else CSV_TYPE if _is_csv(body) else None
+    hint = "" if looks is None else f"; this body looks like {_SAID[looks]}: add the header content-type: {looks}"
     raise _not_accepted(content_type.decode("latin-1"), operation, hint)
+
+
+def _is_csv(body: Body) -> bool:
+    """Whether a body begins with a line of several cells."""
+    line, end, _ = bytes(body[:2048]).partition(b"\n")
+    return bool(end) and b"," in line and line.rstrip(b"\r").isascii() and line.rstrip(b"\r").decode().isprintable()
 
 
 def _installed(reader: Reader) -> Reader:
@@ -132,7 +172,7 @@ def _reader(content_type: bytes, content_encoding: bytes, operation: Operation) 
     if found is None or not _is_utf8(parameters):
         hint = "; send the file itself as the body, as curl --data-binary @FILE does" if named == FORM else ""
         raise _not_accepted(stated, operation, hint)
-    return found
+    return _READ_CSV_WITHOUT_HEADER if found is _READ_CSV and _ABSENT.search(parameters) else found
 
 
 def _is_utf8(parameters: str) -> bool:
@@ -175,6 +215,7 @@ def _ranges(accept: bytes) -> list[tuple[str, float]]:
 def _range(part: str) -> tuple[str, float]:
     """A media range and its weight, for example `application/*;q=0.5`."""
     media, *parameters = (item.strip().lower() for item in part.split(";"))
+    media = _ALIASES.get(media, media)
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name == "q":

@@ -14,6 +14,8 @@ from vaekit_service.codecs.requests import OPTIONS
 from vaekit_service.codecs.validation_messages import first_errors, refusal, show
 from vaekit_service.messages import Target
 
+_TEXT = ("id_column", "errors")  # options that are text, without the quotes of JSON
+
 
 def read_options(query: Mapping[str, str], target: Target) -> Request:
     """The options of the target's operation from query parameters.
@@ -29,8 +31,8 @@ def read_options(query: Mapping[str, str], target: Target) -> Request:
 
 
 def _scalar(name: str, text: str) -> Any:
-    """Parse an option as JSON, so that the same rules apply as in a JSON body; a column's name is plain text."""
-    if name == "id_column":
+    """Parse an option as JSON, so that the same rules apply as in a JSON body; some are plain text."""
+    if name in _TEXT:
         return text
     try:
         return orjson.loads(text)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from vaekit.client.wire import LONGEST_ID, Request, RowId
 from vaekit.errors import InputError
+from vaekit.tabular.checked_rows import InvalidRow
 from vaekit_service.codecs.validation_messages import show
 
 
@@ -61,3 +63,25 @@ def checked_id(row: int, value: Any) -> RowId:
         return value
     wanted = f"text of 1 to {LONGEST_ID} characters, an integer of 64 bits or null"
     raise InputError(f"id_column: row {row}: {show(value)} is not {wanted}")
+
+
+def checked_ids(values: Sequence[Any], column: str | None, faults: dict[int, InvalidRow]) -> list[RowId]:
+    """The values as ids, null where one is not an id; its row becomes a fault."""
+    found: list[RowId] = []
+    for row, value in enumerate(values):
+        try:
+            found.append(checked_id(row, value))
+        except InputError as exc:
+            found.append(None)
+            reason = str(exc).removeprefix(f"id_column: row {row}: ")
+            faults.setdefault(row, InvalidRow(row, reason, column))
+    return found
+
+
+def split_ids(
+    ids: Sequence[RowId], invalid: Sequence[InvalidRow], start: int = 0
+) -> tuple[list[RowId], list[InvalidRow]]:
+    """(the ids of the valid rows, the invalid rows with their ids); the first id is that of row `start`."""
+    skipped = {one.row - start for one in invalid}
+    valid = [one for row, one in enumerate(ids) if row not in skipped]
+    return valid, [replace(one, id=ids[one.row - start]) for one in invalid]

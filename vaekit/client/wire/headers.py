@@ -12,6 +12,7 @@ P_VALUE_REASON_HEADER = "vae-p-value-reason"
 IGNORED_COLUMNS_HEADER = "vae-ignored-columns"  # a JSON list in ASCII, cut before LONGEST_LIST bytes
 WARNINGS_HEADER = "vae-warnings"  # likewise
 LONGEST_LIST = 4096
+INVALID_ROWS_HEADER = "vae-invalid-rows"  # with errors=report: how many rows could not be read
 
 TIMEOUT_HEADER = "vae-timeout"  # seconds that the caller waits; the request is dropped afterwards
 REQUEST_ID_HEADER = "x-request-id"
@@ -20,5 +21,7 @@ KEY_HEADER = "authorization"  # Bearer <key>
 JSON_TYPE = "application/json"
 NPY_TYPE = "application/x-npy"
 ARROW_TYPE = "application/vnd.apache.arrow.stream"
+CSV_TYPE = "text/csv"
+NDJSON_TYPE = "application/x-ndjson"  # JSON values, one per line
 IMAGE_TYPES = ("image/png", "image/jpeg")
 PROBLEM_TYPE = "application/problem+json"

@@ -16,8 +16,29 @@ class Reply(BaseModel):
     version: int
 
 
+class RefusedRow(BaseModel):
+    """A row that could not be read, of a request with errors=report."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    row: int = Field(description="its number in the request, from 0")
+    reason: str
+    column: str | None = Field(description="null: the row as a whole")
+    value: str | int | float | bool | None = Field(description="of the cell, or the beginning of the line; long text is cut")
+    id: str | int | None = Field(None, description="the caller's id of the row; absent if the caller sent none")
+
+
 class RowsReply(Reply):
     """Base of replies to rows."""
+
+    errors: list[RefusedRow] | None = Field(
+        None,
+        description="with errors=report: the rows that could not be read; all other fields are null there. Absent if "
+        "all could be read",
+    )
+    ids: list[str | int | None] | None = Field(
+        None, description="the ids of rows of CSV and NDJSON, and the file names of images that came as a form"
+    )
 
     ignored_columns: list[str] | None = Field(
         None, description="columns of the rows that the model does not have, which were ignored; absent if none were"

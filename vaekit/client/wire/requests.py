@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, FiniteFloat, NonNegativeFloat, Tag
 
@@ -43,6 +43,11 @@ class RowOptions(Request):
     strict: bool = Field(
         False,
         description="refuse novel rows and columns that the model does not have; by default both are taken and named",
+    )
+    errors: Literal["fail", "report"] = Field(
+        "fail",
+        description="what an invalid row does: fail refuses the request; report scores the other rows, and answers the "
+        "row with the reason",
     )
 
 

@@ -14,7 +14,8 @@ import pyarrow.csv
 
 from vaekit.scoring.files.fragments import Chunk, Fragment, file_of, translated
 from vaekit.storage.paths import StoragePath
-from vaekit.tabular.csv_text import BLOCK, PLAIN, CsvDialect, check_quotes, header, parse_options
+from vaekit.tabular.csv_lines import BLOCK
+from vaekit.tabular.csv_text import PLAIN, CsvDialect, check_quotes, header, parse_options
 
 
 class CsvSource:

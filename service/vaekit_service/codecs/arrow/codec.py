@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 
 from vaekit.client.wire import RowOptions
+from vaekit.errors import InputError
 from vaekit_service.codecs.query_options import read_options
-from vaekit_service.codecs.row_ids import id_column, listed_ids
+from vaekit_service.codecs.row_ids import id_column, listed_ids, split_ids
 from vaekit_service.messages import Answer, Body, ParsedRequest, Target
 
 
@@ -29,9 +30,16 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     options = read_options(query, target)
     from vaekit_service.codecs.arrow.reader import read_array
 
-    strict, column = isinstance(options, RowOptions) and options.strict, id_column(options)
-    rows, ignored, ids = read_array(body, target, strict=strict, id_column=column)
-    return ParsedRequest(options, rows, ignored, listed_ids(options) if column is None else ids)
+    strict, report, column = False, False, id_column(options)
+    if isinstance(options, RowOptions):
+        strict, report = options.strict, options.errors == "report"
+    read = read_array(body, target, strict=strict, id_column=column, report=report)
+    if column is not None or (listed := listed_ids(options)) is None:
+        return ParsedRequest(options, read.rows, read.ignored, read.ids, read.invalid)
+    if len(listed) != (total := len(read.rows) + len(read.invalid)):
+        raise InputError(f"ids: {len(listed)} ids for {total} rows")
+    ids, invalid = split_ids(listed, read.invalid)
+    return ParsedRequest(options, read.rows, read.ignored, ids, invalid)
 
 
 def write(answer: Answer) -> bytes:

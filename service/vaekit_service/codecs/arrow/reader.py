@@ -5,8 +5,9 @@ This file imports pyarrow, so codec.py imports it on first use only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -18,13 +19,17 @@ from numpy.typing import NDArray
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.client.wire import RowId
 from vaekit.errors import InputError, VaeError
-from vaekit.tabular import encode_named
 from vaekit.tabular.arrow_cells import numbers
 from vaekit.tabular.arrow_columns import Columns
+from vaekit.tabular.cells import MISSING
+from vaekit.tabular.checked_rows import InvalidRow
 from vaekit.tabular.columns import MOST_IGNORED, NOTHING_IGNORED, Ignored
+from vaekit.tabular.invalid_rows import CollectFaults
+from vaekit.tabular.pixels import encode_images
 from vaekit_service.codecs.arrow.ids import ids_of_batch, without_id_column
 from vaekit_service.codecs.arrow.stream_checks import check_stream
 from vaekit_service.codecs.arrow.texts import checked_batch
+from vaekit_service.codecs.row_ids import split_ids
 from vaekit_service.errors import Unparsable
 from vaekit_service.messages import Body, Target
 
@@ -32,16 +37,29 @@ PIXELS, LATENTS = "pixels", "latents"
 _OPTIONS = pa.ipc.IpcReadOptions(use_threads=False)
 
 
+@dataclass(frozen=True)
+class ArrayRead:
+    """The rows of a stream: x (n, D) float64, images (n, H, W, C) uint8, or latent vectors z (n, Z) float64."""
+
+    rows: NDArray[Any]
+    ignored: Ignored = NOTHING_IGNORED
+    ids: list[RowId] | None = None  # of the column of ids
+    invalid: Sequence[InvalidRow] = ()
+
+
+
+
 def read_array(
-    body: Body, target: Target, *, strict: bool = False, id_column: str | None = None
-) -> tuple[NDArray[Any], Ignored, list[RowId] | None]:
-    """(rows x (N, D) float64, images (N, H, W, C) uint8, or latent vectors z (N, Z) float64; columns ignored; ids).
+    body: Body, target: Target, *, strict: bool = False, id_column: str | None = None, report: bool = False
+) -> ArrayRead:
+    """The rows of a stream.
 
     Args:
         body: the stream.
         target: what it is read for.
         strict: whether to refuse novel rows and columns that the model does not have.
         id_column: the column with the caller's ids of rows, of text or integers; None: no ids.
+        report: whether invalid rows of a table are left out with their reasons.
 
     Raises:
         Unparsable: not an Arrow stream, or a damaged one.
@@ -53,19 +71,19 @@ def read_array(
     if target.operation == "decode":
         table = _read(body, lambda schema: _check_block(schema, LATENTS, (z,), "numbers", _is_number))
         latents: NDArray[np.float64] = numbers(_flat(table, LATENTS, z)).to_numpy().reshape(-1, z)
-        return latents, NOTHING_IGNORED, None
+        return ArrayRead(latents)
     if isinstance(spec, ImageSpec):
         if id_column is not None:
             raise InputError("id_column: images have no column names; send their ids as ids")
         table = _read(body, lambda schema: _check_block(schema, PIXELS, spec.row_shape, "uint8", pa.types.is_uint8))
         images = _flat(table, PIXELS, spec.dim).to_numpy().reshape(-1, *spec.row_shape)
-        return (*encode_named(images, spec), None)
-    return _rows(body, spec, target.max_rows, strict, id_column)
+        return ArrayRead(encode_images(images, spec))
+    return _rows(body, spec, target, strict=strict, id_column=id_column, report=report)
 
 
 def _rows(
-    body: Body, spec: VectorSpec, max_rows: int, strict: bool, id_column: str | None
-) -> tuple[NDArray[np.float64], Ignored, list[RowId] | None]:
+    body: Body, spec: VectorSpec, target: Target, *, strict: bool, id_column: str | None, report: bool
+) -> ArrayRead:
     """Rows (N, D) of a table with the model's columns, in any order; the bytes of other columns are not looked at."""
     found: list[Ignored] = []
     ids: list[RowId] | None = None if id_column is None else []
@@ -79,11 +97,39 @@ def _rows(
         if id_column is not None and ids is not None:
             ids.extend(ids_of_batch(batch, id_column, len(ids)))
             batch = batch.drop_columns([id_column])
-        return checked_batch(_of_model(batch, spec), spec, max_rows)
+        return checked_batch(_of_model(batch, spec), spec, target.max_rows)
 
     table = _read(body, check, check_batch)
     with _translated(InputError):
-        return Columns(table.schema, spec, text=False, indices=False, strict=strict).take(table, 0)[1], found[0], ids
+        if not report:
+            columns = Columns(table.schema, spec, text=False, indices=False, strict=strict)
+            return ArrayRead(columns.take(table, 0)[1], found[0], ids)
+        columns = Columns(
+            table.schema, spec, text=False, indices=False, strict=strict, most_missing=target.manifest.most_missing
+        )
+        return _reported(columns, table, found[0], ids)
+
+
+def _reported(columns: Columns, table: pa.RecordBatch, ignored: Ignored, ids: list[RowId] | None) -> ArrayRead:
+    """The valid rows, and the reasons of the others."""
+    faults = CollectFaults(table.num_rows)
+    x = columns.read(table, faults)[1]
+    rows = [int(row) for row in np.flatnonzero(faults.bad)]
+    invalid = [
+        InvalidRow(row, reason, name, None if name is None or reason == MISSING else _value(table.column(name)[row]))
+        for row, name, reason in zip(rows, *faults.reasons(), strict=True)
+    ]
+    if ids is not None:
+        ids, invalid = split_ids(ids, invalid)
+    return ArrayRead(x[~faults.bad], ignored, ids, invalid)
+
+
+def _value(cell: pa.Scalar) -> Any:
+    """The value of a cell, as text if Python cannot represent it."""
+    try:
+        return cell.as_py()
+    except (ArithmeticError, ValueError):
+        return f"a {cell.type}"
 
 
 def _of_model(batch: pa.RecordBatch, spec: VectorSpec) -> pa.RecordBatch:

@@ -5,7 +5,7 @@ This file imports pyarrow, so codec.py imports it on first use only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,12 +36,32 @@ def write_stream(answer: Answer) -> bytes:
     the schema's metadata.
     """
     columns = {name: _column(name, a, answer) for name, a in answer.rows.items()}
+    if answer.ids is not None:
+        columns = {"id": pa.array(_same_type(answer.ids)), **columns}
+    if answer.reports:
+        columns = _with_invalid(columns, answer)
     batch = pa.record_batch(list(columns.values()), names=list(columns)).replace_schema_metadata(headers(answer))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
     content: bytes = sink.getvalue().to_pybytes()
     return content
+
+
+def _same_type(ids: Sequence[Any]) -> list[Any]:
+    """Ids of one type: integers if all are, else text."""
+    if any(isinstance(one, str) for one in ids):
+        return [None if one is None else str(one) for one in ids]
+    return list(ids)
+
+
+def _with_invalid(columns: Mapping[str, pa.Array], answer: Answer) -> dict[str, pa.Array]:
+    """The columns with null in the places of invalid rows, and their reasons in the column `error`."""
+    reasons = {one.row: str(one) for one in answer.invalid}
+    valid = iter(range(answer.n))
+    at = pa.array([None if row in reasons else next(valid) for row in range(answer.total)], pa.int64())
+    spread = {name: column.take(at) for name, column in columns.items()} if reasons else dict(columns)
+    return {**spread, "error": pa.array([reasons.get(row) for row in range(answer.total)], pa.string())}
 
 
 def _column(name: str, a: NDArray[Any] | None, answer: Answer) -> pa.Array:

@@ -18,7 +18,7 @@ from vaekit.tabular import encode_named
 from vaekit.tabular.columns import NOTHING_IGNORED, Ignored, model_order
 from vaekit.tabular.encode import encode_table
 from vaekit.tabular.frames import Table
-from vaekit_service.codecs.images import read_files, read_images
+from vaekit_service.codecs.images import read_images
 from vaekit_service.codecs.requests import OPTIONS
 from vaekit_service.codecs.row_ids import checked_id, id_column, listed_ids
 from vaekit_service.codecs.v2.infer_request import InferRequest
@@ -171,7 +171,7 @@ def _images(tensor: Tensor, spec: ImageSpec, max_rows: int) -> NDArray[Any] | No
     if tensor.shape[1:] not in ((), (1,)) or n > max_rows:
         raise InputError(f"input {INPUTS!r}: shape {list(tensor.shape)}, expected [N] files, at most {max_rows}")
     if not tensor.is_text:
-        return encode_named(read_files(tensor.flat, n, spec), spec)[0]
+        return encode_named(read_images(tensor.flat, spec), spec)[0]
     if None in tensor.flat:
         raise InputError(f"input {INPUTS!r}: value {tensor.flat.tolist().index(None)} is null, expected base64")
     return encode_named(read_images(tensor.flat.tolist(), spec), spec)[0]

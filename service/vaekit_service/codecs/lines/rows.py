@@ -1,0 +1,200 @@
+"""Makes the array of the graphs from lines of CSV or NDJSON, with the ids of rows and the reasons of invalid ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
+from vaekit.client.wire import RowId
+from vaekit.errors import InputError
+from vaekit.tabular.checked_rows import CheckedRows, InvalidRow, RowChecker
+from vaekit.tabular.columns import NOTHING_IGNORED, Ignored, model_order, refuse_duplicate_names
+from vaekit.tabular.encode import check_columns
+from vaekit.tabular.pixels import encode_images
+from vaekit.tabular.text_rows import CsvRows, JsonRows, UnreadableLine
+from vaekit_service.codecs.images import read_images
+from vaekit_service.codecs.lines.numbers import csv_numbers, json_numbers
+from vaekit_service.codecs.row_ids import checked_ids
+
+IMAGE, LATENTS = "image", "latents"  # keys of an object that is one row
+_NO_IMAGE: NDArray[np.uint8] = np.empty(0, dtype=np.uint8)
+_NO_COLUMN = "id_column: {} has no column {!r}"
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """Rows that follow others, with their ids; invalid rows have their number among all."""
+
+    x: NDArray[Any]  # (n, ...), the valid rows
+    invalid: Sequence[InvalidRow] = ()
+    ids: list[RowId] | None = None  # (n,), of the valid rows; None: there is no column of ids
+    ignored: Ignored = NOTHING_IGNORED
+
+    @property
+    def n(self) -> int:
+        return len(self.x)
+
+
+@lru_cache
+def latent_spec(z: int) -> VectorSpec:
+    """Latent vectors as columns, with the names that replies in CSV give them."""
+    return VectorSpec(columns=tuple(Column(name=f"{LATENTS}.{i}") for i in range(z)))
+
+
+class _TableRows:
+    """Rows of a table. Subclasses say how lines are read, and where the ids are."""
+
+    def __init__(
+        self, spec: VectorSpec, column: str | None, *, strict: bool, most_missing: int, written: bool
+    ) -> None:
+        self._spec, self._id_column, self._strict = spec, column, strict
+        self._checker = RowChecker(spec, strict=strict, most_missing=most_missing, written=written)
+        self._ignored = NOTHING_IGNORED
+
+    def _directly(self, x: NDArray[np.float64] | None) -> Numbered | None:
+        """Numbers that were read without a Python object for each, if all are valid."""
+        if x is None:
+            return None
+        try:
+            return Numbered(check_columns(x, self._spec if self._strict else self._spec.lenient))
+        except InputError:
+            return None  # the rows are read again, to name all that are invalid
+
+    def _numbered(self, found: CheckedRows, ids: list[Any] | None, start: int) -> Numbered:
+        """The rows with their ids; a row whose id is none is invalid."""
+        if ids is None:
+            return Numbered(found.x, found.numbered_from(start).invalid, None, found.ignored)
+        faults = {one.row: one for one in found.invalid}
+        checked = checked_ids(ids, self._id_column, faults)
+        valid = [i for i, row in enumerate(found.valid) if row not in faults]
+        x = found.x if len(valid) == len(found.x) else found.x[valid]
+        invalid = [replace(faults[row], row=row + start, id=checked[row]) for row in sorted(faults)]
+        return Numbered(x, invalid, [checked[found.valid[i]] for i in valid], found.ignored)
+
+
+class RowsOfCsv(_TableRows):
+    """Rows of CSV. The header, if there is one, is in the first lines."""
+
+    def __init__(
+        self, lines: CsvRows, spec: VectorSpec, column: str | None, *, strict: bool, most_missing: int
+    ) -> None:
+        super().__init__(spec, column, strict=strict, most_missing=most_missing, written=True)
+        self._lines = lines
+        self._at: list[int | None] | None = None  # the index in a row of each column of the model
+        self._id_at: int | None = None
+        self._in_order = False  # whether rows have the model's columns alone, in its order
+
+    def read(self, lines: Sequence[bytes], start: int, *, report: bool) -> Numbered:  # noqa: ARG002 - as RowsOfImages
+        """Rows of lines; `start` is the number of the first."""
+        if self._in_order and (found := self._directly(csv_numbers(lines, self._spec))) is not None:
+            return replace(found, ignored=self._ignored)
+        rows = self._lines.read(lines)
+        if self._at is None:
+            self._find(self._lines.names)
+        assert self._at is not None
+        ids = None
+        if self._id_at is not None:
+            ids = [None if isinstance(row, UnreadableLine) else row[self._id_at] or None for row in rows]
+        return self._numbered(self._checker.columns(rows, self._at, self._ignored), ids, start)
+
+    def _find(self, names: list[str] | None) -> None:
+        """Match the header with the model's columns."""
+        if names is None:
+            if self._id_column is not None:
+                raise InputError("id_column: rows without a header have no column names; send their ids as ids")
+            self._at, self._in_order = list(range(self._spec.dim)), True
+            return
+        refuse_duplicate_names(names)
+        if self._id_column is not None:
+            if self._id_column not in names:
+                raise InputError(_NO_COLUMN.format("the header", self._id_column[:64]))
+            self._id_at = names.index(self._id_column)
+        others = [i for i in range(len(names)) if i != self._id_at]
+        at, self._ignored = model_order([names[i] for i in others], self._spec, strict=self._strict)
+        self._at = [None if i is None else others[i] for i in at]
+        self._in_order = self._at == list(range(len(names)))
+
+
+class RowsOfJson(_TableRows):
+    """Rows of NDJSON: objects by column name, or lists in column order."""
+
+    def __init__(
+        self, lines: JsonRows, spec: VectorSpec, column: str | None, *, strict: bool, most_missing: int
+    ) -> None:
+        super().__init__(spec, column, strict=strict, most_missing=most_missing, written=False)
+        self._lines = lines
+        self._is_latents = spec is latent_spec(spec.dim)
+
+    def read(self, lines: Sequence[bytes], start: int, *, report: bool) -> Numbered:  # noqa: ARG002 - as RowsOfImages
+        """Rows of lines; `start` is the number of the first."""
+        if self._id_column is None and (found := self._directly(json_numbers(lines, self._spec))) is not None:
+            return found
+        rows, ids = self._lines.read(lines), None
+        if self._id_column is not None:
+            ids = _taken(rows, self._id_column, start)
+        if self._is_latents:
+            rows = [row[LATENTS] if isinstance(row, Mapping) and LATENTS in row else row for row in rows]
+        return self._numbered(self._checker.rows(rows), ids, start)
+
+
+class RowsOfImages:
+    """Images in NDJSON: base64 of a file, lists of pixels, or an object with the key `image`."""
+
+    def __init__(self, spec: ImageSpec, column: str | None) -> None:
+        self._spec, self._id_column, self._lines = spec, column, JsonRows()
+
+    def read(self, lines: Sequence[bytes], start: int, *, report: bool) -> Numbered:
+        """Images of lines; `start` is the number of the first. Without `report`, reading ends at the first fault."""
+        rows = self._lines.read(lines)
+        faults: dict[int, InvalidRow] = {}
+        ids = None
+        if self._id_column is not None:
+            ids = checked_ids(_taken(rows, self._id_column, start), self._id_column, faults)
+        found = []
+        for row, image in enumerate(row[IMAGE] if isinstance(row, Mapping) and IMAGE in row else row for row in rows):
+            try:
+                found.append(self._image(image))
+            except InputError as exc:
+                found.append(_NO_IMAGE)
+                faults.setdefault(row, InvalidRow(row, str(exc).removeprefix("inputs: ").removeprefix("row 0: ")))
+                if not report:
+                    break
+        valid = [row for row in range(len(found)) if row not in faults]
+        x = np.concatenate([found[row] for row in valid] or [np.empty((0, *self._spec.row_shape), dtype=np.uint8)])
+        if ids is None:
+            return Numbered(x, [replace(faults[row], row=row + start) for row in sorted(faults)])
+        invalid = [replace(faults[row], row=row + start, id=ids[row]) for row in sorted(faults)]
+        return Numbered(x, invalid, [ids[row] for row in valid])
+
+    def _image(self, image: Any) -> NDArray[np.uint8]:
+        """One image, (1, H, W, C).
+
+        Raises:
+            InputError: it cannot be read; the message may begin with row 0.
+        """
+        if isinstance(image, UnreadableLine):
+            raise InputError(f"{image.reason}: {image.text!r}")
+        if isinstance(image, str):
+            return read_images([image], self._spec)
+        if not isinstance(image, list):
+            raise InputError("expected base64 of an image file, lists of pixels, or an object with the key 'image'")
+        return encode_images([image], self._spec)
+
+
+def _taken(rows: list[Any], column: str, start: int) -> list[Any]:
+    """The ids of rows, which are taken out of those that are objects.
+
+    Raises:
+        InputError: none of the first rows has the column.
+    """
+    ids = [row.pop(column, None) if isinstance(row, dict) else None for row in rows]
+    if not start and rows and all(one is None for one in ids):
+        raise InputError(_NO_COLUMN.format("the first row", column[:64]))
+    return ids
+

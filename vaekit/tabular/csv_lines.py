@@ -1,0 +1,63 @@
+"""The lines of CSV text: where rows end, and what a header names. No pyarrow here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from vaekit.errors import InputError
+
+BLOCK = 2**20  # bytes; the maximum size of a row
+
+
+@lru_cache
+def fields_of_line(delimiter: str) -> re.Pattern[str]:
+    """Matches the fields of a line: quoted, plain or empty."""
+    no = re.escape(delimiter)
+    field = rf'(?:"[^"]*+(?:""[^"]*+)*+"|[^"{no}\r\n][^{no}\r\n]*+)?+'
+    return re.compile(rf"(?:{field}{no})*+{field}[\r\n]*+")
+
+
+def line_of_open_quote(where: object, number: int, line: str, opened: int, fields_of: re.Pattern[str]) -> int:
+    """The number of the line where the quote that is still open after this line begins; 0 if no quote is open.
+
+    Args:
+        where: the path, for messages.
+        number: the number of this line.
+        line: this line.
+        opened: the result for the line before.
+        fields_of: matches the fields of a line.
+
+    Raises:
+        InputError: text after a closing quote.
+    """
+    fields = '"' + line if opened else line.removeprefix("\xef\xbb\xbf")  # the byte order mark
+    found = fields_of.match(fields)
+    assert found is not None  # it matches the empty text
+    at = found.end()
+    if at == len(fields):
+        return 0
+    if fields[at] != '"':
+        raise InputError(f"{where}: line {number}: text after a closing quote; double the quotes in a quoted value")
+    return opened if opened and at == 0 else number
+
+
+def column_names(names: Sequence[str], where: object) -> list[str]:
+    """The names of columns as a header has them.
+
+    The second column without a name, and later ones, are called as pandas does: 'Unnamed: 1'.
+
+    Args:
+        names: the cells of the header line.
+        where: the path, for messages.
+
+    Raises:
+        InputError: there is no header line, or it is one for Excel alone.
+    """
+    if not names:
+        raise InputError(f"{where}: no header line")
+    if names[0].lower().startswith("sep=") and not any(names[1:]):
+        raise InputError(f"{where}: line 1, {names[0]!r}, is for Excel alone: delete it; set the delimiter")
+    first = names.index("") if "" in names else -1
+    return [name or ("" if d == first else f"Unnamed: {d}") for d, name in enumerate(names)]
