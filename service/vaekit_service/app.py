@@ -156,6 +156,8 @@ def make_components(settings: Settings, log: Log) -> Components:
         LargeJson(worker, codec_pool),
         alpha=settings.alpha,
         body_seconds=settings.body_seconds,
+        stream_seconds=settings.stream_seconds,
+        reply_seconds=settings.reply_seconds,
         answer_seconds=settings.answer_seconds,
         queue_timeout=settings.queue_timeout,
         stuck_seconds=settings.stuck_seconds,

@@ -47,6 +47,8 @@ class Components:
     large_json: LargeJson
     alpha: float  # default false-alarm rate
     body_seconds: float
+    stream_seconds: float
+    reply_seconds: float
     answer_seconds: float
     queue_timeout: float  # seconds
     stuck_seconds: float

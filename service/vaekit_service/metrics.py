@@ -84,6 +84,12 @@ class Metrics:
             ["model", "version"],
             registry=self._registry,
         )
+        self.reported_rows = Counter(
+            "vae_reported_rows",
+            "Invalid rows that were answered with their reason (errors=report), while the others were scored.",
+            ["model", "version"],
+            registry=self._registry,
+        )
         self.key_reloads = Counter(
             "vae_key_reloads", "Readings of a changed key file.", ["outcome"], registry=self._registry
         )
@@ -192,6 +198,11 @@ class Metrics:
         """Count the novel rows of an answer. Called in the event loop."""
         if isinstance(result, Bound) and result.novel is not None and (novel := int(np.count_nonzero(result.novel))):
             self.novel_rows.labels(manifest.name, str(manifest.version)).inc(novel)
+
+    def reported(self, manifest: Manifest, rows: int) -> None:
+        """Count invalid rows that are answered with their reason. Called in the event loop."""
+        if rows:
+            self.reported_rows.labels(*_key(manifest)).inc(rows)
 
     def failed(self, batch: Batch[Job, RowArrays], error: Exception) -> None:  # noqa: ARG002  callers get the error
         """Record a batch that failed. Called in the thread that ran the batch."""

@@ -172,6 +172,11 @@ class Settings(PlatformSettings, ScoreLogSettings):
         10.0, description="seconds in which a caller must send the headers of a request; after that it gets a 408"
     )
     body_seconds: Seconds = Field(30.0, description="seconds in which a caller must send its body")
+    stream_seconds: Seconds = Field(
+        300.0,
+        description="seconds in which a caller must send the next bytes of a CSV or NDJSON body that is answered while "
+        "it arrives",
+    )
     answer_seconds: Seconds = Field(60.0, description="seconds that a request may take; after that it gets a 504")
     reply_seconds: Seconds = Field(
         60.0, description="seconds in which a caller must read its reply; after that its connection is cut off"

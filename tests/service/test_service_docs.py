@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,7 @@ V2 = (DOCS / "v2.md").read_text(encoding="utf-8")
 REQUESTS = re.findall(r"```http\nPOST (\S+)\n\n(.*?)```", WIRE, re.DOTALL)
 
 
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", WIRE, re.DOTALL) for line in block.splitlines()]
 SNIPPETS = re.findall(r"```python\n(.*?)```", WIRE, re.DOTALL)
 
 
@@ -44,6 +49,32 @@ def test_every_snippet_of_the_wire_page_runs(snippet: str, models_dir: Path) -> 
         done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "b'vae-alpha': b'0.1'" in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_of_the_wire_page_is_answered(command: str, models_dir: Path) -> None:
+    with serving(models_dir) as url:
+        words = shlex.split(command.replace("http://127.0.0.1:8000", url))
+        done = subprocess.run([*words, "--fail"], cwd=DOCS.parents[1], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_curl_says_that_a_reply_that_failed_is_incomplete(process: Any, models_dir: Path, tmp_path: Path) -> None:
+    url = process("--models", str(models_dir)).until(r"(http://127\.0\.0\.1:\d+)")
+    good = "[" + ",".join(["1.0"] * 30) + "]\n"
+    (tmp_path / "rows.ndjson").write_text(20_000 * good + "[1]\n")
+    kinds = [word for name in ("content-type", "accept") for word in ("-H", f"{name}: application/x-ndjson")]
+    address = f"{url}/models/breast-cancer/elbo?log_evidence=false"
+    command = ["curl", "-s", "-T", str(tmp_path / "rows.ndjson"), *kinds, address]
+    while (done := subprocess.run(command, capture_output=True, check=False)).stdout.startswith(b'{"type"'):
+        time.sleep(0.1)  # the model is loading
+    assert done.returncode == 18, done.stderr
+    *rows, last = done.stdout.splitlines()
+    assert json.loads(last)["problem"]["detail"] == "row 20000: 1 values, expected 30"
+    assert 0 < len(rows) <= 20_000
 
 
 def test_the_wire_page_has_every_field_of_an_elbo_reply() -> None:

@@ -85,15 +85,22 @@ class RowChecker:
     Args:
         spec: the model's input.
         strict: whether to refuse novel rows, and columns that the model does not have.
+        takes_novel: whether to take novel rows if not strict.
         most_missing: with strict, how many cells of a row may be missing; None: any number.
         written: whether numbers and booleans are text, as in CSV.
     """
 
     def __init__(
-        self, spec: VectorSpec, *, strict: bool = False, most_missing: int | None = None, written: bool = False
+        self,
+        spec: VectorSpec,
+        *,
+        strict: bool = False,
+        takes_novel: bool = True,
+        most_missing: int | None = None,
+        written: bool = False,
     ) -> None:
         self._spec, self._strict, self._written = spec, strict, written
-        self._columns = (spec if strict else spec.lenient).columns
+        self._columns = (spec.lenient if takes_novel and not strict else spec).columns
         self._most_missing = most_missing if strict else None
 
     def rows(self, rows: Sequence[Any]) -> CheckedRows:
@@ -153,11 +160,9 @@ class RowChecker:
         broken[list(faults)] = True
         for d, (cells, column) in enumerate(zip(columns, self._columns, strict=False)):
             if cells is not None:
-                x[:, d] = self._read(list(cells), column, broken, faults)
-        if self._spec.has_missing_values:
-            x = without_missing_values(x, self._spec.columns)
-        for d, column in enumerate(self._columns):
-            self._check_kind(x[:, d], columns[d] if d < len(columns) else None, column, faults)
+                values = self._read(list(cells), column, broken, faults)
+                x[:, d] = without_missing_values(values[:, None], (column,))[:, 0]
+            self._check_kind(x[:, d], cells, column, faults)
         self._check_missing(x, faults)
         valid = np.array([row for row in range(n) if row not in faults], dtype=np.int64) if faults else np.arange(n)
         invalid = [faults[row] for row in sorted(faults)]

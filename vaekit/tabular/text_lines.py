@@ -1,4 +1,4 @@
-"""Cuts text that arrives in pieces into the rows that are complete: CSV, whose quotes may hold line ends, and NDJSON."""
+"""Cuts text that arrives in pieces into complete rows: of NDJSON, and of CSV, whose quotes may hold line ends."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class LineSplitter:
         if rest:
             self._rest.append(rest)
             self._held += len(rest)
-        rows = self._complete([line.removesuffix(b"\r") for line in lines])
+        rows = self._complete(lines)
         if self._held > self._longest:
             raise InputError(f"line {self._count + 1}: a row is longer than {self._longest:,} bytes")
         return rows
@@ -56,19 +56,19 @@ class LineSplitter:
     def end(self) -> list[bytes]:
         """The rows that are complete because the text has ended."""
         self._is_first = False
-        last, self._rest, self._held = b"".join(self._rest).removesuffix(b"\r"), [], 0
+        last, self._rest, self._held = b"".join(self._rest), [], 0
         return self._complete([last]) if last else []
 
     def _complete(self, lines: list[bytes]) -> list[bytes]:
         self._count += len(lines)
-        return lines
+        return [line.removesuffix(b"\r") for line in lines]
 
     def _without_mark(self, data: bytes) -> bytes:
         """The piece without the byte order mark; waits until the first bytes show whether there is one."""
         if not self._is_first:
             return data
         start = b"".join([*self._rest, data])
-        if len(start) < len(codecs.BOM_UTF8) and codecs.BOM_UTF8.startswith(start):
+        if any(mark != start and mark.startswith(start) for mark in (codecs.BOM_UTF8, *_UTF16_AND_32)):
             self._rest = [start]
             return b""
         if start.startswith(_UTF16_AND_32):
@@ -102,10 +102,11 @@ class CsvSplitter(LineSplitter):
         return rows
 
     def _complete(self, lines: list[bytes]) -> list[bytes]:
-        self._count += len(lines)
         if not self._quoted and not any(b'"' in line for line in lines):
-            return lines
-        rows, left = [], deque(lines)
+            return super()._complete(lines)
+        self._count += len(lines)
+        rows: list[bytes] = []
+        left = deque(lines)
         while left:
             rows += self._row(left.popleft())
             if self._quoted_bytes > self._longest:
@@ -123,7 +124,7 @@ class CsvSplitter(LineSplitter):
                 self._quoted.append(line)
                 self._quoted_bytes += len(line) + 1
                 return ()
-        row = b"\n".join([*self._quoted, line])
+        row = b"\n".join([*self._quoted, line]).removesuffix(b"\r")
         self._quoted, self._quoted_bytes = [], 0
         return (row,)
 
@@ -131,4 +132,4 @@ class CsvSplitter(LineSplitter):
         """The first line of a row whose quote is not closed, and the rows that are complete without it."""
         first, *others = self._quoted
         self._quoted, self._quoted_bytes = [], 0
-        return [first, *(row for line in others for row in self._row(line))]
+        return [first.removesuffix(b"\r"), *(row for line in others for row in self._row(line))]

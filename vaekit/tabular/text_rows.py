@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -84,7 +84,7 @@ class CsvRows:
             said = next((why for part, why in _CSV_ERRORS.items() if part in str(exc)), str(exc))
             return UnreadableLine.of(line, said)
 
-    def _reader(self, lines: Iterable[str]) -> Iterable[list[str]]:
+    def _reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
         return csv.reader(lines, delimiter=self._delimiter, strict=True)
 
     def _checked(self, line: bytes, row: list[str] | UnreadableLine) -> list[str] | UnreadableLine:

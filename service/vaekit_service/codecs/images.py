@@ -45,7 +45,8 @@ def read_image(data: bytes, spec: ImageSpec) -> NDArray[np.uint8]:
     Raises:
         InputError: as read_images.
     """
-    return read_images([data], spec)[0]
+    x: NDArray[np.uint8] = read_images([data], spec)[0]
+    return x
 
 
 def read_each(files: Iterable[str | bytes], spec: ImageSpec, *, report: bool) -> ImagesRead:

@@ -80,7 +80,7 @@ def _listed(name: str, a: NDArray[Any] | None, answer: Answer) -> list[Any]:
 
 
 READER = Reader(JSON_TYPE, read)
-WRITER = Writer(JSON_TYPE, write, headers=headers)
+WRITER = Writer(JSON_TYPE, write, headers=headers, takes_invalid=False)
 
 
 def reader(content_type: bytes, content_encoding: bytes) -> Reader:

@@ -34,8 +34,8 @@ from vaekit.tabular.explained_cells import named, named_similar
 from vaekit.tabular.levels import level_names, level_slices
 from vaekit.tabular.pixels import encode_images
 from vaekit_service.codecs.images import read_images
-from vaekit_service.codecs.requests import OPTIONS, forms
 from vaekit_service.codecs.reported import read_valid, with_invalid
+from vaekit_service.codecs.requests import OPTIONS, forms
 from vaekit_service.codecs.row_ids import id_column, listed_ids, without_ids
 from vaekit_service.codecs.validation_messages import first_errors, refusal
 from vaekit_service.errors import TooLarge, Unparsable

@@ -60,7 +60,13 @@ _LINES = 16 * 1024  # bytes of text or arrays that take about a millisecond in t
 _CSV = "CSV in UTF-8 whose first line names the columns; with header=absent in the content type, rows in column order"
 _NDJSON = "one JSON value per line: an object by column name or a list in column order, for image models an image"
 _READ_CSV = Reader(
-    CSV_TYPE, read_csv, _CSV, not_for=_NO_ROWS, large=_LINES, decodes_images=False, lines=partial(LineReader, is_csv=True)
+    CSV_TYPE,
+    read_csv,
+    _CSV,
+    not_for=_NO_ROWS,
+    large=_LINES,
+    decodes_images=False,
+    lines=partial(LineReader, is_csv=True),
 )
 _READ_CSV_WITHOUT_HEADER = replace(
     _READ_CSV, read=read_csv_without_header, lines=partial(LineReader, is_csv=True, header=False)

@@ -23,11 +23,6 @@ def headers(answer: Answer) -> dict[str, str]:
     return {wire.MODEL_HEADER: answer.model, wire.VERSION_HEADER: str(answer.version), **facts}
 
 
-def count_of_invalid(answer: Answer) -> dict[str, str]:
-    """With errors=report, the header with the number of invalid rows."""
-    return {wire.INVALID_ROWS_HEADER: str(len(answer.invalid))} if answer.reports else {}
-
-
 def _text(value: Fact) -> str:
     """A fact as a header; a list in JSON, without the last names of a long one."""
     if not isinstance(value, list):

@@ -19,9 +19,7 @@ from vaekit_service.codecs.row_ids import split_ids
 from vaekit_service.messages import Answer, ParsedRequest, Target
 
 
-def read_valid(
-    options: Request, rows: Sequence[Any], ids: Sequence[RowId] | None, target: Target
-) -> ParsedRequest:
+def read_valid(options: Request, rows: Sequence[Any], ids: Sequence[RowId] | None, target: Target) -> ParsedRequest:
     """The valid rows of a body in one of the forms of JSON, and the reasons of the others.
 
     Raises:

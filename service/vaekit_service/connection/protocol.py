@@ -53,7 +53,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # never a datagram one
         super().connection_made(transport)
-        self.app_state = {**self.app_state, CONNECTION: Connection(transport)}
+        self._connection = Connection(transport, self._close)
+        self.app_state = {**self.app_state, CONNECTION: self._connection}
         self._closing = ClosingTransport(transport, self._close)
         surplus = len(self.connections) - (most := self._limits.connections)
         if surplus <= 0:
@@ -87,7 +88,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._cancel_deadline()
         super().connection_lost(exc)
         self._running = None
-        self._closing.close = self.transport.abort  # ends the reference cycle, so that memory is freed at once
+        # ends the reference cycles, so that memory is freed at once
+        self._closing.close = self._connection.close = self.transport.abort
 
     # Called by httptools
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 class Connection:
     """Access of a request to its connection; see `request_context.ServerConnection`."""
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self.abort, self.is_closing = transport.abort, transport.is_closing
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self.abort, self.is_closing, self.close = transport.abort, transport.is_closing, close
 
 
 class ClosingTransport:

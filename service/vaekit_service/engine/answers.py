@@ -58,6 +58,24 @@ def make_job(operation: Operation, model: Model, parsed: ParsedRequest, limits: 
     return job
 
 
+def rows_per_job(model: Model, options: Request, limits: Limits) -> int:
+    """The largest number of rows that one job may have, for bodies whose rows become several jobs.
+
+    Args:
+        model, options: of the request; options that the model does not support are refused by make_job.
+        limits: as for make_job.
+    """
+    manifest = model.manifest
+    most = limits.rows_per_request(manifest)
+    if isinstance(options, ElboOptions):
+        k = options.num_samples or manifest.draws.default
+        explain = min(options.explain or 0, manifest.input.dim)
+        most = min(most, limits.rows_of_work(_passes(model, k, explain, options.similar), manifest))
+        if options.similar:
+            most = min(most, limits.rows_of_similar(options.similar, manifest))
+    return most
+
+
 def _job(operation: Operation, model: Model, parsed: ParsedRequest, limits: Limits) -> Job:
     options = parsed.options
     if isinstance(options, SampleOptions):

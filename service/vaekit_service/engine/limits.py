@@ -52,9 +52,17 @@ class Limits:
         Raises:
             TooLarge: more than max_work.
         """
-        most = max(1, self.max_work // (num_samples * manifest.input.dim * manifest.members))
+        most = self.rows_of_work(num_samples, manifest)
         if n > most:
             raise TooLarge(f"{n} {what}; with {num_samples} draws one request to this model may have at most {most}")
+
+    def rows_of_work(self, num_samples: int, manifest: Manifest) -> int:
+        """The largest number of rows of one elbo request with so many draws."""
+        return max(1, self.max_work // (num_samples * manifest.input.dim * manifest.members))
+
+    def rows_of_similar(self, similar: int, manifest: Manifest) -> int:
+        """The largest number of rows of one elbo request that shows so many similar training rows."""
+        return max(1, self.max_cells // (similar * manifest.input.dim))
 
     def check_similar(self, n: int, similar: int, manifest: Manifest) -> None:
         """Check the number of values of the similar training rows in a reply, N x `similar` x D.
@@ -62,7 +70,7 @@ class Limits:
         Raises:
             TooLarge: more than max_cells.
         """
-        most = max(1, self.max_cells // (similar * manifest.input.dim))
+        most = self.rows_of_similar(similar, manifest)
         if n > most:
             raise TooLarge(f"{n} rows; with similar = {similar} one request to this model may have at most {most}")
 

@@ -163,7 +163,8 @@ class _Exchange:
             self._context.timer.stop()
             self._context.timer.set_deadline(self._seconds, ReplyNotRead)
             message["headers"] = headers = [*message.get("headers", ()), (_REQUEST_ID, self._context.id.encode())]
-            if self._lifecycle.draining or (self._unread and not self._stays_open()):
+            is_refused = self._unread and not self._context.is_stream
+            if self._lifecycle.draining or (is_refused and not self._stays_open()):
                 headers.append((b"connection", b"close"))
         if self._context.connection is not None and self._context.connection.is_closing():
             self._status, self._context.error = problems.HUNG_UP, Disconnected.__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from time import monotonic, perf_counter
 from typing import TypeVar, TypeVarTuple
 from weakref import WeakKeyDictionary
@@ -14,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from vaekit.bundle.input_spec import ImageSpec
-from vaekit.client.wire import JSON_TYPE, TIMEOUT_HEADER
+from vaekit.client.wire import INVALID_ROWS_HEADER, JSON_TYPE, TIMEOUT_HEADER
 from vaekit.errors import InputError
 from vaekit.runtime import Model
 from vaekit_service.codecs import negotiation
@@ -23,9 +24,10 @@ from vaekit_service.components import Components
 from vaekit_service.engine.alarms import alarms_job, with_rules
 from vaekit_service.engine.answers import make_answer, make_job
 from vaekit_service.engine.jobs import Job
-from vaekit_service.errors import DeadlineExceeded, SlowBody
+from vaekit_service.errors import DeadlineExceeded, NotAcceptable, SlowBody
 from vaekit_service.http.body import read_body
 from vaekit_service.http.request_context import RequestContext
+from vaekit_service.http.row_stream import RowStream
 from vaekit_service.messages import Answer, Body, Operation, ParsedRequest, Target
 from vaekit_service.repository.registry import Lease
 from vaekit_service.worker.large_json import TREE
@@ -36,6 +38,7 @@ _SECONDS = re.compile(  # JSON numbers of the range of floats, and also .5
 )
 _ZERO = re.compile(r"[0.]+(e.*)?", re.IGNORECASE)
 _TIMEOUT = TIMEOUT_HEADER.encode()
+_OF_ALL_ROWS = {"fdr"}  # options that depend on all rows of a request, which is then not answered while it arrives
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -49,29 +52,36 @@ class OperationHandler:
         self._components = components
         self._targets: WeakKeyDictionary[Model, Target] = WeakKeyDictionary()
 
-    async def respond(self, scope: Scope, receive: Receive) -> ModelResponse:
+    async def respond(self, scope: Scope, receive: Receive) -> Response:
         """The reply to a request. Path and headers are checked before the body is read."""
         path = scope["path_params"]
         with self._components.registry.lend(path.get("name"), path.get("version")) as lease:
             return await self._respond(lease, scope, receive)
 
-    async def _respond(self, lease: Lease, scope: Scope, receive: Receive) -> ModelResponse:
+    async def _respond(self, lease: Lease, scope: Scope, receive: Receive) -> Response:
         context = RequestContext.of(scope)
         headers, memory = context.headers, context.memory
         self._components.engine.check_room()
         content_type = headers.get(b"content-type", b"")
         stated = self._reader(content_type, headers.get(b"content-encoding", b"identity"))
         writer = self._writer(headers.get(b"accept", b"*/*"))
+        if stated is not None and stated.lines is not None and writer.lines is not None:
+            options, seconds = query(scope), self._answer_seconds(context)
+            if options.keys().isdisjoint(_OF_ALL_ROWS):
+                return RowStream(self, self._components, stated, writer, options, seconds)
         body = await self.receive_body(scope, receive)
         reader = stated or negotiation.recognise(body, content_type, self.operation)
-        work = self._answer(lease, reader, body, query(scope), context)
+        work = self._answer(lease, reader, writer, body, query(scope), context)
         del body  # so that `_answer` can free it once the array is made
         answer = await work
         memory.hold(size := sum(a.nbytes for a in answer.rows.values() if a is not None))
         start = perf_counter()
         content = await self._write(writer, answer, size)
         memory.hold(len(content))
-        return self.reply(context, start, content, writer.media_type, writer.headers(answer))
+        reply = self.reply(context, start, content, writer.media_type, writer.headers(answer))
+        if answer.reports:
+            reply.raw_headers.append((INVALID_ROWS_HEADER.encode(), b"%d" % len(answer.invalid)))
+        return reply
 
     async def receive_body(self, scope: Scope, receive: Receive) -> Body:
         """The body of a request. From then on the request ends at its deadline, and when the caller disconnects.
@@ -82,15 +92,18 @@ class OperationHandler:
             VaeError: see read_body.
         """
         start = perf_counter()
-        components, context = self._components, RequestContext.of(scope)
-        timer, body_seconds = context.timer, components.body_seconds
-        seconds = effective_timeout(context.headers.get(_TIMEOUT), components.answer_seconds)
+        context, body_seconds = RequestContext.of(scope), self._components.body_seconds
+        timer, seconds = context.timer, self._answer_seconds(context)
         timer.set_deadline(body_seconds, lambda: SlowBody(f"the body did not arrive within {body_seconds:g} s"))
         body = await read_body(scope, receive)
         context.stages.read = perf_counter() - start
         timer.set_deadline(seconds, lambda: DeadlineExceeded(f"no answer within {seconds:g} s"))
         timer.cancel_on_disconnect(receive)
         return body
+
+    def _answer_seconds(self, context: RequestContext) -> float:
+        """Seconds that the answer may take. Raises: see effective_timeout."""
+        return effective_timeout(context.headers.get(_TIMEOUT), self._components.answer_seconds)
 
     def _reader(self, content_type: bytes, content_encoding: bytes) -> Reader | None:
         """The reader of the body, by its headers; None: they do not say. Raises: see negotiation.reader."""
@@ -101,14 +114,57 @@ class OperationHandler:
         return negotiation.writer(accept)
 
     async def _answer(
-        self, lease: Lease, reader: Reader, body: Body, options: dict[str, str], context: RequestContext
+        self,
+        lease: Lease,
+        reader: Reader,
+        writer: Writer,
+        body: Body,
+        options: dict[str, str],
+        context: RequestContext,
     ) -> Answer:
         model = await lease.load()
         context.model, context.operation = model.manifest, self.operation
         start = perf_counter()
         parsed = await self._read(reader, body, options, self.target(model))
         del body
-        return await self.run(model, parsed, context, start)
+        if not writer.takes_invalid and parsed.reports:
+            raise NotAcceptable(f"errors=report: {writer.media_type} has no place for the reasons of invalid rows")
+        if parsed.invalid and not parsed.n:
+            raise InputError(f"none of the {len(parsed.invalid)} rows can be read; {parsed.invalid[0]}")
+        with_ids = writer.lines is not None or parsed.repeats_ids
+        if not with_ids and getattr(parsed.options, "errors", None) != "report":
+            return await self.run(model, parsed, context, start)
+        return await self.run_valid(model, parsed, context, start, with_ids=with_ids)
+
+    async def run_valid(
+        self,
+        model: Model,
+        parsed: ParsedRequest,
+        context: RequestContext,
+        start: float,
+        *,
+        first: int = 0,
+        with_ids: bool = True,
+    ) -> Answer:
+        """As run, with the invalid rows of the request, and its ids, in the answer.
+
+        Args:
+            model, parsed, context, start: see run.
+            first: number of the first row in the request.
+            with_ids: whether the reply has the ids.
+
+        Raises:
+            VaeError: see run.
+        """
+        if parsed.n or not parsed.invalid:
+            answer = await self.run(model, parsed, context, start)
+        else:
+            manifest = model.manifest
+            answer = Answer(manifest.name, manifest.version, 0, {}, {}, manifest.input)
+        context.rows = (context.rows or 0) + len(parsed.invalid)
+        self._components.metrics.reported(model.manifest, len(parsed.invalid))
+        ids = parsed.ids if with_ids else None
+        return replace(answer, ids=ids, invalid=parsed.invalid, reports=parsed.reports, start=first)
 
     async def run(
         self,
@@ -131,8 +187,9 @@ class OperationHandler:
         """
         components = self._components
         job = make_job(self.operation, model, parsed, components.limits, components.max_batch_rows)
-        context.rows, job.stages = job.n, context.stages
-        context.stages.decode = perf_counter() - start
+        job.stages = context.stages
+        context.rows = (context.rows or 0) + job.n
+        context.stages.decode += perf_counter() - start
         latest = monotonic() + min(components.queue_timeout, queue_timeout)
         result = await components.engine.submit(job, latest)
         components.metrics.scored(model.manifest, result)
@@ -183,7 +240,7 @@ class OperationHandler:
         if len(body) > TREE and reader.media_type == JSON_TYPE:
             return await self._components.large_json.read(body, options, target)
         if len(body) > reader.large or (reader.decodes_images and isinstance(target.manifest.input, ImageSpec)):
-            return await self._in_pool(reader.read, body, options, target)
+            return await self.in_pool(reader.read, body, options, target)
         return reader.read(body, options, target)
 
     async def _write(self, writer: Writer, answer: Answer, size: int) -> bytes:
@@ -192,10 +249,17 @@ class OperationHandler:
             return writer.write(answer)
         if writer.media_type == JSON_TYPE:
             return await self._components.large_json.write(answer)
-        return await self._in_pool(writer.write, answer)
+        return await self.in_pool(writer.write, answer)
 
-    async def _in_pool(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
+    async def in_pool(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
+        """The result of work that is too long for the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._components.codec_pool, work, *args)
+
+
+def _empty(model: Model) -> Answer:
+    """The answer to no valid row."""
+    manifest = model.manifest
+    return Answer(manifest.name, manifest.version, 0, {}, {}, manifest.input)
 
 
 class ModelResponse(Response):

@@ -29,6 +29,7 @@ _SHOWN = [
     wire.P_VALUE_REASON_HEADER,
     wire.IGNORED_COLUMNS_HEADER,
     wire.WARNINGS_HEADER,
+    wire.INVALID_ROWS_HEADER,
 ]
 
 

@@ -24,7 +24,7 @@ from vaekit_service.components import Components
 from vaekit_service.errors import NotReady, Unservable
 from vaekit_service.http import openapi
 from vaekit_service.http.access import needs
-from vaekit_service.http.inference import ModelResponse, OperationHandler, query
+from vaekit_service.http.inference import OperationHandler, query
 from vaekit_service.http.openapi import ModelName
 from vaekit_service.http.request_context import RequestContext
 from vaekit_service.messages import Answer, Body, Operation, ParsedRequest, Target
@@ -105,7 +105,7 @@ class InvocationsHandler:
     def __init__(self, handlers: Mapping[Operation, OperationHandler]) -> None:
         self._handlers = handlers
 
-    async def respond(self, scope: Scope, receive: Receive) -> ModelResponse:
+    async def respond(self, scope: Scope, receive: Receive) -> Response:
         given = RequestContext.of(scope).headers.get(_ATTRIBUTES, b"")
         options = query(scope) | attributes_of(given)
         operation = options.pop("operation", "elbo")

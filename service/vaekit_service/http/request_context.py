@@ -32,6 +32,9 @@ class ServerConnection(Protocol):
     def is_closing(self) -> bool:
         """Whether the connection is closed, or about to be."""
 
+    def close(self) -> None:
+        """Close the connection after what was sent so far, so that the caller sees an incomplete reply."""
+
 
 @dataclass(slots=True, eq=False)
 class RequestContext:
@@ -51,6 +54,7 @@ class RequestContext:
     key: str | None = None  # name of the caller's key, set by the guard
     scopes: frozenset[str] = frozenset()  # what the caller may do, set by the guard
     route: str | None = None  # the template of its path, set by the guard; None: there is no such route
+    is_stream: bool = False  # whether the reply begins before the body has ended
     access: Access | None = None  # what the route needs, set by the guard; None: there is no such route
     plain_errors: bool = False  # whether an error is {"error": text} and no problem document, set by the guard
     is_v2: bool = False  # whether its path is one of the Open Inference Protocol, whose errors have another form
@@ -113,7 +117,7 @@ class RequestTimer:
         return reason
 
     def _late(self, error: Callable[[], Exception]) -> None:
-        self._end(error())
+        self.end(error())
 
     def _begin_listening(self, receive: Receive) -> None:
         self._listener = self._loop.create_task(self._listen(receive))
@@ -121,9 +125,10 @@ class RequestTimer:
     async def _listen(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        self._end(Disconnected("the caller closed the connection before its answer"))
+        self.end(Disconnected("the caller closed the connection before its answer"))
 
-    def _end(self, reason: Exception) -> None:
+    def end(self, reason: Exception) -> None:
+        """Cancel the task now, with this reason, unless it was cancelled before."""
         if self.reason is None:
             self.reason = reason
             self._task.cancel()

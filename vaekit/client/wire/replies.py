@@ -24,7 +24,9 @@ class RefusedRow(BaseModel):
     row: int = Field(description="its number in the request, from 0")
     reason: str
     column: str | None = Field(description="null: the row as a whole")
-    value: str | int | float | bool | None = Field(description="of the cell, or the beginning of the line; long text is cut")
+    value: str | int | float | bool | None = Field(
+        description="of the cell, or the beginning of the line; long text is cut"
+    )
     id: str | int | None = Field(None, description="the caller's id of the row; absent if the caller sent none")
 
 
@@ -53,7 +55,7 @@ class RowsReply(Reply):
 class EncodeReply(RowsReply):
     mu: list[Any] = Field(description="posterior mean, (N, Z), or (N, M, Z) for a model with M members")
     sigma: list[Any] = Field(description="posterior standard deviation, shape as mu")
-    weights: list[list[float]] | None = Field(None, description="q(m|x), (N, M), for a model with M members")
+    weights: list[list[float] | None] | None = Field(None, description="q(m|x), (N, M), for a model with M members")
 
 
 class DecodeReply(Reply):
@@ -125,7 +127,7 @@ class ElboReply(RowsReply):
         description="the importance-weighted bound; null if log_evidence is false in the request"
     )
     score: list[float | None] = Field(description="-elbo: higher is more anomalous; novel rows rank above all others")
-    novel: list[list[str]] | None = Field(
+    novel: list[list[str] | None] | None = Field(
         None,
         description="the columns that make each row novel: levels unseen in training, values outside the column's "
         "range, or the missing cells of a row with more of them than any training row; empty for a row that is not "
@@ -140,12 +142,12 @@ class ElboReply(RowsReply):
         description="p_value, extrapolated beyond the highest held-out score, without a guarantee; null if there is no "
         "p_value, and if the calibration has no tail",
     )
-    group: list[str] | None = Field(
+    group: list[str | None] | None = Field(
         None,
         description="the calibration group that each row was compared with, as 'site=a, line=3' or 'all rows'; only if "
         "the model is calibrated by group and there are p-values",
     )
-    group_pooled: list[bool] | None = Field(
+    group_pooled: list[bool | None] | None = Field(
         None,
         description="whether that group is larger than the row's own group, which has too few calibration rows or "
         "none; with group",
@@ -153,7 +155,7 @@ class ElboReply(RowsReply):
     is_anomaly: list[bool | None] | None = Field(
         description="p_value <= alpha, unless tolerance rules remove the alarm; null where there is no verdict"
     )
-    tolerated: list[list[str]] | None = Field(
+    tolerated: list[list[str] | None] | None = Field(
         None,
         description="only with tolerance rules, of the request or the model: the columns whose rules removed the alarm "
         "of each row; empty for a row whose verdict is p_value <= alpha",
@@ -168,23 +170,23 @@ class ElboReply(RowsReply):
         description="why there are no p-values, or why no row can be an anomaly at this alpha, and what to do"
     )
     num_samples: int = Field(description="K")
-    bits_per_dim: list[float] | None = Field(None, description="-elbo / (D ln 2), for likelihoods over pixels")
+    bits_per_dim: list[float | None] | None = Field(None, description="-elbo / (D ln 2), for likelihoods over pixels")
     feature_log_likelihood: list[Any] | None = Field(
         None,
         description="with features: E_q[log p(x_d|z)], which adds up to log_likelihood; with a kernel prior "
         "log p(x_d | the other cells), which does not; (N, D) or (N, H, W, C); 0 where a cell is missing",
     )
-    observed_count: list[int] | None = Field(
+    observed_count: list[int | None] | None = Field(
         None, description="number of observed columns of each row; only if any column may be missing"
     )
-    explanation: list[list[AnomalousCell]] | None = Field(
+    explanation: list[list[AnomalousCell] | None] | None = Field(
         None, description="with explain: the most anomalous cells of each row, the most anomalous first"
     )
-    kl_p_value: list[float] | None = Field(
+    kl_p_value: list[float | None] | None = Field(
         None,
         description="with explain: p-value of kl among held-out KLs; lower means a more anomalous combination of cells",
     )
-    similar: list[list[SimilarRow]] | None = Field(
+    similar: list[list[SimilarRow] | None] | None = Field(
         None, description="with similar: the training rows most similar to each row, the most similar first"
     )
 

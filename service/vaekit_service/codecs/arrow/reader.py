@@ -47,8 +47,6 @@ class ArrayRead:
     invalid: Sequence[InvalidRow] = ()
 
 
-
-
 def read_array(
     body: Body, target: Target, *, strict: bool = False, id_column: str | None = None, report: bool = False
 ) -> ArrayRead:

@@ -48,6 +48,8 @@ def _values(name: str, a: NDArray[Any] | None, answer: Answer) -> Sequence[Any]:
         return [dict(zip(parts, row, strict=True)) for row in zip(*parts.values(), strict=True)]
     if name in ("mean", "samples") and level_slices(spec):
         return [list(row) for row in zip(*_cells(a, spec), strict=True)]
+    if a.ndim > 1 or a.dtype == np.float32:
+        return list(np.ascontiguousarray(a))  # orjson writes float32 with its own digits
     values: list[Any] = a.tolist()
     return values  # NaN becomes null in JSON
 
@@ -80,7 +82,9 @@ def _columns(name: str, a: NDArray[Any] | None, answer: Answer) -> Columns:
         yield from _of_similar(a, answer)
     elif name == "probabilities":
         for column, at in level_slices(spec).items():
-            levels = next(one.levels for one in spec.columns if one.name == column) if isinstance(spec, VectorSpec) else ()
+            levels = (
+                next(one.levels for one in spec.columns if one.name == column) if isinstance(spec, VectorSpec) else ()
+            )
             for i, level in enumerate(levels or ()):
                 yield f"{name}.{column}.{level}", _known(a[:, at.start + i])
     elif name in _BY_COLUMN and isinstance(spec, VectorSpec):
@@ -88,13 +92,13 @@ def _columns(name: str, a: NDArray[Any] | None, answer: Answer) -> Columns:
         for column, values in zip(spec.names, cells, strict=True):
             yield f"{name}.{column}", values
     else:
-        for at in np.ndindex(a.shape[1:]):
-            yield ".".join([name, *map(str, at)]), _known(a[(slice(None), *at)])
+        for indices in np.ndindex(a.shape[1:]):
+            yield ".".join([name, *map(str, indices)]), _known(a[(slice(None), *indices)])
 
 
 def _known(a: NDArray[Any]) -> Sequence[Any]:
     """Values (N,) with None for NaN."""
-    values: list[Any] = a.tolist()
+    values: list[Any] = list(a) if a.dtype == np.float32 else a.tolist()  # a float32 keeps its own digits
     if a.dtype.kind == "f" and np.isnan(a).any():
         return [None if value != value else value for value in values]
     return values

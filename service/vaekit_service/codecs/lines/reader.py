@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+
+import numpy as np
 
 from vaekit.bundle.input_spec import ImageSpec
-from vaekit.client.wire import RowId, RowOptions
+from vaekit.client.wire import CSV_TYPE, RowId, RowOptions
 from vaekit.errors import InputError
+from vaekit.tabular.columns import Ignored
 from vaekit.tabular.text_lines import CsvSplitter, LineSplitter
 from vaekit.tabular.text_rows import CsvRows, JsonRows
 from vaekit_service.codecs.lines.rows import Numbered, RowsOfCsv, RowsOfImages, RowsOfJson, latent_spec
 from vaekit_service.codecs.query_options import read_options
 from vaekit_service.codecs.row_ids import id_column, split_ids
-from vaekit_service.errors import MediaType
+from vaekit_service.errors import MediaType, TooLarge
 from vaekit_service.messages import Body, ParsedRequest, Target
 
+BATCH_BYTES = 256 * 1024  # of lines that are read together; 2,000 rows of 20 numbers
+_LINES_PER_ROW = 10  # in CSV, a row with quotes may have several lines
 _SPARE = 2**20  # bytes that a line may have beyond the digits of an image
 
 
@@ -37,7 +41,7 @@ class LineReader:
     def __init__(self, query: Mapping[str, str], target: Target, *, is_csv: bool, header: bool = True) -> None:
         self.options = read_options(query, target)
         spec = latent_spec(target.manifest.latent_dim) if target.operation == "decode" else target.manifest.input
-        strict = target.operation == "decode" or (isinstance(self.options, RowOptions) and self.options.strict)
+        strict = isinstance(self.options, RowOptions) and self.options.strict
         column, most = id_column(self.options), target.manifest.most_missing
         self._ids: Sequence[RowId] | None = getattr(self.options, "ids", None) or None
         self._start = 0  # rows so far
@@ -54,6 +58,16 @@ class LineReader:
             )
         else:
             self._rows = RowsOfJson(JsonRows(), spec, column, strict=strict, most_missing=most)
+
+    @property
+    def decodes_images(self) -> bool:
+        """Whether lines hold images, which take long to read."""
+        return isinstance(self._rows, RowsOfImages)
+
+    @property
+    def rows(self) -> int:
+        """Rows so far, valid and invalid."""
+        return self._start
 
     @property
     def held(self) -> int:
@@ -115,21 +129,62 @@ def read_csv(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequ
     Raises:
         VaeError: see LineReader.
     """
-    return _read(body, LineReader(query, target, is_csv=True))
+    return _read(body, LineReader(query, target, is_csv=True), target)
 
 
 def read_csv_without_header(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     """The same for rows in column order, without a header."""
-    return _read(body, LineReader(query, target, is_csv=True, header=False))
+    return _read(body, LineReader(query, target, is_csv=True, header=False), target)
 
 
 def read_ndjson(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     """The same for JSON values, one per line."""
-    return _read(body, LineReader(query, target, is_csv=False))
+    return _read(body, LineReader(query, target, is_csv=False), target)
 
 
-def _read(body: Body, reader: LineReader) -> ParsedRequest:
-    lines: list[Any] = reader.feed(bytes(body)) + reader.end()
-    parsed = reader.parse(lines)
+def batches(lines: Sequence[bytes], most: int) -> Iterator[Sequence[bytes]]:
+    """Lines in batches of at most BATCH_BYTES and `most` lines, or of one line if that is longer."""
+    start = size = 0
+    for at, line in enumerate(lines):
+        if at > start and (size + len(line) > BATCH_BYTES or at - start >= most):
+            yield lines[start:at]
+            start, size = at, 0
+        size += len(line)
+    if start < len(lines):
+        yield lines[start:]
+
+
+def _read(body: Body, reader: LineReader, target: Target) -> ParsedRequest:
+    """All rows of a body. Batches bound the memory of the Python objects that are made of lines."""
+    if body.count(b"\n") > _LINES_PER_ROW * (target.max_rows + 1):
+        raise _too_many(target)
+    lines = reader.feed(bytes(body)) + reader.end()
+    parts = []
+    for some in batches(lines, len(lines)):
+        parts.append(reader.parse(some))
+        if reader.rows > target.max_rows:
+            raise _too_many(target)
     reader.check_end()
-    return parsed
+    return _joined(parts)
+
+
+def _too_many(target: Target) -> TooLarge:
+    return TooLarge(
+        f"body: more than {target.max_rows} rows, which one request to this model may have; bodies of CSV and NDJSON "
+        f"may have any number, if the reply is CSV or NDJSON: accept: {CSV_TYPE}"
+    )
+
+
+def _joined(parts: Sequence[ParsedRequest]) -> ParsedRequest:
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    each = [part.ignored for part in parts]
+    ignored = Ignored(
+        tuple(dict.fromkeys(name for one in each for name in one.columns)),
+        tuple(dict.fromkeys(said for one in each for said in one.warnings)),
+    )
+    ids = None if first.ids is None else [one for part in parts for one in part.ids or ()]
+    invalid = [one for part in parts for one in part.invalid]
+    rows = np.concatenate([part.rows for part in parts if part.rows is not None])
+    return replace(first, rows=rows, ignored=ignored, ids=ids, invalid=invalid)

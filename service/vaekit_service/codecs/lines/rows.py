@@ -50,11 +50,13 @@ def latent_spec(z: int) -> VectorSpec:
 class _TableRows:
     """Rows of a table. Subclasses say how lines are read, and where the ids are."""
 
-    def __init__(
-        self, spec: VectorSpec, column: str | None, *, strict: bool, most_missing: int, written: bool
-    ) -> None:
-        self._spec, self._id_column, self._strict = spec, column, strict
-        self._checker = RowChecker(spec, strict=strict, most_missing=most_missing, written=written)
+    def __init__(self, spec: VectorSpec, column: str | None, *, strict: bool, most_missing: int, written: bool) -> None:
+        is_latents = spec is latent_spec(spec.dim)
+        self._spec, self._id_column, self._strict, self._is_latents = spec, column, strict, is_latents
+        self._taken = spec if strict or is_latents else spec.lenient
+        self._checker = RowChecker(
+            spec, strict=strict, takes_novel=not is_latents, most_missing=most_missing, written=written
+        )
         self._ignored = NOTHING_IGNORED
 
     def _directly(self, x: NDArray[np.float64] | None) -> Numbered | None:
@@ -62,7 +64,7 @@ class _TableRows:
         if x is None:
             return None
         try:
-            return Numbered(check_columns(x, self._spec if self._strict else self._spec.lenient))
+            return Numbered(check_columns(x, self._taken))
         except InputError:
             return None  # the rows are read again, to name all that are invalid
 
@@ -129,7 +131,6 @@ class RowsOfJson(_TableRows):
     ) -> None:
         super().__init__(spec, column, strict=strict, most_missing=most_missing, written=False)
         self._lines = lines
-        self._is_latents = spec is latent_spec(spec.dim)
 
     def read(self, lines: Sequence[bytes], start: int, *, report: bool) -> Numbered:  # noqa: ARG002 - as RowsOfImages
         """Rows of lines; `start` is the number of the first."""
@@ -197,4 +198,3 @@ def _taken(rows: list[Any], column: str, start: int) -> list[Any]:
     if not start and rows and all(one is None for one in ids):
         raise InputError(_NO_COLUMN.format("the first row", column[:64]))
     return ids
-

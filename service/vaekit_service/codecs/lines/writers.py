@@ -15,6 +15,7 @@ from vaekit_service.codecs.lines.fields import flat_columns, row_values
 from vaekit_service.codecs.reported import refused_row
 from vaekit_service.messages import Answer
 
+_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
 _BOOLEANS = {True: "true", False: "false"}
 MOST_WAITING = 10_000  # invalid rows that CSV holds back until a valid row shows the columns
 
@@ -41,7 +42,7 @@ class NdjsonWriter:
             values = {"id": answer.ids, **values}
         names = list(values)
         rows = (dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True))
-        return b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in _in_order(answer, rows, _reason))
+        return b"".join(orjson.dumps(row, option=_OPTIONS) for row in _in_order(answer, rows, _reason))
 
     def end(self) -> bytes:
         return b""
@@ -138,4 +139,6 @@ def _reason(invalid: InvalidRow) -> dict[str, Any]:
 
 def _written(cells: Sequence[Any]) -> Sequence[Any]:
     """Cells with booleans as in the files of `vae score`."""
-    return [_BOOLEANS[cell] if isinstance(cell, bool) else cell for cell in cells] if bool in map(type, cells) else cells
+    return (
+        [_BOOLEANS[cell] if isinstance(cell, bool) else cell for cell in cells] if bool in map(type, cells) else cells
+    )

@@ -1,0 +1,334 @@
+"""Bodies of CSV and NDJSON are answered while they arrive, in bounded memory, and a reply that fails says so."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.service.conftest import Process, Run, Running
+from tests.talk import SECONDS, Served, serving
+from vaekit_service.errors import Overloaded
+from vaekit_service.http import output_buffer, row_stream
+
+pytestmark = pytest.mark.anyio
+ROW = b"[" + b",".join([b"1.5"] * 30) + b"]\n"
+HEAD = "\r\n".join(
+    [
+        "POST {path} HTTP/1.1",
+        "host: 127.0.0.1",
+        "content-type: {kind}",
+        "accept: {kind}",
+        "transfer-encoding: chunked",
+        "",
+        "",
+    ]
+)
+NDJSON, CSV = "application/x-ndjson", "text/csv"
+
+
+@asynccontextmanager
+async def streaming(start: Run, models_dir: Path, **settings: Any) -> AsyncIterator[tuple[Running, Served]]:
+    """A service behind its own protocol, on a socket."""
+    async with (
+        start(models_dir, default_model="breast-cancer", **settings) as service,
+        serving(service.app) as served,
+    ):
+        yield service, served
+
+
+class Talk:
+    """One request whose body is sent in pieces."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def begin(cls, served: Served, path: str = "/elbo", kind: str = NDJSON) -> Talk:
+        reader, writer = await served.open()
+        writer.write(HEAD.format(path=path, kind=kind).encode())
+        return cls(reader, writer)
+
+    async def say(self, piece: bytes) -> None:
+        self.writer.write(b"%x\r\n" % len(piece) + piece + b"\r\n")
+        await self.writer.drain()
+
+    def end(self) -> None:
+        self.writer.write(b"0\r\n\r\n")
+
+    async def head(self) -> dict[str, str]:
+        top = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), SECONDS)
+        status, *lines = top.decode().split("\r\n")[:-2]
+        return {"status": status[9:12], **dict(line.split(": ", 1) for line in lines)}
+
+    async def chunk(self) -> bytes | None:
+        """The next chunk of the reply, b'' at its end; None if the connection ends without it."""
+        size = await asyncio.wait_for(self.reader.readline(), SECONDS)
+        if not size:
+            return None
+        part = await asyncio.wait_for(self.reader.readexactly(int(size, 16) + 2), SECONDS)
+        return part[:-2]
+
+    async def rest(self) -> tuple[bytes, bool]:
+        """All that is left of the reply, and whether it is complete."""
+        parts = []
+        while part := await self.chunk():
+            parts.append(part)
+        return b"".join(parts), part is not None
+
+
+async def test_a_row_is_answered_before_the_next_one_is_sent(start: Run, models_dir: Path) -> None:
+    async with streaming(start, models_dir) as (service, served):
+        talk = await Talk.begin(served)
+        for i in range(3):
+            await talk.say(ROW)
+            if not i:
+                head = await talk.head()
+                assert (head["status"], head["content-type"], head["vae-alpha"]) == ("200", NDJSON, "0.05")
+                assert head["transfer-encoding"] == "chunked"
+                assert "connection" not in head
+            part = await talk.chunk()
+            assert part is not None
+            assert json.loads(part)["score"] > 0
+        talk.end()
+        assert await talk.chunk() == b""
+        # the connection stays open for the next request
+        talk.writer.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await talk.head())["status"] == "200"
+        line = next(line for line in service.lines() if line.get("route") == "/elbo")
+        assert (line["rows"], line["status"], line["model"]) == (3, 200, "breast-cancer@1")
+        assert service.components.memory.held == 0
+        assert (
+            'vae_rows_total{model="breast-cancer",operation="elbo",version="1"} 3.0'
+            in service.components.metrics.text().decode()
+        )
+
+
+async def test_a_failure_in_the_middle_is_the_last_line_of_an_incomplete_reply(start: Run, models_dir: Path) -> None:
+    async with streaming(start, models_dir) as (service, served):
+        for kind, row, bad in [(NDJSON, ROW, b'["x"]\n'), (f"{CSV};header=absent", ROW[1:-2] + b"\n", b"x\n")]:
+            reader, writer = await served.open()
+            head = HEAD.format(path="/elbo", kind=kind).replace(f"accept: {kind}", f"accept: {kind.partition(';')[0]}")
+            writer.write(head.encode())
+            talk = Talk(reader, writer)
+            await talk.say(row)
+            assert (await talk.head())["status"] == "200"
+            await talk.chunk()
+            await talk.say(bad + row)
+            said, is_complete = await talk.rest()
+            assert not is_complete
+            if kind == NDJSON:
+                problem = json.loads(said)["problem"]
+                assert (problem["status"], problem["title"]) == (422, "Invalid input")
+                assert problem["detail"] == "row 1: 1 values, expected 30"
+            else:
+                assert said == b"#problem,422,\"row 1: 1 values, expected 30: 'x'\"\n"
+            writer.close()
+        await served.settled()
+        lines = [line for line in service.lines() if line.get("route") == "/elbo"]
+        assert [(line["rows"], line["status"], line["error"]) for line in lines] == [(1, 200, "InputError")] * 2
+        text = service.components.metrics.text().decode()
+        assert 'vae_invalid_rows_total{model="breast-cancer",version="1"} 2.0' in text
+        assert 'vae_rejections_total{reason="InputError"} 2.0' in text
+        assert service.components.memory.held == 0
+
+
+async def test_an_error_before_the_first_answer_has_a_status_of_its_own(start: Run, models_dir: Path) -> None:
+    async with streaming(start, models_dir) as (_, served):
+        for body, status in [(b"[1]\n", "422"), (b"", "422"), (b"x" * (2**20 + 1), "422")]:
+            talk = await Talk.begin(served)
+            if body:
+                await talk.say(body)
+            talk.end()
+            assert (await talk.head())["status"] == status
+        talk = await Talk.begin(served, "/models/nobody/elbo")
+        assert (await talk.head())["status"] == "404"
+
+
+async def test_a_caller_that_does_not_read_is_not_read_either(start: Run, models_dir: Path) -> None:
+    async with streaming(start, models_dir) as (service, served):
+        talk = await Talk.begin(served)
+        sent = 0
+        with suppress(TimeoutError):
+            while sent < 2**29:
+                await asyncio.wait_for(talk.say(ROW * 500), 1.0)
+                sent += 500
+        assert 0 < sent * len(ROW) < 2**28  # the service stopped reading
+        assert service.components.memory.held < 2 * output_buffer.LARGEST
+        assert (await talk.head())["status"] == "200"
+
+        async def finish() -> None:
+            await talk.writer.drain()
+            talk.end()
+
+        (said, is_complete), _ = await asyncio.gather(talk.rest(), finish())
+        assert is_complete
+        assert sent <= said.count(b"\n") <= sent + 500
+        assert service.components.memory.held == 0
+
+
+async def test_a_caller_that_never_reads_is_cut_off(
+    start: Run, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output_buffer, "LARGEST", 2**16)
+    async with streaming(start, models_dir, reply_seconds=0.3) as (service, served):
+        talk = await Talk.begin(served)
+        with suppress(ConnectionError, TimeoutError):
+            while True:
+                await asyncio.wait_for(talk.say(ROW * 500), SECONDS)
+        await served.settled()
+        line = next(line for line in service.lines() if line.get("route") == "/elbo")
+        assert line["error"] == "the caller did not read its reply within 0.3 s"
+        assert service.components.memory.held == 0
+
+
+async def test_a_caller_that_sends_all_before_it_reads_gets_a_reply_of_some_megabytes(
+    start: Run, models_dir: Path
+) -> None:
+    async with streaming(start, models_dir) as (_, served):
+        talk = await Talk.begin(served)
+        for _ in range(20):
+            await talk.say(ROW * 500)
+        talk.end()
+        await talk.writer.drain()
+        await talk.head()
+        said, is_complete = await talk.rest()
+        assert (said.count(b"\n"), is_complete) == (10_000, True)
+
+
+async def test_a_stream_that_falls_silent_is_ended(start: Run, models_dir: Path) -> None:
+    async with streaming(start, models_dir, stream_seconds=0.2) as (_, served):
+        talk = await Talk.begin(served)
+        await talk.say(ROW)
+        await talk.head()
+        await talk.chunk()
+        said, is_complete = await talk.rest()
+        assert (json.loads(said)["problem"]["status"], is_complete) == (408, False)
+
+
+async def test_a_caller_that_hangs_up_frees_its_memory(start: Run, models_dir: Path) -> None:
+    async with streaming(start, models_dir) as (service, served):
+        talk = await Talk.begin(served)
+        await talk.say(ROW + b"[1,")
+        await talk.head()
+        talk.writer.transport.abort()
+        await served.settled()
+        assert service.lines()[-1]["error"] == "Disconnected"
+        assert service.components.memory.held == 0
+
+
+async def test_a_full_queue_refuses_the_first_batch_and_delays_a_later_one(
+    start: Run, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_stream, "FULL_PAUSE", 0.001)
+    async with streaming(start, models_dir) as (service, served):
+        engine, full = service.components.engine, 0
+        submit: Callable[..., Any] = engine.submit
+
+        async def sometimes(*given: Any) -> Any:
+            nonlocal full
+            if full:
+                full -= 1
+                raise Overloaded("full")
+            return await submit(*given)
+
+        monkeypatch.setattr(engine, "submit", sometimes)
+        full = 1
+        talk = await Talk.begin(served)
+        await talk.say(ROW)
+        assert (await talk.head())["status"] == "429"
+        talk = await Talk.begin(served)
+        await talk.say(ROW)
+        await talk.head()
+        await talk.chunk()
+        full = 5
+        await talk.say(ROW)
+        talk.end()
+        said, is_complete = await talk.rest()
+        assert (said.count(b"\n"), is_complete) == (1, True)
+
+
+async def test_a_bug_is_said_without_its_reason(start: Run, models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with streaming(start, models_dir) as (service, served):
+        talk = await Talk.begin(served)
+        await talk.say(ROW)
+        await talk.head()
+        await talk.chunk()
+        monkeypatch.setattr(service.components.health, "record", lambda *_: 1 / 0)
+        await talk.say(ROW)
+        said, is_complete = await talk.rest()
+        problem = json.loads(said)["problem"]
+        assert (problem["status"], is_complete) == (500, False)
+        assert "division" not in problem["detail"]
+        assert any(line["event"] == "crash" for line in service.lines())
+
+
+async def test_a_body_larger_than_a_request_may_be_is_answered(start: Run, models_dir: Path) -> None:
+    async with streaming(start, models_dir, max_body_bytes=2**16, max_rows=100) as (_, served):
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.port}") as http:
+            headers = {"content-type": NDJSON, "accept": CSV}
+            reply = await http.post("/elbo?log_evidence=false", content=ROW * 2000, headers=headers)
+        assert reply.text.count("\n") == 2001
+        assert len(set(reply.text.splitlines()[1:])) == 1
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has used at most."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return 1024 * int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory of a process from /proc")
+def test_100_mb_of_csv_take_little_memory(process: Callable[..., Process], models_dir: Path) -> None:
+    began = process("--models", str(models_dir), VAE_DEFAULT_MODEL="breast-cancer")
+    address = began.until(r"(http://127\.0\.0\.1:\d+)")
+    rng = np.random.default_rng(0)
+    block = "".join(",".join(f"{value:.6g}" for value in row) + "\n" for row in rng.normal(10, 3, (2000, 30))).encode()
+    blocks, headers = 100 * 10**6 // len(block) + 1, {"content-type": f"{CSV};header=absent", "accept": CSV}
+    with httpx.Client(base_url=address, timeout=60) as http:
+        while http.get("/readyz").status_code != 200:
+            pass
+        assert http.post("/elbo", content=block, headers=headers).text.count("\n") == 2001
+        before = resident(began.popen.pid)
+    rows = asyncio.run(exchanged(address, block, blocks))
+    assert rows == 1 + 2000 * blocks
+    grown = resident(began.popen.pid) - before
+    print(f"{len(block) * blocks / 1e6:.0f} MB of CSV: {grown / 1e6:.1f} MB more memory")
+    assert grown < 40e6
+
+
+async def exchanged(address: str, block: bytes, blocks: int) -> int:
+    """Send blocks and read the reply at the same time, as curl does; returns the number of its lines."""
+    host, port = address.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        HEAD.format(path="/elbo?log_evidence=false", kind=CSV)
+        .replace(f"type: {CSV}", f"type: {CSV};header=absent")
+        .encode()
+    )
+    talk = Talk(reader, writer)
+
+    async def send() -> None:
+        for _ in range(blocks):
+            await talk.say(block)
+        talk.end()
+
+    async def lines() -> int:
+        await talk.head()
+        found = 0
+        while part := await talk.chunk():
+            found += part.count(b"\n")
+        assert part == b""
+        return found
+
+    found, _ = await asyncio.gather(lines(), send())
+    writer.close()
+    return found
