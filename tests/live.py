@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from vaekit_service.app import create_app
 from vaekit_service.settings import load
@@ -25,10 +28,26 @@ class _Server(uvicorn.Server):
         self.up.set()
 
 
+class Mounted(Starlette):
+    """An app below a path of another one."""
+
+    def __init__(self, prefix: str, app: FastAPI) -> None:
+        super().__init__(routes=[Mount(prefix, app)], lifespan=lambda _: app.router.lifespan_context(app))
+        self.state.components = app.state.components
+
+
 @contextmanager
-def serving(models: Path, **settings: Any) -> Iterator[str]:
-    """Run a service and yield its address once its models are loaded; stop the service at the end."""
-    app = create_app(load(models=models, device="cpu", log_level="error", **settings))
+def serving(models: Path, prefix: str = "", **settings: Any) -> Iterator[str]:
+    """Run a service and yield its address once its models are loaded; stop the service at the end.
+
+    Args:
+        models: the models folder.
+        prefix: a path, below which another app serves it, as a proxy would.
+        settings: of the service.
+    """
+    app: Any = create_app(load(models=models, device="cpu", log_level="error", **settings))
+    if prefix:
+        app = Mounted(prefix, app)
     server = _Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None))
     thread = threading.Thread(target=server.run)
     thread.start()

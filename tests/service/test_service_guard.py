@@ -50,7 +50,8 @@ V2_MEMORY = [
     for kind in ("system", "cuda")
     for path in ("region/{region}/register", "region/{region}/unregister", "unregister")
 ]
-NOT_DONE = {*V2_SETTINGS, *V2_MEMORY}  # 501
+V2_REGIONS = [f"/v2/{kind}sharedmemory/region/{{region}}/status" for kind in ("system", "cuda")]
+NOT_DONE = {*V2_SETTINGS, *V2_MEMORY, *V2_REGIONS}  # 501
 ADMIN = [
     "keys/reload",
     "models/reload",
@@ -67,7 +68,7 @@ ROUTES: list[tuple[str, str, str | None]] = [
     ),
     *((method, path, "read") for path in READ for method in ("GET", "HEAD")),
     *((method, path, None) for path in ("/healthz", "/readyz") for method in ("GET", "HEAD")),
-    *(("GET", path, "read") for path in (*V2_READ, *V2_SETTINGS)),
+    *(("GET", path, "read") for path in (*V2_READ, *V2_SETTINGS, *V2_REGIONS)),
     *(("GET", f"/v2/health/{path}", None) for path in ("live", "ready")),
     *(("POST", f"{path}/infer", "infer") for path in V2_MODEL),
     *(("POST", path, "read") for path in ("/v2/repository/index", *V2_SETTINGS, *V2_MEMORY)),

@@ -32,9 +32,14 @@ _NOT_DONE = {  # functions of Triton, and their methods
     "/v2/trace/setting": ("GET", "POST"),
     "/v2/models/{model}/trace/setting": ("GET", "POST"),
     **{
-        f"/v2/{kind}sharedmemory/{path}": ("POST",)
+        f"/v2/{kind}sharedmemory/{path}": (method,)
         for kind in ("system", "cuda")
-        for path in ("region/{region}/register", "region/{region}/unregister", "unregister")
+        for path, method in (
+            ("region/{region}/status", "GET"),
+            ("region/{region}/register", "POST"),
+            ("region/{region}/unregister", "POST"),
+            ("unregister", "POST"),
+        )
     },
 }
 _INFER_STATUSES = (400, 404, 408, 413, 415, 500, 501, 503, 504)
