@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -125,7 +126,7 @@ def make_components(settings: Settings, log: Log) -> Components:
         max_batch_rows=settings.max_batch_rows,
         cuda=settings.cuda,
     )
-    source = ModelSource(settings.models_folder, settings.named_bundles, settings.policies)
+    source = make_source(settings)
     registry = ModelRegistry(
         source.text, loader, default=settings.default_model, max_old_versions=settings.max_old_versions
     )
@@ -169,6 +170,27 @@ def make_components(settings: Settings, log: Log) -> Components:
     metrics.observe(engine, registry, ready=lambda: components.unready() is None)
     metrics.add(HealthGauges(health, registry.loaded_models))
     return components
+
+
+def make_source(settings: Settings) -> ModelSource:
+    """Where the models are. Those with a URL get a local copy.
+
+    Raises:
+        InputError, StorageError, MissingExtra: see vaekit.storage.mirror.Mirror.
+    """
+    mirrors = []
+
+    def local(where: Path | str) -> Path:
+        if isinstance(where, Path):
+            return where
+        from vaekit.storage.mirror import Mirror  # needs pyarrow
+
+        mirrors.append(Mirror(where, settings.cache, keep=settings.max_old_versions + 1, pins=settings.policies))
+        return mirrors[-1].folder
+
+    root = None if settings.models_root is None else local(settings.models_root)
+    named = {name: local(where) for name, where in settings.named_bundles.items()}
+    return ModelSource(root, named, settings.policies, mirrors)
 
 
 def make_score_log(settings: Settings, metrics: Metrics, log: Log) -> ScoreLog | None:

@@ -33,6 +33,7 @@ from vaekit_service.connection.refusals import Refusals
 from vaekit_service.log_writer import LogWriter
 from vaekit_service.logs import ForwardHandler, Log, make_log
 from vaekit_service.memory import release_freed_memory
+from vaekit_service.repository.daemon_thread import some_hang
 from vaekit_service.repository.source import ModelSource
 from vaekit_service.settings import Settings
 
@@ -55,15 +56,18 @@ def serve(settings: Settings, tell: Tell) -> None:
         ConfigError: the models folder does not exist or cannot be read, the keys cannot be read, the service would be
             open to other machines without keys, or it cannot listen on the address.
     """
-    if settings.models_folder is not None:
-        check_models(settings.models_folder)
-    check_named(settings.named_bundles)
+    if isinstance(settings.models_root, Path):
+        check_models(settings.models_root)
+    check_named({name: path for name, path in settings.named_bundles.items() if isinstance(path, Path)})
     check_distribution()
     check_device(settings.device, settings.cuda)
     family, address = resolved(settings.host, settings.port)
     settings = exposure.checked(settings, address[0])
     with LogWriter(sys.stderr) as writer:
         run(settings, tell, writer, family, address)
+    if some_hang():  # in a store that does not answer
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def run(settings: Settings, tell: Tell, writer: LogWriter, family: socket.AddressFamily, address: Address) -> None:

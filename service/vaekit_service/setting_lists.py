@@ -1,6 +1,8 @@
-"""Reads settings that are lists: names, and pairs NAME=VALUE."""
+"""Reads settings that are lists (names, and pairs NAME=VALUE), and settings that are paths or URLs."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from vaekit.bundle.models_folder import check_name
 from vaekit.bundle.policy import Policy
@@ -46,3 +48,8 @@ def policies_of(given: str | None) -> dict[str, Policy]:
         except ValueError:
             raise ValueError(f"{name}={value}: expected a version, or latest, and +VERSION for others") from None
     return found
+
+
+def path_or_url(given: Path | str) -> Path | str:
+    """A URL as it is, and a path as a path."""
+    return given if isinstance(given, str) and "://" in given else Path(given)

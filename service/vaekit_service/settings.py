@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from vaekit.bundle.manifest import Precision
@@ -15,7 +15,7 @@ from vaekit.errors import ConfigError
 from vaekit.runtime.device import Cuda
 from vaekit_service.platform_settings import PlatformSettings, settings_of
 from vaekit_service.score_log_settings import ScoreLogSettings
-from vaekit_service.setting_lists import names, pairs, policies_of
+from vaekit_service.setting_lists import names, pairs, path_or_url, policies_of
 
 # kinds of access that VAE_PUBLIC may name; see http/access.py
 PUBLIC = ("probes", "metrics", "docs", "read", "infer", "platform")
@@ -31,7 +31,10 @@ class Settings(PlatformSettings, ScoreLogSettings):
 
     model_config = SettingsConfigDict(env_prefix="VAE_", env_ignore_empty=True, frozen=True, extra="forbid")
 
-    models: Path = Field(Path("models"), description="folder of bundles, models/<name>/<version>/")
+    models: Annotated[Path | str, BeforeValidator(path_or_url)] = Field(
+        Path("models"), description="folder of bundles, models/<name>/<version>/, or its URL: s3://, gs://, hf://, ..."
+    )
+    cache: Path = Field(Path("~/.cache/vaekit"), description="folder of the copies of models that have a URL")
     host: str = Field(
         "127.0.0.1",
         description="address to listen on; without keys, any other than loopback is an error unless "
@@ -97,8 +100,8 @@ class Settings(PlatformSettings, ScoreLogSettings):
     )
     model: str | None = Field(
         None,
-        description="bundles to serve under a given name, NAME=PATH, separated by commas; PATH is the folder of one "
-        "bundle, or of a model with its versions; without VAE_MODELS only these are served",
+        description="bundles to serve under a given name, NAME=PATH, separated by commas; PATH is the folder or the "
+        "URL of one bundle, or of a model with its versions; without VAE_MODELS only these are served",
     )
     poll_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         5.0, description="seconds between two looks at the models folder for new versions; SIGHUP makes one at once"
@@ -262,14 +265,14 @@ class Settings(PlatformSettings, ScoreLogSettings):
         return given
 
     @property
-    def models_folder(self) -> Path | None:
-        """The models folder; None if only bundles under given names are served."""
+    def models_root(self) -> Path | str | None:
+        """The models folder or its URL; None if only bundles under given names are served."""
         return None if self.model and ("models" not in self.model_fields_set or self.platform) else self.models
 
     @property
-    def named_bundles(self) -> dict[str, Path]:
-        """The bundles that are served under a given name."""
-        return {name: Path(path) for name, path in pairs(self.model, "PATH").items()}
+    def named_bundles(self) -> dict[str, Path | str]:
+        """The folders or URLs of the bundles that are served under a given name."""
+        return {name: path_or_url(path) for name, path in pairs(self.model, "PATH").items()}
 
     @property
     def policies(self) -> dict[str, Policy]:

@@ -22,6 +22,7 @@ import pytest
 
 from tests.service.conftest import Process
 from tests.service.keyed import KEYS, TEXT, bearer
+from tests.stores import storing
 from vaekit.errors import ConfigError
 from vaekit_service import exposure
 from vaekit_service.http.platforms import attributes_of
@@ -266,8 +267,19 @@ def test_vertex_names_port_routes_and_the_folder_of_the_model(container: Any, po
     assert list(found) == ["predictions"]
     assert len(found["predictions"]) == 3
     refused = httpx.post(url + PREDICT, json={"instances": [[1.0]]})
-    assert (refused.status_code, list(refused.json())) == (422, ["error"])
+    assert (refused.status_code, list(refused.json())) == (400, ["error"])
     assert [line["platform"] for line in process.warnings() if line["event"].startswith(PUBLIC)] == ["vertex"]
+
+
+def test_vertex_names_an_artifact_in_a_store(container: Any, port: int, tmp_path: Path, models_dir: Path) -> None:
+    with storing(tmp_path / "store") as store:
+        shutil.copytree(models_dir / "breast-cancer" / "1", store.folder / "bucket" / "artifact")
+        given = vertex(port, AIP_STORAGE_URI="s3://bucket/artifact", VAE_CACHE=str(tmp_path / "cache"))
+        process = container("serve", **given, **store.environment)
+        process.wait_until_ready(f"http://127.0.0.1:{port}{HEALTH}")
+        reply = httpx.post(f"http://127.0.0.1:{port}{PREDICT}", json={"instances": ROWS})
+        assert len(reply.json()["predictions"]) == 3
+        process.end()
 
 
 def test_vertex_without_its_variables_is_a_one_line_error(container: Any) -> None:

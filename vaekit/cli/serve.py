@@ -18,8 +18,19 @@ EXAMPLES = examples(
 
 def serve(
     models: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH|URL",
+            help="folder of models, or its URL: s3://, gs://, hf://, any of fsspec; default: VAE_MODELS, else models",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
+    cache: Annotated[
         Path | None,
-        typer.Option(help="folder of models; default: VAE_MODELS, else models", rich_help_panel=INPUT),
+        typer.Option(
+            help="folder of the copies of models that have a URL; default: VAE_CACHE, else ~/.cache/vaekit",
+            rich_help_panel=INPUT,
+        ),
     ] = None,
     model: Annotated[
         list[str] | None,
@@ -140,6 +151,7 @@ def serve(
     settings = load(
         platform=platform,
         models=models,
+        cache=cache,
         model=",".join(model) if model else None,
         host=host,
         port=http_port if port is None else port,

@@ -156,12 +156,11 @@ def problem(
 ) -> Response:
     """A problem document of any status; for routes with plain errors only its detail, as {"error": detail}.
 
-    Below /v2 invalid input has the status 400, as in that protocol.
+    For them, and below /v2, invalid input has the status 400, as in KServe's protocols.
     """
     kept = {"cache-control": "no-store", **(headers or {})}
-    if context.is_v2 and status == 422:
-        status = 400
     if context.is_v2 or context.plain_errors:
+        status = 400 if status == 422 else status
         return Response(_plain_error(detail), status, kept, JSON_TYPE)
     return Response(_document(status, title, detail, context.id), status, kept, PROBLEM_TYPE)
 

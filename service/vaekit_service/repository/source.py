@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from vaekit.bundle.manifest import MANIFEST_FILE
 from vaekit.bundle.models_folder import check_name, has_manifest, models, taken_numbers
 from vaekit.bundle.policy import LATEST, Policy, read_policy
 from vaekit.bundle.proposal import is_proposed
 from vaekit.bundle.read import read_manifest
-from vaekit.errors import FormatError, UnknownModel
+from vaekit.errors import FormatError, UnknownModel, VaeError
 
 Stamp = tuple[int, ...]  # inode, size and time of a manifest; empty if it cannot be read
 
@@ -38,6 +39,16 @@ class FoundModel:
     reason: str | None = None  # why the folder or the policy cannot be read
 
 
+class FolderMirror(Protocol):
+    """What this file needs of vaekit.storage.mirror.Mirror, which needs pyarrow."""
+
+    text: str  # the URL
+    folder: Path
+
+    def refresh(self) -> None:
+        """Make the local folder like the remote one. Raises VaeError if that fails."""
+
+
 class ModelSource:
     """A models folder, or single bundles under given names.
 
@@ -46,10 +57,28 @@ class ModelSource:
             mount them. That is served under the name in its manifest.
         named: by model name, the folder of one bundle, or of a model with its versions.
         pins: by model name, the policy that holds instead of the one in the model's folder.
+        mirrors: keep those folders that are copies of folders in a store or on a hub.
     """
 
-    def __init__(self, root: Path | None, named: Mapping[str, Path], pins: Mapping[str, Policy]) -> None:
+    def __init__(
+        self,
+        root: Path | None,
+        named: Mapping[str, Path],
+        pins: Mapping[str, Policy],
+        mirrors: Sequence[FolderMirror] = (),
+    ) -> None:
         self.root, self._named, self._pins = root, dict(named), dict(pins)
+        self.mirrors = mirrors
+
+    def refresh(self) -> str | None:
+        """Make copies like the folders in stores; may take long. Returns why that failed; None: it did not."""
+        trouble = None
+        for mirror in self.mirrors:
+            try:
+                mirror.refresh()
+            except VaeError as exc:
+                trouble = trouble or str(exc)
+        return trouble
 
     def override(self, name: str, policy: Policy) -> None:
         """Use this policy of a model from now on. Called in the event loop while `scan` may run in a thread."""
@@ -61,9 +90,10 @@ class ModelSource:
 
     @property
     def text(self) -> str:
-        """The folders, for messages."""
+        """The folders, for messages; of copies the URLs."""
         folders = [*([] if self.root is None else [self.root]), *self._named.values()]
-        return ", ".join(map(str, folders))
+        urls = {mirror.folder: mirror.text for mirror in self.mirrors}
+        return ", ".join(str(urls.get(folder, folder)) for folder in folders)
 
     def scan(self) -> dict[str, FoundModel]:
         """The models that are there now, by name.

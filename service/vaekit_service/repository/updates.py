@@ -9,6 +9,7 @@ from contextlib import suppress
 from vaekit.bundle.policy import Policy
 from vaekit.errors import FormatError
 from vaekit_service.logs import Log
+from vaekit_service.repository.daemon_thread import in_daemon_thread
 from vaekit_service.repository.loader import ModelLoader
 from vaekit_service.repository.registry import ModelRegistry
 from vaekit_service.repository.source import FoundModel, FoundVersion, ModelSource
@@ -39,6 +40,7 @@ class ModelUpdates:
         self._retries = False  # the next look tries failed versions again, whatever their pause
         self._task: asyncio.Task[None] | None = None
         self._trouble: str | None = None  # why the last look failed
+        self._is_store_away = False  # whether the last look could not read a store
         self._skipped: set[tuple[str, int]] = set()  # entries without a manifest that were logged
         try:
             at_start = source.scan()
@@ -88,6 +90,10 @@ class ModelUpdates:
 
     async def _run(self) -> None:
         await self._guarded(self._load_all())
+        if self._source.mirrors:
+            if self._registry.ready:  # a copy of an earlier run answers while the store is read
+                self._registry.settled.set()
+            await self._guarded(self.look())
         self._registry.settled.set()
         while True:
             with suppress(TimeoutError):
@@ -108,6 +114,8 @@ class ModelUpdates:
 
     async def look(self) -> None:
         """Look once: load, swap and unload until the served models are as the folder is."""
+        if self._source.mirrors:
+            self._tell_store(await in_daemon_thread(self._source.refresh))
         try:
             found = await self._loader.in_thread(self._source.scan)
         except FormatError as exc:
@@ -138,6 +146,14 @@ class ModelUpdates:
         if reason != self._trouble:
             self._log.error("the loaded models stay", reason=reason)
         self._trouble = reason
+
+    def _tell_store(self, reason: str | None) -> None:
+        """Log when a store cannot be read any more, and when it can again; one line each."""
+        if reason is not None and not self._is_store_away:
+            self._log.error("the store cannot be read; the copies that are here stay", reason=reason)
+        elif reason is None and self._is_store_away:
+            self._log.info("the store can be read again")
+        self._is_store_away = reason is not None
 
     def _add(self, name: str, found: FoundModel) -> None:
         """Add a model that was not served before."""
