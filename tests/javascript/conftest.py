@@ -14,8 +14,9 @@ from filelock import FileLock
 from tests.conftest import ROOT, once_per_run
 from tests.javascript import bundles
 from tests.javascript.read_cells import write_cells, write_draws
-from tests.javascript.scored_rows import write_case
+from tests.javascript.scored_rows import series_rows, write_case
 from tests.kinds import Published
+from vaekit.runtime import Model
 
 PACKAGE = ROOT / "clients" / "javascript"
 PROGRAMS = ("node", "npm")
@@ -74,6 +75,7 @@ def cases(
     folded: Published,
     grouped: Published,
     shown: Published,
+    windowed: Published,
     kernel: Published,
     colour: Published,
 ) -> Path:
@@ -83,6 +85,9 @@ def cases(
     trained = [published.folder for published in (mixed, several, folded, grouped, shown, kernel, colour)]
     for model in (*committed, *trained):
         write_case(folder / "bundles", model.name, model / "1")
+    with Model.load(windowed.folder, device="cpu") as model:
+        parts = series_rows(model)
+    write_case(folder / "bundles", windowed.name, windowed.folder / "1", parts)
     write_cells(folder / "cells.json")
     write_draws(folder / "draws.json")
     return folder

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.kinds import as_json
-from vaekit.bundle import ImageSpec
+from tests.kinds import as_json, series_columns
+from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.input_spec import Column
 from vaekit.runtime import Model
-from vaekit.tabular import encode
 from vaekit.tabular.novelty import novel_names
+from vaekit.tabular.series import Ends
+from vaekit.tabular.windows import read_windows
 
 ALPHAS = (0.01, 0.05, 0.2)
 ROWS = 200
@@ -56,44 +57,61 @@ def _odd_cells(column: Column, cell: Any) -> list[Any]:
 
 
 def expected(model: Model, rows: list[Any]) -> dict[str, Any]:
-    """The fields of Scored in the JavaScript package, from this package."""
-    with_evidence, scored = model.elbo(rows), model.bound(rows)
-    calibration = model.calibration()
+    """The fields of Scored in the JavaScript package, from this package.
+
+    Where no window of a series ends, they are None, or an empty list of names.
+    """
+    x, ends, _ = read_windows(rows, model.spec)
+    scored, calibration = model.bound_checked(x), model.calibration()
     assert not isinstance(calibration, str)
     verdicts = {alpha: calibration.verdict(scored, alpha) for alpha in ALPHAS}
     first = verdicts[ALPHAS[0]]
+    arrays = {
+        "elbo": scored.elbo,
+        "log_likelihood": scored.log_likelihood,
+        "kl": scored.kl,
+        "log_evidence": model.elbo_checked(x).log_evidence,
+        "p_value": first.p_value,
+        "p_value_tail": first.p_value_tail,
+        "group": first.group,
+        "group_pooled": first.group_pooled,
+    }
+    novel = None if scored.novel is None else novel_names(x, model.manifest)
     return {
-        "elbo": _listed(scored.elbo),
-        "log_likelihood": _listed(scored.log_likelihood),
-        "kl": _listed(scored.kl),
-        "log_evidence": _listed(with_evidence.log_evidence),
-        "novel": None if scored.novel is None else novel_names(encode(rows, model.spec), model.manifest),
-        "p_value": _listed(first.p_value),
-        "p_value_tail": None if first.p_value_tail is None else _listed(first.p_value_tail),
-        "group": None if first.group is None else first.group.tolist(),
-        "group_pooled": None if first.group_pooled is None else first.group_pooled.tolist(),
-        "verdicts": {alpha: _verdict(model, rows, alpha, found) for alpha, found in verdicts.items()},
+        **{name: _spread(values, ends) for name, values in arrays.items()},
+        "novel": novel if novel is None or ends is None else _in_place(novel, ends, []),
+        "verdicts": {alpha: _verdict(model, rows, alpha, found, ends) for alpha, found in verdicts.items()},
     }
 
 
-def _verdict(model: Model, rows: list[Any], alpha: float, found: Any) -> dict[str, Any]:
+def _verdict(model: Model, rows: list[Any], alpha: float, found: Any, ends: Ends | None) -> dict[str, Any]:
     if model.tolerances is None:
-        return {"is_anomaly": found.is_anomaly.tolist(), "tolerated": None}
+        return {"is_anomaly": _spread(found.is_anomaly, ends), "tolerated": None}
     tolerated = model.tolerated(rows, alpha=alpha).tolist()
     removed = np.array([bool(names) for names in tolerated])
     return {"is_anomaly": (found.is_anomaly & ~removed).tolist(), "tolerated": tolerated}
 
 
-def _listed(values: NDArray[np.float64]) -> list[float | None]:
-    return [None if v != v else v for v in values.tolist()]
+def _spread(values: NDArray[Any] | None, ends: Ends | None) -> list[Any] | None:
+    """Values of rows, or of windows as values of time steps, with None for NaN and where no window ends."""
+    if values is None:
+        return None
+    listed = [None if v != v else v for v in values.tolist()]
+    return listed if ends is None else _in_place(listed, ends, None)
 
 
-def write_case(folder: Path, name: str, bundle: Path) -> None:
-    """Write the file of one bundle into a folder."""
+def _in_place(values: list[Any], ends: Ends, empty: Any) -> list[Any]:
+    at = dict(zip(ends.at.tolist(), values, strict=True))
+    return [at.get(step, empty) for step in range(ends.total)]
+
+
+def write_case(folder: Path, name: str, bundle: Path, parts: Sequence[list[Any]] | None = None) -> None:
+    """Write the file of one bundle into a folder; parts: rows of each call, None: random rows by order and by name."""
     with Model.load(bundle, device="cpu") as model:
-        rows = random_rows(model)
-        # a list of lists, and one of objects: a call takes one form
-        parts = [[row for row in rows if isinstance(row, list)], [row for row in rows if isinstance(row, dict)]]
+        if parts is None:
+            rows = random_rows(model)
+            # a list of lists, and one of objects: a call takes one form
+            parts = [[row for row in rows if isinstance(row, kind)] for kind in (list, dict)]
         case = {
             "name": name,
             "folder": str(bundle),
@@ -101,3 +119,20 @@ def write_case(folder: Path, name: str, bundle: Path) -> None:
         }
     folder.mkdir(exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps(case), encoding="utf-8")
+
+
+def series_rows(model: Model) -> list[list[Any]]:
+    """ROWS time steps of a windowed model by name, and ROWS / 2 windows as nested lists and by name."""
+    columns = {name: cells.tolist() for name, cells in series_columns(ROWS // 2, seed=7, gap=60).items()}
+    steps = [
+        {name: None if cell != cell else cell for name, cell in zip(columns, row, strict=True)}
+        for row in zip(*columns.values(), strict=True)
+    ]
+    steps[30]["mode"], steps[61]["load"] = "a level of another model", 1e6
+    window = model.spec.window
+    assert isinstance(model.spec, VectorSpec)
+    assert window is not None
+    x = model.sample(ROWS // 2, seed=0, observe=True).samples.reshape(ROWS // 2, -1)
+    rows = as_json(x, model.spec)
+    nested = [[row[at : at + window.dim] for at in range(0, len(row), window.dim)] for row in rows[::2]]
+    return [steps, nested, [_named(row, model.spec.columns) for row in rows[1::2]]]

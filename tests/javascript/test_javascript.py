@@ -48,7 +48,8 @@ def test_scores_p_values_and_verdicts_are_those_of_python(
 def test_the_cases_have_novel_rows_removed_alarms_and_groups(cases: Path) -> None:
     read = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in (cases / "bundles").iterdir()}
     parts = {name: [part["expected"] for part in case["parts"]] for name, case in read.items()}
-    assert all(sum(len(part["elbo"]) for part in each) == 200 for each in parts.values())
+    assert all(sum(len(part["elbo"]) for part in each) >= 200 for each in parts.values())
+    assert parts["windowed"][0]["elbo"].count(None) == 2 * 2 * 3  # of two machines, at the start and after a gap
     assert all(any(map(any, part["novel"])) for part in parts["kernel"])
     assert any(any(part["verdicts"]["0.05"]["tolerated"]) for part in parts["kernel"])
     assert len({group for part in parts["grouped"] for group in part["group"]}) > 3
@@ -60,7 +61,7 @@ def test_cells_and_draws_are_those_of_python(package: Path, cases: Path, node_en
 
 
 def test_the_package_passes_its_own_tests(package: Path, node_environment: dict[str, str]) -> None:
-    node_test(package, node_environment, "client", "retries", "local")
+    node_test(package, node_environment, "client", "retries", "local", "series")
 
 
 @pytest.fixture(scope="module")

@@ -66,8 +66,9 @@ test("a newer minor format with unknown fields is read", async (t) => {
   await opened(t, folder);
 });
 
-test("an unknown rule for draws, an unknown prior and a file outside the folder are refused", async (t) => {
-  const changes = [(m) => (m.draws.rule = "other"), (m) => (m.prior.name = "other"), (m) => (m.draws.file = "../noise.npy")];
+test("a window of other columns, an unknown rule for draws, an unknown prior and a file elsewhere are refused", async (t) => {
+  const window = { steps: 2, columns: ["load"] };
+  const changes = [(m) => (m.input.window = window), (m) => (m.draws.rule = "other"), (m) => (m.prior.name = "other"), (m) => (m.draws.file = "../noise.npy")];
   for (const change of changes) {
     const folder = copy(t, (folder) => changeManifest(folder, change));
     await assert.rejects(Bundle.open(folder), { name: "FormatError" });
@@ -98,7 +99,7 @@ test("graphs that give other outputs than the golden ones are refused", async (t
   await assert.rejects(Bundle.open(folder), { name: "GoldenMismatch", message: /elbo: .* golden/ });
 });
 
-test("rules for a model without a kernel prior need the service, and a window of rows too", async (t) => {
+test("rules for a model without a kernel prior need the service", async (t) => {
   const folder = copy(t, (folder) => changeManifest(folder, (m) => (m.ignore = { "mean area": { above: 1 } })));
   const bundle = await opened(t, folder);
   const rows = [Array.from({ length: 30 }, () => 1)];

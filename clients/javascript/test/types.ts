@@ -22,7 +22,7 @@ export async function overHttp(): Promise<ElboReply> {
 export async function locally(): Promise<Scored> {
   const bundle = await Bundle.open("models/breast-cancer/1");
   const scored = await bundle.score([{ load: 1.5, site: "a" }], { alpha: 0.05 });
-  const verdicts: boolean[] | null = scored.is_anomaly;
+  const verdicts: (boolean | null)[] | null = scored.is_anomaly;
   console.log(verdicts, IntegrityError.name);
   return scored;
 }

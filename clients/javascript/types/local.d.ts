@@ -42,7 +42,10 @@ export interface ScoreOptions {
   ignore?: ToleranceRules;
 }
 
-/** One value per row, under the names of the service's reply. Bounds and scores are in nats. */
+/**
+ * One value per row, under the names of the service's reply. Bounds and scores are in nats. For the time steps of series,
+ * the result of the window that ends there; where none ends, null, and an empty list for novel and tolerated.
+ */
 export interface Scored {
   model: string;
   version: number;
@@ -57,13 +60,13 @@ export interface Scored {
   /** The columns that make each row novel; null for images. */
   novel: string[][] | null;
   /** Lower is more anomalous; null without a calibration for K. */
-  p_value: number[] | null;
+  p_value: (number | null)[] | null;
   /** Extrapolated beyond the highest held-out score, without a guarantee; null without a tail. */
-  p_value_tail: number[] | null;
-  group: string[] | null;
-  group_pooled: boolean[] | null;
+  p_value_tail: (number | null)[] | null;
+  group: (string | null)[] | null;
+  group_pooled: (boolean | null)[] | null;
   /** p_value <= alpha, unless tolerance rules remove the alarm. */
-  is_anomaly: boolean[] | null;
+  is_anomaly: (boolean | null)[] | null;
   tolerated: string[][] | null;
   alpha: number | null;
   p_value_reason: string | null;
@@ -71,10 +74,14 @@ export interface Scored {
   ignored_columns: string[];
 }
 
-/** Rows in column order or by name, or as a matrix; for image models pixels 0..255. Files of images are not decoded. */
+/**
+ * Rows in column order or by name, or as a matrix; for image models pixels 0..255. Files of images are not decoded. For a
+ * model of series, the time steps of series, or windows.
+ */
 export type LocalInputs =
   | readonly (readonly Cell[] | ArrayLike<number> | { readonly [column: string]: unknown })[]
   | readonly Pixels[]
+  | readonly (readonly (readonly Cell[])[])[]
   | Matrix;
 
 /** A verified bundle: one version of a model. */
@@ -113,9 +120,20 @@ export interface Column {
   missing_values?: (number | string)[];
 }
 
+/** The rows of a model of series: windows of consecutive time steps. */
+export interface SeriesWindow {
+  steps: number;
+  columns: string[];
+  series?: string | null;
+  time?: string | null;
+  time_is?: "number" | "timestamp" | null;
+  gap?: number | null;
+}
+
 export interface VectorInput {
   kind: "vector";
   columns: Column[];
+  window?: SeriesWindow | null;
 }
 
 export interface ImageInput {

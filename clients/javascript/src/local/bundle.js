@@ -10,6 +10,7 @@ import { readNpy, readNpz } from "./npy.js";
 import { checkGraph } from "./onnxfile.js";
 import { encodeRows } from "./rows.js";
 import { Scores } from "./scores.js";
+import { encodeWindows, spread } from "./series.js";
 import { rulesInForce, tolerated } from "./tolerance.js";
 
 /**
@@ -87,14 +88,15 @@ export class Bundle {
     const { alpha = null, num_samples, log_evidence = false, strict = false, ignore } = options;
     const k = this.#checkedOptions(alpha, num_samples);
     const rules = alpha === null ? [] : rulesInForce(this.manifest, ignore, this.#predictsCells);
-    const { x, n, ignored } = encodeRows(rows, this.manifest, strict);
+    const { input, name, version } = this.manifest;
+    const isSeries = input.kind === "vector" && Boolean(input.window);
+    const { x, n, ignored, ends } = (isSeries ? encodeWindows : encodeRows)(rows, this.manifest, strict);
     const found = await this.#terms(x, k, log_evidence);
     const novel = this.#scores.novel(x);
     const verdict = this.#verdict(x, n, found, novel, k);
     const alarms = alpha === null || !verdict ? null : verdict.p_value.map((p) => p <= alpha);
     const removed = rules.length && alarms && alpha !== null ? await this.#tolerated(x, alarms, rules, alpha, k) : null;
-    const { name, version } = this.manifest;
-    return {
+    const scored = {
       model: name,
       version,
       elbo: listed(found.elbo),
@@ -114,6 +116,7 @@ export class Bundle {
       num_samples: k,
       ignored_columns: ignored,
     };
+    return ends ? spread(scored, ends) : scored;
   }
 
   /** Replay the golden rows of all operations, also of those that `score` does not use. */

@@ -47,7 +47,7 @@ function exactNumberIn(/** @type {string} */ text) {
 }
 
 /** The level that training makes of a cell: '1' for 1 and 1.0, 'true' for true, text unchanged. */
-function levelText(/** @type {string | number | bigint | boolean} */ cell) {
+export function levelText(/** @type {string | number | bigint | boolean} */ cell) {
   return typeof cell === "number" && Number.isInteger(cell) ? BigInt(cell).toString() : String(cell);
 }
 
@@ -111,7 +111,7 @@ export function notALevel(/** @type {Column} */ column) {
 }
 
 /** The ISO time or time of day that a text is, in UTC and normalised; undefined if it is neither. */
-function momentOf(/** @type {string} */ text) {
+export function momentOf(/** @type {string} */ text) {
   const given = stripped(text);
   const ofDay = TIME_OF_DAY.exec(given);
   if (ofDay) return `${ofDay[1]}.${(ofDay[2] ?? "").padEnd(9, "0")}`;

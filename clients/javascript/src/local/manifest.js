@@ -1,6 +1,6 @@
 /** Checks the parts of a manifest that this reader uses. */
 
-import { FormatError, NotSupported } from "../errors.js";
+import { FormatError } from "../errors.js";
 
 /**
  * @typedef {import("../../types/local.js").Manifest} Manifest
@@ -29,7 +29,6 @@ export function checkManifest(found, where) {
   }
   const problem = firstProblem(found);
   if (problem) throw refuse(problem);
-  refuseUnsupported(found, where);
   return found;
 }
 
@@ -46,7 +45,8 @@ function firstProblem(/** @type {any} */ m) {
     return `draws.rule: ${JSON.stringify(m.draws.rule)} is not known; scores would differ`;
   }
   if (!(m.draws.default >= 2 && m.draws.default <= m.draws.maximum)) return "draws: default is not 2 to maximum";
-  return m.input?.kind === "vector" ? columnProblem(m.input.columns) : imageProblem(m.input);
+  if (m.input?.kind !== "vector") return imageProblem(m.input);
+  return columnProblem(m.input.columns) ?? windowProblem(m.input);
 }
 
 function columnProblem(/** @type {any} */ columns) {
@@ -60,6 +60,17 @@ function columnProblem(/** @type {any} */ columns) {
   }
   const names = new Set(columns.map((column) => column.name));
   return names.size === columns.length ? undefined : "input.columns: duplicate names";
+}
+
+/** What is wrong with the windows of a model of series: its columns are `load[t-1]`, ..., the oldest step first. */
+function windowProblem(/** @type {any} */ { window, columns }) {
+  if (!window) return undefined;
+  if (!isCount(window.steps) || window.steps < 2 || !Array.isArray(window.columns)) return "input.window: not known";
+  const lags = Array.from({ length: window.steps }, (_, i) => window.steps - 1 - i);
+  const names = lags.flatMap((lag) => window.columns.map((/** @type {string} */ name) => `${name}[t${lag ? `-${lag}` : ""}]`));
+  return names.join("\n") === columns.map((/** @type {any} */ { name }) => name).join("\n")
+    ? undefined
+    : "input.columns: not those of input.window";
 }
 
 function imageProblem(/** @type {any} */ input) {
@@ -82,15 +93,6 @@ export function signedFiles(/** @type {any} */ m) {
 export function graphFiles(/** @type {any} */ m) {
   const half = m.half ? Object.values(m.half.operations) : [];
   return new Set([...Object.values(m.operations), ...half].map((graph) => graph.file));
-}
-
-/** @param {any} m @param {string} where */
-function refuseUnsupported(m, where) {
-  if (m.window || m.input.window) {
-    throw new NotSupported(
-      `${where}: the model scores windows of several rows; this package scores single rows: use the service`,
-    );
-  }
 }
 
 /** D, the number of values of a row. */

@@ -12,7 +12,7 @@ import { encodeImages } from "./pixels.js";
 /**
  * @typedef {import("./manifest.js").Manifest} Manifest
  * @typedef {import("./manifest.js").Column} Column
- * @typedef {{ n: number, x: Float64Array | Uint8Array, ignored: string[] }} EncodedRows x is (N, D) row by row, with NaN for a
+ * @typedef {{ n: number, x: Float64Array | Uint8Array, ignored: string[], ends: null }} EncodedRows x is (N, D) row by row, with NaN for a
  *   missing cell and the index of the level for a category; or pixels
  */
 
@@ -27,12 +27,25 @@ const INDEX_NAME = /^(?:|Unnamed: \d+(?:\.\d+)?|__index_level_\d+__)$/; // as pa
  */
 export function encodeRows(rows, manifest, strict) {
   const { input } = manifest;
-  if (input.kind === "image") return { ...encodeImages(rows, input), ignored: [] };
-  const found = isMatrix(rows)
-    ? { ...ofMatrix(rows, input.columns, strict), ignored: [] }
-    : ofLists(rows, input.columns, strict);
-  if (strict) refuseMissing(found.x, manifest);
-  return found;
+  if (input.kind === "image") return { ...encodeImages(rows, input), ignored: [], ends: null };
+  const found = encodeCells(rows, input.columns, strict);
+  if (strict) refuseEmpty(found.x, input.columns.length);
+  if (strict) refuseMoreMissing(found.x, manifest);
+  return { ...found, ends: null };
+}
+
+/**
+ * Rows (N, D) of these columns.
+ *
+ * @param {any} rows
+ * @param {Column[]} columns
+ * @param {boolean} strict
+ * @param {(string | null | undefined)[]} [beside] other columns of rows by name, which are not ignored but taken elsewhere
+ */
+export function encodeCells(rows, columns, strict, beside = []) {
+  return isMatrix(rows)
+    ? { ...ofMatrix(rows, columns, strict), ignored: [] }
+    : ofLists(rows, columns, strict, new Set(beside));
 }
 
 /** Whether rows are given as numbers and a shape. */
@@ -40,12 +53,12 @@ export function isMatrix(/** @type {any} */ rows) {
   return ArrayBuffer.isView(rows?.data) && !(rows.data instanceof DataView) && Array.isArray(rows?.shape);
 }
 
-/** @param {any} rows @param {Column[]} columns @param {boolean} strict */
-function ofLists(rows, columns, strict) {
+/** @param {any} rows @param {Column[]} columns @param {boolean} strict @param {Set<unknown>} beside */
+function ofLists(rows, columns, strict, beside) {
   if (!Array.isArray(rows)) throw new InputError(`inputs: expected rows, not ${show(rows)}`);
   if (rows.length === 0) throw new InputError("inputs: no rows, expected at least 1");
   const byName = isObject(rows[0]);
-  const ignored = byName ? ignoredNames(rows, columns, strict) : [];
+  const ignored = byName ? ignoredNames(rows, columns, strict, beside) : [];
   const x = new Float64Array(rows.length * columns.length);
   rows.forEach((row, i) => {
     checkRow(row, i, columns, byName);
@@ -80,10 +93,10 @@ function checkRow(row, i, columns, byName) {
 /**
  * The names that the model does not have, once each, in the order of their first appearance.
  *
- * @param {any[]} rows @param {Column[]} columns @param {boolean} strict
+ * @param {any[]} rows @param {Column[]} columns @param {boolean} strict @param {Set<unknown>} beside
  */
-function ignoredNames(rows, columns, strict) {
-  const known = new Set(columns.map((column) => column.name));
+function ignoredNames(rows, columns, strict, beside) {
+  const known = new Set([...beside, ...columns.map((column) => column.name)]);
   /** @type {Set<string>} */
   const found = new Set();
   rows.forEach((row, i) => {
@@ -128,14 +141,29 @@ function matrixFault(/** @type {number} */ v, /** @type {Column} */ column, /** 
   return strict && isOutside(v, column) ? OUTSIDE[column.kind ?? "real"] : undefined;
 }
 
-/** Refuses what strict refuses in whole rows: no observed cell, or more missing cells than any training row. */
-function refuseMissing(/** @type {Float64Array | Uint8Array} */ x, /** @type {Manifest} */ manifest) {
+/** Refuse rows (N, D) without any observed cell. */
+export function refuseEmpty(/** @type {Float64Array} */ x, /** @type {number} */ width) {
+  for (let i = 0; i * width < x.length; i++) {
+    if (missingCells(x.subarray(i * width, (i + 1) * width)) === width) {
+      throw new InputError(`row ${i}: every cell is missing`);
+    }
+  }
+}
+
+/**
+ * Refuse rows with more missing cells than any training row.
+ *
+ * @param {Float64Array} x (N, D)
+ * @param {Manifest} manifest
+ * @param {number[]} [numbers] of the rows, for the message; default: from 0
+ */
+export function refuseMoreMissing(x, manifest, numbers) {
   const [width, most] = [dimensions(manifest.input), mostMissing(manifest)];
   for (let i = 0; i * width < x.length; i++) {
-    const count = missingCells(x.subarray(i * width, (i + 1) * width));
-    if (count === width) throw new InputError(`row ${i}: every cell is missing`);
-    if (count > most) {
-      throw new InputError(`row ${i}: more missing cells than any training row, which had at most ${most}`);
+    if (missingCells(x.subarray(i * width, (i + 1) * width)) > most) {
+      throw new InputError(
+        `row ${numbers?.[i] ?? i}: more missing cells than any training row, which had at most ${most}`,
+      );
     }
   }
 }
@@ -145,7 +173,8 @@ function invalid(row, column, what, shown) {
   return new InputError(`row ${row}, feature '${column.name}': ${what}${shown === undefined ? "" : `: ${shown}`}`);
 }
 
-function isObject(/** @type {any} */ row) {
+/** Whether a row is given by column name. */
+export function isObject(/** @type {any} */ row) {
   return row !== null && typeof row === "object" && !Array.isArray(row) && !ArrayBuffer.isView(row);
 }
 
