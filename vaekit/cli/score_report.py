@@ -46,6 +46,8 @@ def report(summary: Summary) -> None:
         typer.echo(f"parts kept from an earlier run: {summary.before.parts:,} ({summary.before.rows:,} rows)")
     if summary.quarantined:
         typer.echo(f"invalid rows in quarantine: {summary.quarantined:,} ({_most_frequent(summary)})")
+    if summary.tally.without_window:
+        typer.echo(f"{summary.tally.without_window:,} time steps have no score: no window ends there")
     if summary.reason is not None:
         typer.echo(f"no p-values: {summary.reason}")
     elif summary.share is not None:

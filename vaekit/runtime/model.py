@@ -315,7 +315,7 @@ class Model(Operations):
                 raise InputError("eps: (N, K, Z) is for windows; with the time steps of a series give (K, Z)")
             return self._of_steps(rows, strict, call)
         if strict:
-            refuse_more_missing(rows, self.manifest)
+            refuse_more_missing(rows, self.manifest.most_missing)
         return call(rows)
 
     def _of_steps(self, steps: Steps, strict: bool, call: Callable[[NDArray[Any]], R]) -> R:
@@ -326,7 +326,7 @@ class Model(Operations):
             cut = cutter.cut(block)
             rows, ends = np.ascontiguousarray(cut.x), start + cut.ends
             if strict:
-                refuse_more_missing(rows, self.manifest, ends)
+                refuse_more_missing(rows, self.manifest.most_missing, ends)
             if len(ends):
                 found.append(call(rows))
                 at.append(ends)

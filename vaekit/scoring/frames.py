@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vaekit.scoring.output_columns import appended_columns
+from vaekit.scoring.output_columns import appended_columns, of_steps
 from vaekit.scoring.scorers import Scorer
-from vaekit.tabular import encode_named
 from vaekit.tabular.appended import append_columns, as_table
+from vaekit.tabular.windows import read_windows
 
 
 def score_frame(scorer: Scorer, rows: Any, *, strict: bool = False) -> Any:
@@ -36,9 +36,10 @@ def score_frame(scorer: Scorer, rows: Any, *, strict: bool = False) -> Any:
         InputError: not a table, or invalid rows; the message names row, column and value.
     """
     table = as_table(rows)
-    x, other = encode_named(table, scorer.spec, strict=strict)
+    x, ends, other = read_windows(table, scorer.spec, strict=strict)
     replace(other, columns=()).warn(stacklevel=2)  # other columns are in the result, so only their likeness is said
     found = appended_columns(scorer.score(x), list(scorer.appended), scorer.spec)
+    found = found if ends is None else of_steps(found, ends.at, ends.total)
     columns = {field.name: _array(values) for field, values in zip(scorer.appended, found, strict=True)}
     return append_columns(table, columns)
 

@@ -76,6 +76,16 @@ def appended_columns(scores: Scored, fields: Sequence[pa.Field], spec: VectorSpe
     return [cells[field.name] if field.name in cells else _column(scores, field) for field in fields]
 
 
+def of_steps(columns: Sequence[pa.Array], at: NDArray[np.intp], total: int) -> list[pa.Array]:
+    """Columns of n windows as columns of `total` time steps, null where no window ends; at: the step of each (n,)."""
+    if len(at) == total:
+        return list(columns)
+    places = np.full(total, -1, dtype=np.int64)
+    places[at] = np.arange(len(at))
+    index = pa.array(places, mask=places < 0)
+    return [column.take(index) for column in columns]
+
+
 def _column(scores: Scored, field: pa.Field) -> pa.Array:
     """(n,): null if the scores do not have the field, and a verdict is null in rows without a p-value."""
     values: Any = getattr(scores, field.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
+from vaekit.bundle.window import SeriesWindow
 from vaekit.errors import InputError
 from vaekit.scoring.files.fragments import Chunk, RowSource
 from vaekit.tabular.arrow_columns import Columns
+from vaekit.tabular.arrow_windows import steps_of_table
 from vaekit.tabular.csv_text import PLAIN, CsvDialect
 from vaekit.tabular.invalid_rows import CollectFaults
+from vaekit.tabular.series import Steps
+from vaekit.tabular.windows import check_beside, is_of_steps
 
 OutputAndInput = tuple[pa.RecordBatch, NDArray[Any]]
 ROW = pa.field("row", pa.int64())  # row number in the whole input; replaces the input columns if none is kept
@@ -39,6 +43,7 @@ class SplitChunk:
     x: NDArray[Any]  # (n, D) or (n, H, W, C), valid rows as model input
     numbers: NDArray[np.int64]  # (n,), numbers of the valid rows in the whole input
     invalid: InvalidRows | None
+    steps: Steps | None = None  # the valid rows as time steps, if the model has windows and the input has steps
 
 
 class ImageRowReader:
@@ -46,6 +51,7 @@ class ImageRowReader:
 
     ignored: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    window: SeriesWindow | None = None
 
     def __init__(self, schema: pa.Schema, spec: ImageSpec) -> None:
         self.schema = schema
@@ -120,14 +126,21 @@ class VectorRowReader:
             strict: whether to refuse novel rows, and columns that the model does not have.
             dialect: how numbers are written as text.
         """
+        self.window = spec.window if spec.window is not None and is_of_steps(schema.names, spec.window) else None
+        if self.window is not None:
+            if not indices:  # rows of an array are the steps of one series
+                check_beside(schema.names, self.window)
+            spec = spec.step
+        self._dialect = dialect if text else None
         self._columns = Columns(
             schema,
             spec,
             text=text,
             indices=indices,
             strict=strict,
-            most_missing=most_missing if strict else None,
+            most_missing=most_missing if strict and self.window is None else None,
             dialect=dialect,
+            beside=() if self.window is None else self.window.beside,
         )
         self.ignored, self.remarks = self._columns.ignored.columns, self._columns.ignored.warnings
         for at, column in self._columns.at.items():
@@ -146,7 +159,19 @@ class VectorRowReader:
         """The chunk, split into valid and invalid rows."""
         noted = CollectFaults(chunk.table.num_rows)
         arrays, x = self._columns.read(chunk.table, noted)
-        return _split(chunk, self._output_columns(arrays, chunk), x, noted.bad, *noted.reasons())
+        found = _split(chunk, self._output_columns(arrays, chunk), x, noted.bad, *noted.reasons())
+        if self.window is None:
+            return found
+        return replace(found, steps=self.steps(chunk, found.x, noted.bad))
+
+    def steps(self, chunk: Chunk, x: NDArray[np.float64], bad: NDArray[np.bool_] | None = None) -> Steps | None:
+        """The rows of a chunk, without the invalid ones (T,), as time steps; None for a model without windows."""
+        if self.window is None:
+            return None
+        if not set(self.window.beside) <= set(chunk.table.schema.names):
+            return Steps(x)
+        table = chunk.table if bad is None or not bad.any() else chunk.table.filter(pa.array(~bad))
+        return steps_of_table(table, x, self.window, start=chunk.start, dialect=self._dialect)
 
     def _output_columns(self, arrays: Sequence[pa.Array], chunk: Chunk) -> pa.RecordBatch:
         kept = [arrays[i] for i in self._kept] or [pa.array(_numbers(chunk))]
@@ -198,7 +223,9 @@ def require_valid(rows: VectorRowReader | ImageRowReader, chunk: Chunk) -> Split
     Raises:
         InputError: a row is invalid.
     """
-    return SplitChunk(*rows.take(chunk), _numbers(chunk), None)
+    kept, x = rows.take(chunk)
+    steps = rows.steps(chunk, x) if isinstance(rows, VectorRowReader) else None
+    return SplitChunk(kept, x, _numbers(chunk), None, steps)
 
 
 def _numbers(chunk: Chunk) -> NDArray[np.int64]:

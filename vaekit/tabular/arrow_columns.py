@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,6 +30,7 @@ class Columns:
         most_missing: int | None = None,
         most_ignored: int | None = None,
         dialect: CsvDialect = PLAIN,
+        beside: Collection[str] = (),
     ) -> None:
         """
         Args:
@@ -39,6 +42,7 @@ class Columns:
             most_missing: how many cells of a row may be missing; None: any number.
             most_ignored: how many columns that the model does not have are ignored; None: any number.
             dialect: how numbers are written as text.
+            beside: columns that are read in another way, and not ignored.
 
         Raises:
             InputError: absent columns that may not be missing (the message names all), two columns of one name, a
@@ -46,7 +50,7 @@ class Columns:
                 have than are ignored.
         """
         refuse_duplicate_names(schema.names)
-        found, self.ignored = model_order(schema.names, spec, strict=strict, most=most_ignored)
+        found, self.ignored = model_order(schema.names, spec, strict=strict, most=most_ignored, beside=beside)
         self._text, self._indices, self._dialect = text, indices, dialect
         self._takes_novel, self._most_missing = not strict, most_missing
         each = zip(found, (spec if strict else spec.lenient).columns, strict=True)

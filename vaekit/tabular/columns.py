@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from operator import itemgetter
@@ -112,19 +112,24 @@ def refuse_duplicate_names(names: Sequence[str], where: str = "") -> None:
 
 
 def model_order(
-    names: Sequence[str], spec: VectorSpec, *, strict: bool = False, most: int | None = MOST_IGNORED
+    names: Sequence[str],
+    spec: VectorSpec,
+    *,
+    strict: bool = False,
+    most: int | None = MOST_IGNORED,
+    beside: Collection[str] = (),
 ) -> tuple[list[int | None], Ignored]:
     """(the index in the table of each column of the model, (D,), in the model's order; the other columns).
 
     As in rows by name, see `in_column_order`, a column may be absent if its cells may be missing: its index is None.
-    Tables are warned of it, because all of their rows lack it.
+    Tables are warned of it, because all of their rows lack it. Columns `beside` are not ignored.
 
     Raises:
         InputError: columns that are absent and may not be, or the model's columns are all absent (the message names
             them, and what they may be called in the table), or duplicated; see also `ignored`.
     """
     known, at = set(spec.names), {name: d for d, name in enumerate(names)}
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in names if name not in known and name not in beside]
     absent = [name for name in spec.names if name not in at]
     if lacking := absent if len(absent) == spec.dim else _required(absent, spec):
         _refuse_lacking(lacking, unknown)

@@ -77,23 +77,23 @@ def more_missing(most: int) -> str:
     return f"more missing cells than any training row, which had at most {most}"
 
 
-def refuse_more_missing(x: NDArray[Any], manifest: Manifest, numbers: NDArray[np.intp] | None = None) -> None:
+def refuse_more_missing(x: NDArray[Any], most: int, numbers: NDArray[np.integer[Any]] | None = None) -> None:
     """Refuse rows with more missing cells than any training row, as strict does; cells are checked by `encode`.
 
     Args:
         x: checked rows of a vector model, (N, D), or images, of which no pixel is missing.
-        manifest: the model's.
+        most: the manifest's most_missing.
         numbers: of the rows, (N,), for the message; None: 0, 1, ...
 
     Raises:
         InputError: the message names the first such row.
     """
-    if isinstance(manifest.input, ImageSpec):
+    if x.ndim != 2 or not len(x):
         return
-    too_many = has_more_missing(x, manifest.most_missing)
+    too_many = has_more_missing(x, most)
     if too_many.any():
         row = int(too_many.argmax())
-        raise InputError(f"row {row if numbers is None else int(numbers[row])}: {more_missing(manifest.most_missing)}")
+        raise InputError(f"row {row if numbers is None else int(numbers[row])}: {more_missing(most)}")
 
 
 def novel_cells(x: NDArray[np.float64], manifest: Manifest) -> NovelCells:

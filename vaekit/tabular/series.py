@@ -7,8 +7,8 @@ its series without a gap of time in between. Steps may arrive in blocks: the las
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -53,6 +53,7 @@ class Windows:
     x: Floats  # (n, W D), the oldest step first; may be a view of the steps without a copy
     ends: Ints  # (n,), ascending: the step in the block at which each window ends
     total: int  # T
+    places: Ints  # (n,), number of earlier steps of its series, for the last step of each window
     gaps: int = 0  # gaps of time in the block, across which there is no window
 
 
@@ -63,6 +64,7 @@ class _Tail:
     x: Floats  # (k, D), k <= W - 1
     time: float | None  # of the last step
     age: int  # steps since the last gap
+    count: int  # steps so far
 
 
 @dataclass
@@ -70,65 +72,76 @@ class WindowCutter:
     """Cuts blocks of time steps into windows; a window may begin in an earlier block."""
 
     window: SeriesWindow
-    start: int = 0  # number of the first row of the next block, for error messages
+    _start: int = 0  # number of steps so far
     _tails: dict[str, _Tail] = field(default_factory=dict)
 
-    def cut(self, steps: Steps) -> Windows:
+    def cut(self, steps: Steps, numbers: NDArray[np.integer[Any]] | None = None) -> Windows:
         """The windows that end at these steps, which follow those of the calls before.
+
+        Args:
+            steps: T time steps; columns beside the D of the window are cut in the same way.
+            numbers: of the rows, (T,), for error messages; None: they are counted.
 
         Raises:
             InputError: the steps of a series are not in order of time, or two have the same time; the message names
                 the row.
         """
+        numbers = np.arange(self._start, self._start + len(steps)) if numbers is None else numbers
         found, gaps = [], 0
         for name, at in _by_series(steps.series, len(steps)):
-            x, ends, breaks = self._cut_series(name, at, steps)
-            gaps += breaks
-            if len(ends):
-                found.append((x, ends))
-        self.start += len(steps)
+            own = self._cut_series(name, at, steps, numbers)
+            gaps += own.gaps
+            if len(own.ends):
+                found.append(own)
+        self._start += len(steps)
         if len(found) == 1:
-            return Windows(*found[0], len(steps), gaps)
-        width = self.window.steps * self.window.dim
+            return replace(found[0], gaps=gaps)
+        none = np.empty(0, dtype=np.intp)
         if not found:
-            return Windows(np.empty((0, width)), np.empty(0, dtype=np.intp), len(steps), gaps)
-        ends = np.concatenate([ends for _, ends in found])
+            return Windows(np.empty((0, self.window.steps * steps.x.shape[1])), none, len(steps), none, gaps)
+        ends, places = (np.concatenate([getattr(own, name) for own in found]) for name in ("ends", "places"))
         order = np.argsort(ends)
-        return Windows(np.concatenate([x for x, _ in found])[order], ends[order], len(steps), gaps)
+        x = np.concatenate([own.x for own in found])[order]
+        return Windows(x, ends[order], len(steps), places[order], gaps)
 
-    def _cut_series(self, name: str, at: Ints | None, steps: Steps) -> tuple[Floats, Ints, int]:
-        """(windows, the steps at which they end, number of gaps) of the steps `at` (m,) of one series; None: of all."""
+    def _cut_series(self, name: str, at: Ints | None, steps: Steps, numbers: NDArray[np.integer[Any]]) -> Windows:
+        """The windows of the steps `at` (m,) of one series; None: of all."""
         width, rows = self.window.steps, np.arange(len(steps)) if at is None else at
         x = steps.x if at is None else steps.x[at]  # (m, D)
         time = None if steps.time is None else steps.time if at is None else steps.time[at]
-        tail = self._tails.get(name) or _Tail(x[:0], None, 0)
-        breaks = self._breaks(time, tail, rows, name)  # (m,)
+        tail = self._tails.get(name) or _Tail(x[:0], None, 0, 0)
+        breaks = self._breaks(time, tail, numbers[rows], name)  # (m,)
         age = _ages(breaks, tail.age)  # (m,)
         joined = np.concatenate([tail.x, x]) if len(tail.x) else x  # (k + m, D)
         k = len(tail.x)
         last = int(age[-1])
         kept = min(last, width - 1)
         self._tails[name] = _Tail(
-            joined[len(joined) - kept :].copy(), None if time is None else float(time[-1]), min(last, width)
+            joined[len(joined) - kept :].copy(),
+            None if time is None else float(time[-1]),
+            min(last, width),
+            tail.count + len(rows),
         )
         there = np.flatnonzero(age >= width)
-        return _windows(joined, there + k - width + 1, width), rows[there], int(breaks.sum())
+        windows = _windows(joined, there + k - width + 1, width)
+        return Windows(windows, rows[there], len(steps), tail.count + there, int(breaks.sum()))
 
-    def _breaks(self, time: Floats | None, tail: _Tail, rows: Ints, name: str) -> NDArray[np.bool_]:
-        """Before which of these steps (m,) there is a gap of time."""
+    def _breaks(
+        self, time: Floats | None, tail: _Tail, numbers: NDArray[np.integer[Any]], name: str
+    ) -> NDArray[np.bool_]:
+        """Before which of the steps with these row numbers (m,) there is a gap of time."""
         if time is None:
-            return np.zeros(len(rows), dtype=bool)
+            return np.zeros(len(numbers), dtype=bool)
         before = np.concatenate([[np.nan if tail.time is None else tail.time], time[:-1]])
         passed = time - before  # (m,)
         if (wrong := passed <= 0).any():
-            row = int(wrong.argmax())
-            self._refuse(row, rows, passed[row], name)
+            first = int(wrong.argmax())
+            self._refuse(int(numbers[first]), float(passed[first]), name)
         with np.errstate(invalid="ignore"):
             return np.asarray(passed > (np.inf if self.window.gap is None else self.window.gap))
 
-    def _refuse(self, at: int, rows: Ints, passed: float, name: str) -> None:
+    def _refuse(self, row: int, passed: float, name: str) -> NoReturn:
         of_series = f" of series {name!r}" if self.window.series is not None else ""
-        row = self.start + int(rows[at])
         if passed == 0:
             raise InputError(
                 f"row {row}, column {self.window.time!r}: the same time as the row before{of_series}; keep one of them"

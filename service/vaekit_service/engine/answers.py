@@ -84,7 +84,7 @@ def _job(operation: Operation, model: Model, parsed: ParsedRequest, limits: Limi
     n = len(parsed.rows)
     limits.check_rows(n, model.manifest)
     if isinstance(options, RowOptions) and options.strict:
-        refuse_more_missing(parsed.rows, model.manifest)
+        refuse_more_missing(parsed.rows, model.manifest.most_missing)
     if isinstance(options, ElboOptions):
         return _elbo_job(model, parsed.rows, options, limits)
     if isinstance(options, DecodeOptions):

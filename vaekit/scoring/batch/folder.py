@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from vaekit.bundle.discoveries import discovery_cut
-from vaekit.errors import StorageError
+from vaekit.errors import InputError, StorageError
 from vaekit.scoring.batch.discoveries import fill_discoveries
 from vaekit.scoring.batch.options import Options
 from vaekit.scoring.batch.parts import PartFolder, PartRecord
@@ -46,13 +46,18 @@ class PartJob:
     folder: StoragePath
     options: Options
 
-    def score(self, scorer: Scorer, number: int, fragment: Fragment) -> PartRecord:
+    def score(self, scorer: Scorer, number: int, fragment: Fragment, pipeline: Pipeline | None = None) -> PartRecord:
         """Score a fragment, write its part, then its record.
+
+        Args:
+            scorer: the model.
+            number, fragment: of the part.
+            pipeline: one that has read all fragments before; None: no row depends on earlier ones.
 
         Raises:
             InputError: a row is invalid and there is no quarantine.
         """
-        parts, pipeline = PartFolder(self.folder), Pipeline(scorer, self.source, self.options)
+        parts, pipeline = PartFolder(self.folder), pipeline or Pipeline(scorer, self.source, self.options)
         tally = pipeline.tally()
         name = parts.name(number, fragment, partitions=self.options.partitions)
         part = self.folder.below(name)
@@ -68,7 +73,7 @@ class PartJob:
                     path = parts.quarantine(number)
                     quarantine = quarantine or stack.enter_context(replacing_table(path, pipeline.quarantine))
                     quarantine.write_batch(bad)
-        record = PartRecord(number, name, fragment, tally.rows, tally.bad.total(), int(part.info.size), tally)
+        record = PartRecord(number, name, fragment, tally.written, tally.bad.total(), int(part.info.size), tally)
         parts.write(record)
         return record
 
@@ -80,9 +85,24 @@ def local_engine(scorer: Scorer) -> Engine:
     """The engine that scores in this process."""
 
     def score(job: PartJob, todo: Sequence[Numbered]) -> Iterator[PartRecord]:
-        return (job.score(scorer, number, fragment) for number, fragment in todo)
+        pipeline = Pipeline(scorer, job.source, job.options)
+        if not pipeline.cuts_windows:
+            return (job.score(scorer, number, fragment) for number, fragment in todo)
+        return _in_order(scorer, job, todo, pipeline)
 
     return score
+
+
+def _in_order(scorer: Scorer, job: PartJob, todo: Sequence[Numbered], pipeline: Pipeline) -> Iterator[PartRecord]:
+    """Score parts in order, and read those in between that are scored already: windows reach across parts."""
+    wanted = dict(todo)
+    for number, fragment in enumerate(job.source.fragments(job.options.part_rows)):
+        if number > max(wanted, default=-1):
+            return
+        if number in wanted:
+            yield job.score(scorer, number, fragment, pipeline)
+        else:
+            pipeline.pass_over(job.source.read(fragment))
 
 
 def score_folder(
@@ -122,6 +142,11 @@ def score_folder(
     check_schema(".parquet", pipeline.schema)
     if chosen.quarantine is not None:
         check_quarantine(chosen.quarantine, opened.path, folder, pipeline.quarantine)
+    if pipeline.cuts_windows and engine is not None:
+        raise InputError(
+            "the windows of a series reach across parts, which this engine scores in any order: score in one process "
+            "(--engine local)"
+        )
     fragments = opened.fragments(chosen.part_rows)
     parts, job = PartFolder(folder), PartJob(opened, folder, chosen)
     parts.begin({**scorer.facts, **chosen.facts, "appended": scorer.appended.names}, fragments, resume=resume)

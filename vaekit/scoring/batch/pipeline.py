@@ -8,15 +8,18 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from vaekit.errors import InputError
 from vaekit.scoring.batch.invalid_rows import quarantine_schema, quarantined
 from vaekit.scoring.batch.options import Options
 from vaekit.scoring.batch.tally import Tally, edges_for
 from vaekit.scoring.files.fragments import Chunk, RowSource
 from vaekit.scoring.files.read_ahead import read_ahead
-from vaekit.scoring.output_columns import DISCOVERY, appended_columns
+from vaekit.scoring.output_columns import DISCOVERY, appended_columns, of_steps
 from vaekit.scoring.rows import SplitChunk, require_valid, rows_of
 from vaekit.scoring.scorers import Scorer
+from vaekit.scoring.windows import ChunkWindows
 from vaekit.tabular.appended import free_names
+from vaekit.tabular.novelty import refuse_more_missing
 
 
 class OutputBatches(NamedTuple):
@@ -39,6 +42,14 @@ class Pipeline:
         self._rows = rows_of(
             source, scorer.spec, options.columns, strict=options.strict, most_missing=scorer.most_missing
         )
+        self._windows = ChunkWindows(self._rows)
+        self._most_missing = scorer.most_missing if options.strict else None
+        window = self._rows.window
+        if window is not None and window.time is None and self._quarantines:
+            raise InputError(
+                "quarantine: without invalid rows the steps before and after them would seem to follow each other; "
+                "correct the rows, or train with data.time, which shows gaps"
+            )
         self.ignored = self._rows.ignored
         self.remarks = (*source.remarks, *self._rows.remarks)
         self._appended = list(scorer.appended)
@@ -66,18 +77,35 @@ class Pipeline:
             for split in split_chunks:
                 yield OutputBatches(self._scored(split, tally, file), self._quarantined(split, tally))
 
+    @property
+    def cuts_windows(self) -> bool:
+        """Whether the rows are time steps, whose windows may begin in an earlier chunk."""
+        return self._windows.window is not None
+
+    def pass_over(self, chunks: Iterator[Chunk]) -> None:
+        """Read chunks that are scored already, because later windows may begin in them."""
+        for chunk in chunks:
+            self._windows.of(self._split(chunk))
+
     def _split(self, chunk: Chunk) -> SplitChunk:
         return self._rows.split(chunk) if self._quarantines else require_valid(self._rows, chunk)
 
     def _scored(self, split: SplitChunk, tally: Tally, file: str) -> pa.RecordBatch | None:
         if not len(split.x):
             return None
-        scores = self._scorer.score(split.x)
-        tally.add(scores, split.numbers, file)
+        rows, total = self._windows.of(split), len(split.x)
+        if self.cuts_windows and self._most_missing is not None:
+            refuse_more_missing(rows.x, self._most_missing, split.numbers[rows.at])
         arrays = [split.kept.column(name) for name in self._kept]
-        arrays += appended_columns(scores, self._appended, self._scorer.spec)
+        tally.without_window += total - len(rows.x)
+        if len(rows.x):
+            scores = self._scorer.score(rows.x)
+            tally.add(scores, split.numbers[rows.at], file)
+            arrays += of_steps(appended_columns(scores, self._appended, self._scorer.spec), rows.at, total)
+        else:
+            arrays += [pa.nulls(total, field.type) for field in self._appended]
         if self._with_discoveries:
-            arrays.append(pa.nulls(len(scores), DISCOVERY.type))  # known once all rows are scored
+            arrays.append(pa.nulls(total, DISCOVERY.type))  # known once all rows are scored
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _quarantined(self, split: SplitChunk, tally: Tally) -> pa.RecordBatch | None:

@@ -48,6 +48,10 @@ class NamedColumns(Protocol):
     renamed: dict[str, str]
     remarks: tuple[str, ...]
 
+    @property
+    def cuts_windows(self) -> bool:
+        """Whether rows are time steps. Overlapping windows have similar p-values, so their drift cannot be tested."""
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -88,7 +92,7 @@ class Summary:
             scorer.reason,
             tally,
             scorer.held_out,
-            scorer.held_out_p_values,
+            None if columns.cuts_windows else scorer.held_out_p_values,
             options.fdr,
             before,
             scorer.alpha_reason,
@@ -193,6 +197,7 @@ class Summary:
             "unknown": self.unknown,
             "novel": self.novel,
             "unscored": self.tally.unscored,
+            "without_window": self.tally.without_window,
             "anomalies": self.anomalies,
             "tolerated": {"rows": tally.tolerated, "rules": dict(tally.rules.most_common())},
             "share": self.share,

@@ -50,6 +50,7 @@ class Tally:
     unknown: int = 0  # rows without a p-value, if others have one
     novel: int = 0  # rows unlike any training row
     unscored: int = 0  # those of them that the model cannot score: a bundle before format 1.3
+    without_window: int = 0  # time steps at which no window ends, which have no score
     tolerated: int = 0  # rows whose alarm tolerance rules removed
     rules: Counter[str] = field(default_factory=Counter)  # those rows by column of a rule; a row may have several
     bad: Counter[str] = field(default_factory=Counter)  # invalid rows by reason
@@ -69,9 +70,14 @@ class Tally:
         return int(self.p_counts.sum())
 
     @property
+    def written(self) -> int:
+        """Rows of the output: those with a score, and time steps without one."""
+        return self.rows + self.without_window
+
+    @property
     def read(self) -> int:
         """All rows, valid and invalid."""
-        return self.rows + self.bad.total()
+        return self.written + self.bad.total()
 
     def add(self, scores: Scores, numbers: Ints, file: str) -> None:
         """Add rows of one file. `numbers` (n,) are their row numbers in the whole input."""
@@ -101,6 +107,7 @@ class Tally:
         self.unknown += other.unknown
         self.novel += other.novel
         self.unscored += other.unscored
+        self.without_window += other.without_window
         self.bad.update(other.bad)
         self.tolerated += other.tolerated
         self.rules.update(other.rules)

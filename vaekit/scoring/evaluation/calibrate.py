@@ -25,6 +25,7 @@ from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.progress import Progress, Say, silent
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
+from vaekit.scoring.windows import ApartWindows, ChunkWindows
 from vaekit.tabular.csv_text import PLAIN, CsvDialect
 from vaekit.tabular.groups import RowGroups, check_by, group_cells, kinds_of, make_groups
 from vaekit.tabular.novelty import no_score
@@ -63,7 +64,8 @@ def publish_calibration(
             vaekit.bundle.groups; empty: no groups; None: those of the model's present calibration.
         least_rows: fewest rows of a group that is not pooled; None: as in the present calibration, or 19.
         label: column that marks anomalies, or .npy file with one label per row; None: no labels.
-        anomalies: label values that mean anomaly; such rows are left out.
+        anomalies: label values that mean anomaly; such rows, and windows with such a time step, are left out. Windows
+            that share a time step with one before are left out too.
         batch_rows: rows per batch; None: 2^20 cells.
         progress: called after each batch with the progress of reading.
         say: called with a sentence about the files of a folder that were skipped.
@@ -95,7 +97,8 @@ def publish_calibration(
         held_out = _calibrations(model, scores, grouping)
         proposal = proposal_of(models, scores, held_out, warnings) if propose else None
         surprise, content = cells.file()
-    rows = f"{rows_of_all(held_out)} {'rows' if label is None else 'normal rows'} of {data.name}"
+    what = "rows" if model.spec.window is None else "windows that do not overlap"
+    rows = f"{rows_of_all(held_out)} {what if label is None else f'normal {what}'} of {data.name}"
     return publish_version(root, model, held_out, named or rows, (surprise, content), proposal)
 
 
@@ -187,17 +190,18 @@ def _scores(
     grouping: _Grouping,
 ) -> dict[tuple[int, Precision], Bound]:
     """Bounds of the rows that are not anomalies, by K and precision."""
-    rows, read, kept = rows_of(source, next(iter(models.values())).spec), 0, 0
+    rows, read, kept = ChunkWindows(rows_of(source, next(iter(models.values())).spec)), 0, 0
+    apart = None if rows.window is None else ApartWindows(rows.window)
     parts: dict[tuple[int, Precision], list[Bound]] = {(k, precision): [] for precision in models for k in wanted}
     for chunk in source.chunks():
-        _, x = rows.take(chunk)
-        at = np.arange(len(x)) if labels is None else np.flatnonzero(~labels.take(chunk))
-        normal = x[at]
+        found = rows.take(chunk, None if labels is None else labels.take(chunk))
+        which = np.flatnonzero(~found.touched) if apart is None else apart.choose(found)
+        normal, at = found.x[which], found.at[which]
         for (k, precision), scored in parts.items() if len(normal) else ():
             bound = models[precision].bound_checked(normal, num_samples=k)
             _check_scores(bound.score, read + at, models[precision].manifest)
             scored.append(bound)
-        read, kept = read + len(x), kept + len(normal)
+        read, kept = read + chunk.table.num_rows, kept + len(normal)
         if len(normal):
             cells.add(normal)
             grouping.add(normal, models["float32"].spec)

@@ -22,6 +22,7 @@ from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.progress import Progress, Say, silent
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
+from vaekit.scoring.windows import ChunkWindows
 from vaekit.tabular.csv_text import PLAIN, CsvDialect
 from vaekit.tabular.novelty import no_score
 
@@ -80,7 +81,8 @@ def evaluate_file(
         data: rows, in any format that scoring reads.
         num_samples: every K of log_evidence; the ELBO uses all draws of the largest K.
         seed: seed of the draws.
-        label: column that marks anomalies, or .npy file with one label per row; None: no labels.
+        label: column that marks anomalies, or .npy file with one label per row; None: no labels. With windows, the
+            label of a time step is compared with the score of the window that ends there.
         anomalies: label values that mean anomaly.
         batch_rows: rows per batch; None: 2^20 cells.
         progress: called with the progress of reading, several times per batch.
@@ -99,7 +101,8 @@ def evaluate_file(
     labels = None if label is None else open_labels(label, anomalies, source.schema)
     scored = _score_rows(model, source, labels, counts, seed, progress)
     if not len(scored.anomalous):
-        raise InputError(f"{data}: no rows, expected at least 1")
+        needs = "" if model.spec.window is None else f"; {model.spec.window.needs}"
+        raise InputError(f"{data}: no rows to score, expected at least 1{needs}")
     groups = _groups(scored, labels)
     if left_out := _without_elbo(model, scored.bounds):
         say(left_out)
@@ -125,16 +128,16 @@ class _ScoredRows:
 def _score_rows(
     model: Model, source: RowSource, labels: Labels | None, counts: Sequence[int], seed: int, progress: Progress | None
 ) -> _ScoredRows:
-    rows = rows_of(source, model.spec)
-    variance, first = _LatentVariance(), 0
+    rows = ChunkWindows(rows_of(source, model.spec))
+    variance, first, read = _LatentVariance(), 0, 0
     bounds: list[Bounds] = []
     scores, anomalous = [np.zeros(0)], [np.zeros(0, dtype=np.bool_)]
     before = source.done()
     for chunk in source.chunks():
-        _, x = rows.take(chunk)
+        found = rows.take(chunk, None if labels is None else labels.take(chunk))
+        x, marked, read = found.x, found.marked, read + chunk.table.num_rows
         if not len(x):
             continue
-        marked = np.zeros(len(x), dtype=np.bool_) if labels is None else labels.take(chunk)
         on_rows = _progress_within(progress, source, before, len(x))
         bounds.append(estimate(model, x, counts, seed=seed, first=first, on_rows=on_rows))
         if labels is not None:
@@ -144,7 +147,7 @@ def _score_rows(
         anomalous.append(marked)
         first, before = first + len(x), source.done()
     if labels is not None:
-        labels.close(first)
+        labels.close(read)
     joined = Bounds.concatenate(bounds) if bounds else Bounds(*(np.zeros(0),) * 3, np.zeros((0, len(counts))))
     return _ScoredRows(joined, np.concatenate(scores), np.concatenate(anomalous), variance)
 

@@ -17,6 +17,7 @@ from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.progress import Say, silent
 from vaekit.scoring.rows import rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
+from vaekit.scoring.windows import ChunkWindows
 from vaekit.tabular.csv_text import PLAIN, CsvDialect
 from vaekit.tabular.explained_cells import named, named_similar
 
@@ -102,11 +103,15 @@ def _row(data: Path, spec: VectorSpec | ImageSpec, row: int, say: Say, csv: CsvD
     rows = rows_of(source, spec)
     for remark in (*source.remarks, *rows.remarks):
         say(remark)
+    windows = ChunkWindows(rows)
     for chunk in source.chunks():
-        _, x = rows.take(chunk)
-        if row < seen + len(x):
-            return x[row - seen : row - seen + 1]
-        seen += len(x)
+        found, count = windows.take(chunk), chunk.table.num_rows
+        if row < seen + count:
+            x: NDArray[Any] = found.x[found.at == row - seen]
+            if not len(x) and spec.window is not None:
+                raise InputError(f"row {row}: no window ends at this time step: {spec.window.needs}")
+            return x
+        seen += count
     raise InputError(f"row {row}: {data} has {seen} rows, counted from 0")
 
 

@@ -16,6 +16,7 @@ from vaekit.errors import InputError
 from vaekit.scoring.files.fragments import Chunk, Fragment, file_of, translated
 from vaekit.storage.paths import StoragePath
 from vaekit.tabular.csv_text import PLAIN
+from vaekit.tabular.windows import accepted
 
 _ARROW_TYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
 
@@ -61,13 +62,21 @@ class _ArraySource:
 
 
 class NpySource(_ArraySource):
-    """Rows (N, D). Their columns get the names of the model's columns."""
+    """Rows (N, D). Their columns get the names of the model's columns.
 
-    def __init__(self, path: StoragePath, spec: VectorSpec, batch_rows: int) -> None:
-        """Raises InputError if the array is not (N, D) or not numeric."""
+    With a model of windows, they are windows (N, W D) or (N, W, D), or time steps (T, D).
+    """
+
+    def __init__(self, path: StoragePath, specs: tuple[VectorSpec, VectorSpec], batch_rows: int) -> None:
+        """Raises InputError if the array is not numeric, or has the shape of none of the specs (of rows, of steps)."""
         super().__init__(path, batch_rows)
-        if len(self._shape) != 2 or self._shape[1] != spec.dim:
-            raise InputError(f"{path}: shape {self._shape}, expected (N, {spec.dim})")
+        spec, step = specs
+        shapes: dict[tuple[int, ...], VectorSpec] = {(spec.dim,): spec, (step.dim,): step}
+        shapes |= {} if spec.window is None else {(spec.window.steps, step.dim): spec}
+        if self._shape[1:] not in shapes:
+            expected = f"expected (N, {spec.dim})" if spec.window is None else accepted(spec.window)
+            raise InputError(f"{path}: shape {self._shape}, {expected}")
+        spec = shapes[self._shape[1:]]
         if self._dtype.kind not in "iuf":
             raise InputError(f"{path}: dtype {self._dtype} is not numeric; expected integers or floats")
         kept = self._dtype if self._dtype.name in _ARROW_TYPES else np.dtype(np.float64)
@@ -75,7 +84,7 @@ class NpySource(_ArraySource):
         self.schema = pa.schema([(name, pa.from_numpy_dtype(self._kept)) for name in spec.names])
 
     def _chunk(self, start: int, part: NDArray[Any]) -> Chunk:
-        columns = np.asarray(part, dtype=self._kept, order="F")
+        columns = np.asarray(part.reshape(len(part), -1), dtype=self._kept, order="F")
         arrays = [pa.array(columns[:, d], from_pandas=False) for d in range(columns.shape[1])]
         return Chunk(start, pa.RecordBatch.from_arrays(arrays, schema=self.schema))
 

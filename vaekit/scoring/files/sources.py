@@ -43,7 +43,13 @@ def open_source(
     with translated(source):
         if isinstance(spec, ImageSpec):
             return _image_source(source, spec, batch_rows)
-        return _table_source(source, spec, batch_rows, None if columns is None else [*spec.names, *columns], csv)
+        return _table_source(source, spec, batch_rows, None if columns is None else [*_names(spec), *columns], csv)
+
+
+def _names(spec: VectorSpec) -> list[str]:
+    """The columns that the model reads; of a model of windows those of a window, and those of a time step."""
+    beside = () if spec.window is None else (*spec.step.names, *spec.window.beside)
+    return [*spec.names, *beside]
 
 
 def _image_source(source: StoragePath, spec: ImageSpec, batch_rows: int) -> RowSource:
@@ -65,7 +71,7 @@ def _table_source(
     if source.suffix in ARROW:
         return ArrowSource(source, batch_rows, columns)
     if source.suffix == ".npy":
-        return NpySource(source, spec, batch_rows)
+        return NpySource(source, (spec, spec.step), batch_rows)
     if source.suffix == ".csv":
         found = CsvSource(source, batch_rows, columns, csv)
         if spec.dim > 1 and (other := csv.other(found.names)):
