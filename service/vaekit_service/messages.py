@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import ImageSpec, VectorSpec
@@ -13,9 +14,14 @@ from vaekit.bundle.manifest import Manifest
 from vaekit.client.wire import Request, RowId, RowOptions
 from vaekit.tabular.checked_rows import InvalidRow
 from vaekit.tabular.columns import NOTHING_IGNORED, Ignored
+from vaekit.tabular.series import Ends
 
 Operation = Literal["encode", "decode", "sample", "elbo"]
 OPERATIONS: tuple[Operation, ...] = ("encode", "decode", "sample", "elbo")
+
+OF_DATA = {"mean", "scale", "df", "samples"}  # fields of a reply in the form of the data: (N, W, D) for windows
+
+NULL_WITHOUT_WINDOW = {"observed_count", "group", "group_pooled"}  # fields without NaN
 
 Body = bytes | bytearray
 Fact = str | int | float | list[str] | None
@@ -40,6 +46,7 @@ class ParsedRequest:
     ids: Sequence[RowId] | None = None  # the caller's id of each row; None: the caller sent none
     invalid: Sequence[InvalidRow] = ()  # with errors=report: rows that could not be read, which `rows` does not have
     repeats_ids: bool = False  # whether the reply has the ids, whatever its content type
+    ends: Ends | None = None  # where results go if the rows are windows of time steps; None: to their rows
 
     @property
     def n(self) -> int:
@@ -66,6 +73,7 @@ class Answer:
     invalid: Sequence[InvalidRow] = ()  # rows that could not be read, in order
     reports: bool = False  # whether invalid rows are answered with their reason
     start: int = 0  # number of the first row in the request, if the answer is a part of a stream
+    unscored: NDArray[np.bool_] | None = None  # (N,), time steps at which no window ends; None: there are none
 
     @property
     def total(self) -> int:

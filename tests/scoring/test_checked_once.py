@@ -20,13 +20,13 @@ from vaekit.scoring import LocalScorer, evaluate_file, explain_row, publish_cali
 def checks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Records the rows that the model checks."""
     seen: list[Any] = []
-    check = model.encode_named
+    check = model.read_rows
 
     def counted(rows: Any, spec: Any, **options: Any) -> Any:
         seen.append(rows)
         return check(rows, spec, **options)
 
-    monkeypatch.setattr(model, "encode_named", counted)
+    monkeypatch.setattr(model, "read_rows", counted)
     return seen
 
 

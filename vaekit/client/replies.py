@@ -63,7 +63,7 @@ class EncodeResult(_OfRows):
 class DecodeResult(_Result):
     """Mean and scale of p(x|z) in raw units; the mean of a category is the index of its most probable level."""
 
-    mean: Array  # (N, D) or (N, H, W, C)
+    mean: Array  # (N, D), (N, W, D) for windows, or (N, H, W, C)
     scale: Array | None  # as mean; None if the likelihood has no scale
     df: Array | None  # (N, D), degrees of freedom of student_t
     probabilities: Mapping[str, Array] | None  # by category column, (N, its levels)
@@ -87,7 +87,7 @@ class ElboResult(_OfRows):
     says so if no row can be an anomaly at this alpha.
     """
 
-    elbo: Array  # NaN for a novel row that a bundle before format 1.3 cannot score
+    elbo: Array  # NaN for a novel row that a bundle before format 1.3 cannot score, and where no window ends
     log_likelihood: Array
     kl: Array
     log_evidence: Array | None  # None if not requested
@@ -102,7 +102,7 @@ class ElboResult(_OfRows):
     num_samples: int
     bits_per_dim: Array | None
     feature_log_likelihood: Array | None  # (N, D) or (N, H, W, C), see ElboReply; 0 where a cell is missing
-    observed_count: NDArray[np.int64] | None  # number of observed columns; None if no column may be missing
+    observed_count: NDArray[np.int64] | None  # number of observed columns, -1: no window; None if none may be missing
     explanation: NDArray[Any] | None  # (N, k) records, most anomalous first; feature -1: no cell; None without explain
     kl_p_value: Array | None  # p-value of kl; lower is more anomalous; None without explain
     group: NDArray[np.str_] | None = None  # the calibration group that the row was compared with; None without groups
@@ -139,7 +139,7 @@ def sample(response: httpx.Response, rows: int | None) -> SampleResult:
 
 
 def elbo(response: httpx.Response, rows: int | None) -> ElboResult:
-    got = _fields(response, wire.ElboReply)
+    got = _without_null(_fields(response, wire.ElboReply))
     return ElboResult(
         **_model_fields(got),
         **_ignored(got),
@@ -156,6 +156,13 @@ def elbo(response: httpx.Response, rows: int | None) -> ElboResult:
         p_value_reason=got.get("p_value_reason"),
         num_samples=_required(got, "num_samples"),
     )
+
+
+def _without_null(got: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a JSON reply without the nulls of time steps at which no window ends: -1, '' and False."""
+    empty = {"observed_count": -1, "group": "", "group_pooled": False}
+    lists = {name: got[name] for name in empty if isinstance(got.get(name), list)}
+    return got | {name: [empty[name] if one is None else one for one in each] for name, each in lists.items()}
 
 
 def with_cells(found: ElboResult, spec: InputSpec) -> ElboResult:

@@ -22,11 +22,11 @@ def score_columns(found: ElboResult) -> dict[str, NDArray[Any]]:
     columns |= {name: values for name in ALWAYS if (values := getattr(found, name)) is not None}
     columns["is_anomaly"] = _verdict(found, rows)
     optional = {
-        "group": found.group,
-        "group_pooled": found.group_pooled,
+        "group": None if found.group is None else np.where(found.group == "", None, found.group.astype(object)),
+        "group_pooled": None if found.group_pooled is None else _of_windows(found.group_pooled, found),
         "tolerated": None if found.tolerated is None else joined_names(found.tolerated),
         "novel": None if found.novel is None else joined_names(found.novel),
-        "observed_count": found.observed_count,
+        "observed_count": _counts(found.observed_count),
         **_reasons(found),
         "kl_p_value": found.kl_p_value,
         "is_discovery": found.is_discovery,
@@ -40,6 +40,17 @@ def _verdict(found: ElboResult, rows: int) -> NDArray[np.bool_]:
         return _masked(np.zeros(rows, np.bool_), np.ones(rows, np.bool_))
     unknown = np.isnan(found.p_value)
     return _masked(found.is_anomaly, unknown) if unknown.any() else found.is_anomaly
+
+
+def _of_windows(values: NDArray[np.bool_], found: ElboResult) -> NDArray[np.bool_]:
+    """Flags, masked at time steps without a window."""
+    lost = np.zeros(len(values), bool) if found.group is None else found.group == ""
+    return _masked(values, lost) if lost.any() else values
+
+
+def _counts(counts: NDArray[np.int64] | None) -> NDArray[Any] | None:
+    """Counts, NaN at time steps without a window."""
+    return counts if counts is None or (counts >= 0).all() else np.where(counts < 0, np.nan, counts)
 
 
 def _masked(values: NDArray[np.bool_], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -182,7 +182,7 @@ class Ends:
         kind = values.dtype.kind
         if kind == "O":
             found = np.empty((self.total, *values.shape[1:]), dtype=object)
-            if values.ndim == 1 and len(values) and isinstance(values[0], list):
+            if values.ndim == 1 and all(isinstance(value, list) for value in values):
                 for step in range(self.total):
                     found[step] = []
         elif kind == "V":

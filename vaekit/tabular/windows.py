@@ -44,7 +44,9 @@ def read_rows(rows: Any, spec: VectorSpec | ImageSpec, *, strict: bool = False) 
     assert isinstance(spec, VectorSpec)
     rows = without_series(rows)
     if is_table(rows):
-        return _table(rows, spec, strict=strict)
+        if isinstance(rows, Sequence):
+            return _records(rows, spec, strict=strict)
+        return read_table(table(rows), spec, strict=strict)
     if not isinstance(rows, np.ndarray):
         rows = np.asarray(rows) if hasattr(rows, "__array__") else _of_nested(rows, spec)
     if isinstance(rows, np.ndarray) and rows.ndim == 3:
@@ -131,14 +133,11 @@ def check_beside(names: Sequence[str], window: SeriesWindow) -> None:
             )
 
 
-def _table(rows: Any, spec: VectorSpec, *, strict: bool) -> tuple[NDArray[Any] | Steps, Ignored]:
+def read_table(given: Table, spec: VectorSpec, *, strict: bool = False) -> tuple[NDArray[Any] | Steps, Ignored]:
+    """As read_rows, for a table with column names."""
     window = spec.window
-    assert window is not None
-    if isinstance(rows, Sequence):
-        return _records(rows, spec, strict=strict)
-    given = table(rows)
     assert given.names is not None
-    if not is_of_steps(given.names, window):
+    if window is None or not is_of_steps(given.names, window):
         return encode_table(given, spec, strict=strict)
     check_beside(given.names, window)
     at = {name: d for d, name in enumerate(given.names)}

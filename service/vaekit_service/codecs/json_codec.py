@@ -26,20 +26,23 @@ from vaekit.client.wire import (
     Request,
     RowId,
     SampleOptions,
+    WindowRows,
 )
 from vaekit.errors import InputError
-from vaekit.tabular import encode_named
 from vaekit.tabular.encode import check_columns
-from vaekit.tabular.explained_cells import named, named_similar
+from vaekit.tabular.explained_cells import named
 from vaekit.tabular.levels import level_names, level_slices
 from vaekit.tabular.pixels import encode_images
+from vaekit.tabular.series import Steps, as_windows
 from vaekit_service.codecs.images import read_images
 from vaekit_service.codecs.reported import read_valid, with_invalid
 from vaekit_service.codecs.requests import OPTIONS, forms
 from vaekit_service.codecs.row_ids import id_column, listed_ids, without_ids
+from vaekit_service.codecs.series import are_windows, refuse_report, request_rows, windows_of
 from vaekit_service.codecs.validation_messages import first_errors, refusal
+from vaekit_service.codecs.windows import in_windows, known_similar
 from vaekit_service.errors import TooLarge, Unparsable
-from vaekit_service.messages import Answer, Body, Operation, ParsedRequest, Target
+from vaekit_service.messages import NULL_WITHOUT_WINDOW, OF_DATA, Answer, Body, Operation, ParsedRequest, Target
 
 try:
     import simdjson
@@ -87,20 +90,26 @@ def _read_tree(body: Body, target: Target) -> ParsedRequest:
     if isinstance(request, Latents):
         _check_widths(request.latents, target.manifest.latent_dim)
         return ParsedRequest(options, np.array(request.latents, dtype=np.float64))
-    assert isinstance(request, MixedRows | MixedObjects | ImagePixels | ImageFiles)
+    assert isinstance(request, MixedRows | MixedObjects | WindowRows | ImagePixels | ImageFiles)
     rows: Any = request.inputs
     ids: Sequence[RowId] | None
+    spec_window = target.manifest.input.window
     if (column := id_column(request)) is not None:
-        rows, ids = without_ids(rows, column)
+        given = rows
+        rows, ids = without_ids(given, column)
+        if spec_window is not None and column in spec_window.beside:
+            rows = given  # the column of series or of times has the ids
     else:
         ids = listed_ids(request)
     spec = target.manifest.input
     if getattr(request, "errors", "fail") == "report":
+        if not are_windows(rows, spec):
+            refuse_report(report=True)
         return read_valid(options, rows, ids, target)
     if isinstance(spec, ImageSpec) and isinstance(rows[0], str):
         rows = read_images(rows, spec)
-    x, ignored = encode_named(rows, spec, strict=getattr(request, "strict", False))
-    return ParsedRequest(options, x, ignored, ids)
+    x, ends, ignored = request_rows(rows, target, strict=getattr(request, "strict", False))
+    return ParsedRequest(options, x, ignored, ids, ends=ends)
 
 
 def _without_rows(request: Request, operation: Operation) -> Request:
@@ -137,7 +146,9 @@ def read_numbers(body: Body, target: Target) -> ParsedRequest | None:
         return None
     if not isinstance(spec, VectorSpec) or (operation != "decode" and spec.may_be_missing | spec.has_categories):
         return None
-    field, width = ("latents", target.manifest.latent_dim) if operation == "decode" else ("inputs", spec.dim)
+    field, widths = ("inputs", {spec.dim: spec, spec.step.dim: spec.step})
+    if operation == "decode":
+        field, widths = "latents", {target.manifest.latent_dim: spec}
     found: Any
     try:
         found = simdjson.Parser().parse(body)
@@ -150,8 +161,8 @@ def read_numbers(body: Body, target: Target) -> ParsedRequest | None:
         options = OPTIONS[operation].model_validate(given)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValidationError, ValueError):
         return None
-    n = len(rows)
-    if lengths != {width} or flat.size != n * width or len(set(names)) != len(names):
+    n, width = len(rows), next(iter(lengths), 0)
+    if len(lengths) != 1 or width not in widths or flat.size != n * width or len(set(names)) != len(names):
         return None
     if not _has_brackets(body, n + 1 + ("ids" in given)):
         return None
@@ -160,8 +171,13 @@ def read_numbers(body: Body, target: Target) -> ParsedRequest | None:
         return ParsedRequest(options, x)
     if getattr(options, "errors", "fail") == "report":
         return None
-    x = check_columns(x, spec if getattr(options, "strict", False) else spec.lenient)
-    return ParsedRequest(options, x, ids=listed_ids(options) if {"ids", "id_column"} & given.keys() else None)
+    own = widths[width]
+    x = check_columns(x, own if getattr(options, "strict", False) else own.lenient)
+    ids = listed_ids(options) if {"ids", "id_column"} & given.keys() else None
+    if own is spec:
+        return ParsedRequest(options, x, ids=ids)
+    windows, ends = windows_of(Steps(x), target)
+    return ParsedRequest(options, windows, ids=ids, ends=ends)
 
 
 def _option(name: str, value: Any) -> Any:
@@ -248,10 +264,11 @@ def _validate(body: Body, target: Target) -> Request:
         return form.plain.model_validate_json(body)
     except ValidationError as exc:
         found = first_errors(exc)
-    if form.other is None or not any(_is_other(error) for error in found):
+    if form.other is None or not any(_is_other(error) or _is_window(error) for error in found):
         raise refusal(found[0], target.manifest)
+    other = form.windows if form.windows is not None and any(map(_is_window, found)) else form.other
     try:
-        return form.other.model_validate_json(body)
+        return other.model_validate_json(body)
     except ValidationError as exc:
         raise refusal(first_errors(exc)[0], target.manifest) from None
 
@@ -261,6 +278,11 @@ def _is_other(error: ErrorDetails) -> bool:
     return error["loc"] == ("inputs", 0) and isinstance(error["input"], dict | str)
 
 
+def _is_window(error: ErrorDetails) -> bool:
+    """Whether the error is that the first cell is a list: the first row is a window of time steps."""
+    return error["loc"][:3] == ("inputs", 0, 0) and isinstance(error["input"], list)
+
+
 def _check_widths(rows: list[list[float]], width: int) -> None:
     for i, row in enumerate(rows):
         if len(row) != width:
@@ -268,7 +290,7 @@ def _check_widths(rows: list[list[float]], width: int) -> None:
 
 
 def write(answer: Answer) -> bytes:
-    """The reply as JSON. orjson encodes numpy arrays directly, and NaN as null; only p-values can be NaN."""
+    """The reply as JSON. orjson encodes numpy arrays directly, and NaN as null."""
     rows = {name: None if a is None else row_value(name, a, answer) for name, a in answer.rows.items()}
     reply = {"model": answer.model, "version": answer.version, **answer.facts, **rows}
     if answer.ids is not None:
@@ -286,14 +308,18 @@ def row_value(name: str, a: NDArray[Any], answer: Answer) -> Any:
     if name == "explanation":
         return named(a, spec)
     if name == "similar":
-        return [orjson.Fragment(orjson.dumps(row)) for row in named_similar(a, spec)]
-    if name in ("novel", "tolerated", "group"):
+        return [orjson.Fragment(orjson.dumps(row)) for row in known_similar(a, spec)]
+    if answer.unscored is not None and name in NULL_WITHOUT_WINDOW:
+        return [None if lost else value for lost, value in zip(answer.unscored, a.tolist(), strict=True)]
+    if name == "group":
+        return a.tolist()
+    if name in ("novel", "tolerated"):
         return a.tolist()
     if name in ("is_anomaly", "is_discovery") and p_value is not None and np.isnan(p_value).any():
         return [None if unknown else flag for unknown, flag in zip(np.isnan(p_value), a.tolist(), strict=True)]
     if name in ("mean", "samples") and level_slices(spec):
-        return _named(a, spec)
-    return np.ascontiguousarray(a)
+        return in_windows(_named(a, spec), spec)
+    return np.ascontiguousarray(as_windows(a, spec) if name in OF_DATA else a)
 
 
 def _named(x: NDArray[Any], spec: VectorSpec | ImageSpec) -> list[list[Any]]:

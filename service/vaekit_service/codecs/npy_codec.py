@@ -16,12 +16,13 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit.tabular import encode
 from vaekit.tabular.levels import level_slices
+from vaekit.tabular.series import as_windows
 from vaekit_service.codecs.query_options import read_options
 from vaekit_service.codecs.row_ids import listed_ids
+from vaekit_service.codecs.series import request_rows
 from vaekit_service.errors import Unparsable
-from vaekit_service.messages import Answer, Body, ParsedRequest, Target
+from vaekit_service.messages import OF_DATA, Answer, Body, ParsedRequest, Target
 
 _MAX_HEADER = 4096  # bytes; enough for any shape and numeric type
 _MAX_AXES, _MAX_DIGITS = 4, 12
@@ -42,8 +43,9 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     options = read_options(query, target)
     if target.operation == "decode":
         return ParsedRequest(options, read_array(body, "latents"))
-    x = encode(read_array(body, "inputs"), target.manifest.input, strict=getattr(options, "strict", False))
-    return ParsedRequest(options, x, ids=listed_ids(options))
+    strict = getattr(options, "strict", False)
+    x, ends, _ = request_rows(read_array(body, "inputs"), target, strict=strict)
+    return ParsedRequest(options, x, ids=listed_ids(options), ends=ends)
 
 
 def read_array(body: Body, field: str) -> NDArray[Any]:
@@ -118,6 +120,7 @@ def write(answer: Answer) -> bytes:
     and `tolerated` are text: a JSON array of names, and empty for a row without any.
     """
     fields = {name: _by_column(a, answer) if name == "probabilities" else a for name, a in answer.rows.items()}
+    fields |= {name: as_windows(fields[name], answer.spec) for name in OF_DATA & fields.keys()}
     for name in ("novel", "tolerated"):
         if (lists := fields.get(name)) is not None:
             fields[name] = np.array([orjson.dumps(names).decode() if names else "" for names in lists], dtype=np.str_)

@@ -16,6 +16,7 @@ from vaekit.client.wire import (
     MixedRows,
     Request,
     SampleOptions,
+    WindowRows,
 )
 from vaekit_service.messages import Operation
 
@@ -26,6 +27,10 @@ class EncodeMixedRows(EncodeOptions, MixedRows):
 
 class EncodeMixedObjects(EncodeOptions, MixedObjects):
     """Rows of a vector model, by column name."""
+
+
+class EncodeWindows(EncodeOptions, WindowRows):
+    """Windows of a model of windows, each a list of time steps."""
 
 
 class EncodePixels(EncodeOptions, ImagePixels):
@@ -42,6 +47,10 @@ class ElboMixedRows(ElboOptions, MixedRows):
 
 class ElboMixedObjects(ElboOptions, MixedObjects):
     """Rows of a vector model, by column name."""
+
+
+class ElboWindows(ElboOptions, WindowRows):
+    """Windows of a model of windows, each a list of time steps."""
 
 
 class ElboPixels(ElboOptions, ImagePixels):
@@ -62,6 +71,7 @@ class Forms:
 
     plain: type[Request]
     other: type[Request] | None = None
+    windows: type[Request] | None = None  # of a model of windows: a form that is tried if the first cell is a list
 
 
 def forms(operation: Operation, spec: VectorSpec | ImageSpec) -> Forms:
@@ -72,16 +82,17 @@ def forms(operation: Operation, spec: VectorSpec | ImageSpec) -> Forms:
         return Forms(DecodeLatents)
     if isinstance(spec, ImageSpec):
         return Forms(EncodePixels, EncodeFiles) if operation == "encode" else Forms(ElboPixels, ElboFiles)
+    has_windows = spec.window is not None
     if operation == "encode":
-        return Forms(EncodeMixedRows, EncodeMixedObjects)
-    return Forms(ElboMixedRows, ElboMixedObjects)
+        return Forms(EncodeMixedRows, EncodeMixedObjects, EncodeWindows if has_windows else None)
+    return Forms(ElboMixedRows, ElboMixedObjects, ElboWindows if has_windows else None)
 
 
 BODIES: dict[Operation, list[type[Request]]] = {
-    "encode": [EncodeMixedRows, EncodeMixedObjects, EncodePixels, EncodeFiles],
+    "encode": [EncodeMixedRows, EncodeMixedObjects, EncodeWindows, EncodePixels, EncodeFiles],
     "decode": [DecodeLatents],
     "sample": [SampleOptions],
-    "elbo": [ElboMixedRows, ElboMixedObjects, ElboPixels, ElboFiles],
+    "elbo": [ElboMixedRows, ElboMixedObjects, ElboWindows, ElboPixels, ElboFiles],
 }
 
 OPTIONS: dict[Operation, type[Request]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from vaekit.runtime.latents import check_latents, check_members
 from vaekit.runtime.results import RowArrays
 from vaekit.runtime.sampling import check_temperature
 from vaekit.tabular.novelty import no_score, novel_names, refuse_more_missing
+from vaekit.tabular.series import Ends
 from vaekit_service.engine.jobs import Job
 from vaekit_service.engine.limits import Limits
 from vaekit_service.messages import Answer, Fact, Operation, ParsedRequest
@@ -51,9 +53,12 @@ def make_job(operation: Operation, model: Model, parsed: ParsedRequest, limits: 
     """
     job = _job(operation, model, parsed, limits)
     draws = _passes(model, job.num_samples, job.explain, job.similar)
-    job.ignored, job.ids = parsed.ignored, parsed.ids
-    if job.ids is not None and len(job.ids) != job.n:
-        raise InputError(f"ids: {len(job.ids)} ids for {job.n} rows")
+    job.ignored, job.ids, ends = parsed.ignored, parsed.ids, parsed.ends
+    total = job.n if ends is None else ends.total
+    if job.ids is not None and len(job.ids) != total:
+        raise InputError(f"ids: {len(job.ids)} ids for {total} rows")
+    if job.ids is not None and ends is not None:
+        job.ids = [job.ids[step] for step in ends.at]
     job.max_batch_rows = min(max_batch_rows, model.rows_at_once(job.graph, draws))
     return job
 
@@ -170,6 +175,29 @@ def make_answer(job: Job, result: RowArrays, options: Request, default_alpha: fl
     facts |= {name: value for name, value in named.items() if value}
     manifest = job.model.manifest
     return Answer(manifest.name, manifest.version, job.n, rows, facts, manifest.input)
+
+
+def of_steps(answer: Answer, ends: Ends | None) -> Answer:
+    """The answer to windows as one to time steps: empty where no window ends, and says so.
+
+    Args:
+        answer: with one entry per window.
+        ends: the time steps at which the windows end; None: the answer is to rows.
+    """
+    if ends is None:
+        return answer
+    n = len(ends.at)  # 0 if there is no window, but a row in its place
+    rows = {name: None if a is None else ends.spread(a[:n]) for name, a in answer.rows.items()}
+    facts = dict(answer.facts)
+    if ends.reason is None:
+        return replace(answer, n=ends.total, rows=rows)
+    unscored = np.ones(ends.total, dtype=bool)
+    unscored[ends.at] = False
+    warnings = facts.get("warnings")
+    facts["warnings"] = [*(warnings if isinstance(warnings, list) else []), ends.reason]
+    if "p_value_reason" in facts and facts["p_value_reason"] is None:
+        facts["p_value_reason"] = ends.reason
+    return replace(answer, n=ends.total, rows=rows, facts=facts, unscored=unscored)
 
 
 def _elbo(

@@ -22,7 +22,7 @@ from vaekit_service.codecs import negotiation
 from vaekit_service.codecs.negotiation import Reader, Writer
 from vaekit_service.components import Components
 from vaekit_service.engine.alarms import alarms_job, with_rules
-from vaekit_service.engine.answers import make_answer, make_job
+from vaekit_service.engine.answers import make_answer, make_job, of_steps
 from vaekit_service.engine.jobs import Job
 from vaekit_service.errors import DeadlineExceeded, NotAcceptable, SlowBody
 from vaekit_service.http.body import read_body
@@ -192,13 +192,15 @@ class OperationHandler:
         context.stages.decode += perf_counter() - start
         latest = monotonic() + min(components.queue_timeout, queue_timeout)
         result = await components.engine.submit(job, latest)
+        if parsed.ends is not None and not len(parsed.ends.at):  # no window: the row in its place counts nowhere
+            return of_steps(make_answer(job, result, parsed.options, components.alpha), parsed.ends)
         components.metrics.scored(model.manifest, result)
         answer = make_answer(job, result, parsed.options, components.alpha)
         components.health.record(job, result, answer)
         answer = answer if job.tolerances is None else await self._with_rules(job, answer)
         if components.score_log is not None:
             components.score_log.record(job, answer, context.id)
-        return answer
+        return of_steps(answer, parsed.ends)
 
     def reply(
         self, context: RequestContext, start: float, content: bytes, media_type: str, headers: Mapping[str, str]

@@ -52,6 +52,8 @@ class ModelHealth:
         p_values = answer.rows.get("p_value")
         if p_values is None or not self._rows or job.num_samples != job.model.manifest.draws.default:
             return
+        if job.model.spec.window is not None:
+            return  # windows overlap, within requests and between them: their p-values are not independent
         assert isinstance(result, Bound)
         own = self._models.get(job.model)
         if own is None:
@@ -71,6 +73,8 @@ class ModelHealth:
             return "the model health is off: VAE_HEALTH_ROWS is 0"
         if model is None:
             return "the version is not in memory"
+        if model.spec.window is not None:
+            return "windows of a series overlap, so their scores are not compared with the calibration"
         calibration = model.calibration()
         return calibration if isinstance(calibration, str) else "no row was scored yet, or the next update is to come"
 

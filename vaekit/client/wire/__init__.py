@@ -65,6 +65,7 @@ from vaekit.client.wire.requests import (
     Table,
     TableCells,
     TableObjects,
+    WindowRows,
 )
 
 __all__ = [
@@ -127,4 +128,5 @@ __all__ = [
     "Table",
     "TableCells",
     "TableObjects",
+    "WindowRows",
 ]

@@ -119,7 +119,8 @@ class ElboReply(RowsReply):
     """Scores, verdicts and explanations. Bounds are in nats per row, fully normalised, for data in raw units."""
 
     elbo: list[float | None] = Field(
-        description="null for a novel row that the model cannot score: one of a bundle before format 1.3"
+        description="null for a novel row that the model cannot score: one of a bundle before format 1.3; and for a "
+        "time step at which no window ends, as are the other fields of that row"
     )
     log_likelihood: list[float | None] = Field(description="E_q[log p(x|z)]; null as elbo")
     kl: list[float | None] = Field(description="KL(q(z|x) || p(z)); null as elbo")
@@ -177,7 +178,8 @@ class ElboReply(RowsReply):
         "log p(x_d | the other cells), which does not; (N, D) or (N, H, W, C); 0 where a cell is missing",
     )
     observed_count: list[int | None] | None = Field(
-        None, description="number of observed columns of each row; only if any column may be missing"
+        None,
+        description="number of observed columns of each row; only if any column may be missing; null without a window",
     )
     explanation: list[list[AnomalousCell] | None] | None = Field(
         None, description="with explain: the most anomalous cells of each row, the most anomalous first"

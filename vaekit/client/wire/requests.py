@@ -145,6 +145,12 @@ class MixedObjects(Request):
     )
 
 
+class WindowRows(Request):
+    inputs: Annotated[list[Annotated[list[TableCells], FailFast()]], FailFast(), Field(min_length=1)] = Field(
+        description="windows (N, W, D) of a model of windows: lists of time steps, the oldest first, cells as in rows"
+    )
+
+
 class ImagePixels(Request):
     inputs: Images = Field(description="H x W x C integers 0..255")
 

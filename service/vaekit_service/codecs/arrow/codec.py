@@ -34,6 +34,10 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     if isinstance(options, RowOptions):
         strict, report = options.strict, options.errors == "report"
     read = read_array(body, target, strict=strict, id_column=column, report=report)
+    if read.ends is not None:
+        return ParsedRequest(
+            options, read.rows, read.ignored, listed_ids(options) if column is None else read.ids, ends=read.ends
+        )
     if column is not None or (listed := listed_ids(options)) is None:
         return ParsedRequest(options, read.rows, read.ignored, read.ids, read.invalid)
     if len(listed) != (total := len(read.rows) + len(read.invalid)):

@@ -21,15 +21,19 @@ from vaekit.client.wire import RowId
 from vaekit.errors import InputError, VaeError
 from vaekit.tabular.arrow_cells import numbers
 from vaekit.tabular.arrow_columns import Columns
+from vaekit.tabular.arrow_windows import steps_of_table
 from vaekit.tabular.cells import MISSING
 from vaekit.tabular.checked_rows import InvalidRow
 from vaekit.tabular.columns import MOST_IGNORED, NOTHING_IGNORED, Ignored
 from vaekit.tabular.invalid_rows import CollectFaults
 from vaekit.tabular.pixels import encode_images
+from vaekit.tabular.series import Ends
+from vaekit.tabular.windows import check_beside, is_of_steps
 from vaekit_service.codecs.arrow.ids import ids_of_batch, without_id_column
 from vaekit_service.codecs.arrow.stream_checks import check_stream
 from vaekit_service.codecs.arrow.texts import checked_batch
 from vaekit_service.codecs.row_ids import split_ids
+from vaekit_service.codecs.series import refuse_report, windows_of
 from vaekit_service.errors import Unparsable
 from vaekit_service.messages import Body, Target
 
@@ -45,6 +49,7 @@ class ArrayRead:
     ignored: Ignored = NOTHING_IGNORED
     ids: list[RowId] | None = None  # of the column of ids
     invalid: Sequence[InvalidRow] = ()
+    ends: Ends | None = None  # where the results of windows go; None: to their rows
 
 
 def read_array(
@@ -65,7 +70,8 @@ def read_array(
         InputError: columns, types or cells that the model does not accept.
     """
     spec, z = target.manifest.input, target.manifest.latent_dim
-    check_stream(body, max(spec.dim + MOST_IGNORED, 2 * z) + 64, target.max_rows)
+    most = target.max_rows + (spec.window.steps - 1 if spec.window is not None else 0)
+    check_stream(body, max(spec.dim + MOST_IGNORED, 2 * z) + 64, most)
     if target.operation == "decode":
         table = _read(body, lambda schema: _check_block(schema, LATENTS, (z,), "numbers", _is_number))
         latents: NDArray[np.float64] = numbers(_flat(table, LATENTS, z)).to_numpy().reshape(-1, z)
@@ -76,35 +82,62 @@ def read_array(
         table = _read(body, lambda schema: _check_block(schema, PIXELS, spec.row_shape, "uint8", pa.types.is_uint8))
         images = _flat(table, PIXELS, spec.dim).to_numpy().reshape(-1, *spec.row_shape)
         return ArrayRead(encode_images(images, spec))
-    return _rows(body, spec, target, strict=strict, id_column=id_column, report=report)
+    return _rows(body, spec, target, most, strict=strict, id_column=id_column, report=report)
 
 
 def _rows(
-    body: Body, spec: VectorSpec, target: Target, *, strict: bool, id_column: str | None, report: bool
+    body: Body,
+    spec: VectorSpec,
+    target: Target,
+    max_rows: int,
+    *,
+    strict: bool,
+    id_column: str | None,
+    report: bool,
 ) -> ArrayRead:
     """Rows (N, D) of a table with the model's columns, in any order; the bytes of other columns are not looked at."""
     found: list[Ignored] = []
     ids: list[RowId] | None = None if id_column is None else []
+    window = spec.window
 
     def check(schema: pa.Schema) -> None:
-        if id_column is not None:
+        if id_column is not None and id_column not in _beside(schema, spec):
             schema = without_id_column(schema, id_column)
-        found.append(Columns(schema, spec, text=False, indices=False, strict=strict, most_ignored=MOST_IGNORED).ignored)
+        beside, own = _beside(schema, spec), _spec_of(schema, spec)
+        if window is not None and own is not spec:
+            check_beside(schema.names, window)
+        found.append(
+            Columns(
+                schema, own, text=False, indices=False, strict=strict, most_ignored=MOST_IGNORED, beside=beside
+            ).ignored
+        )
 
     def check_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
         if id_column is not None and ids is not None:
             ids.extend(ids_of_batch(batch, id_column, len(ids)))
-            batch = batch.drop_columns([id_column])
-        return checked_batch(_of_model(batch, spec), spec, target.max_rows)
+            if id_column not in _beside(batch.schema, spec):
+                batch = batch.drop_columns([id_column])
+        beside, own = _beside(batch.schema, spec), _spec_of(batch.schema, spec)
+        return checked_batch(_with_columns(batch, (*own.names, *beside)), own, max_rows, beside)
 
     table = _read(body, check, check_batch)
+    own, beside = _spec_of(table.schema, spec), _beside(table.schema, spec)
     with _translated(InputError):
-        if not report:
-            columns = Columns(table.schema, spec, text=False, indices=False, strict=strict)
-            return ArrayRead(columns.take(table, 0)[1], found[0], ids)
         columns = Columns(
-            table.schema, spec, text=False, indices=False, strict=strict, most_missing=target.manifest.most_missing
+            table.schema,
+            own,
+            text=False,
+            indices=False,
+            strict=strict,
+            most_missing=target.manifest.most_missing if report else None,
+            beside=beside,
         )
+        if window is not None and own is not spec:
+            refuse_report(report=report)
+            x, ends = windows_of(steps_of_table(table, columns.take(table, 0)[1], window), target)
+            return ArrayRead(x, found[0], ids, ends=ends)
+        if not report:
+            return ArrayRead(columns.take(table, 0)[1], found[0], ids)
         return _reported(columns, table, found[0], ids)
 
 
@@ -130,10 +163,21 @@ def _value(cell: pa.Scalar) -> Any:
         return f"a {cell.type}"
 
 
-def _of_model(batch: pa.RecordBatch, spec: VectorSpec) -> pa.RecordBatch:
-    """The batch with the model's columns alone."""
+def _spec_of(schema: pa.Schema, spec: VectorSpec) -> VectorSpec:
+    """The columns of a time step, if the table has time steps; otherwise the spec itself."""
+    return spec.step if spec.window is not None and is_of_steps(schema.names, spec.window) else spec
+
+
+def _beside(schema: pa.Schema, spec: VectorSpec) -> tuple[str, ...]:
+    """The columns of series and times, if the table has time steps."""
+    own = _spec_of(schema, spec)
+    return () if spec.window is None or own is spec else spec.window.beside
+
+
+def _with_columns(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
+    """The batch with those of these columns that it has."""
     here = set(batch.schema.names)
-    return batch.select([name for name in spec.names if name in here])
+    return batch.select([name for name in names if name in here])
 
 
 def _validated(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -6,6 +6,8 @@ copies the string for each cell, and even validating a view reads all of its byt
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +18,7 @@ from vaekit.errors import InputError
 _MAX_EXTRA = 1024  # bytes that a string may be longer than the longest level of its column
 
 
-def checked_batch(batch: pa.RecordBatch, spec: VectorSpec, max_rows: int) -> pa.RecordBatch:
+def checked_batch(batch: pa.RecordBatch, spec: VectorSpec, max_rows: int, beside: Sequence[str] = ()) -> pa.RecordBatch:
     """Check all values of a batch, and replace string views by strings.
 
     Args:
@@ -24,21 +26,26 @@ def checked_batch(batch: pa.RecordBatch, spec: VectorSpec, max_rows: int) -> pa.
             may be missing may be absent.
         spec: the columns of the model.
         max_rows: largest number of rows of one request.
+        beside: other columns, whose texts have at most _MAX_EXTRA bytes.
 
     Raises:
         InputError: the strings of a column are too long, each or together.
         ArrowInvalid: values that are invalid for their type.
     """
     here = set(batch.schema.names)
-    for column in spec.columns:
-        if column.levels is not None and column.name in here:
-            most = _MAX_EXTRA + max(len(level.encode()) for level in column.levels)
-            longest, total = _sizes(_texts(batch.column(column.name)))
-            if longest > most or total > most * max_rows:
-                raise InputError(
-                    f"column {column.name!r}: the longest text has {longest} bytes, all texts together have {total}; "
-                    f"at most {most} and {most * max_rows} are accepted"
-                )
+    longest_level = {
+        column.name: max(len(level.encode()) for level in column.levels)
+        for column in spec.columns
+        if column.levels is not None and column.name in here
+    }
+    for name, length in {**longest_level, **dict.fromkeys(beside, 0)}.items():
+        most = _MAX_EXTRA + length
+        longest, total = _sizes(_texts(batch.column(name)))
+        if longest > most or total > most * max_rows:
+            raise InputError(
+                f"column {name!r}: the longest text has {longest} bytes, all texts together have {total}; "
+                f"at most {most} and {most * max_rows} are accepted"
+            )
     batch.validate(full=True)
     arrays = [_without_views(cells) for cells in batch.columns]
     return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)

@@ -16,7 +16,7 @@ from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
 from vaekit.tabular.explained_cells import feature_name
 from vaekit.tabular.levels import level_slices
 from vaekit_service.codecs.reply_headers import headers
-from vaekit_service.messages import Answer
+from vaekit_service.messages import NULL_WITHOUT_WINDOW, Answer
 
 _BY_COLUMN = {"mean", "scale", "df", "samples", "feature_log_likelihood"}  # (N, D) for models of tables
 _VERDICT = {"p_value", "p_value_tail", "is_anomaly", "is_discovery"}  # null for rows without a p-value
@@ -79,6 +79,8 @@ def _column(name: str, a: NDArray[Any] | None, answer: Answer) -> pa.Array:
         return _struct({c.name: _cells(a[:, d], c, named=named) for d, c in enumerate(spec.columns)})
     if name == "similar":
         return _similar(a, spec)
+    if answer.unscored is not None and name in NULL_WITHOUT_WINDOW:
+        return pa.array(a, mask=answer.unscored)
     return _explained(a, spec) if name == "explanation" else _block(a)
 
 
@@ -96,10 +98,11 @@ def _explained(cells: NDArray[Any], spec: VectorSpec | ImageSpec) -> pa.Array:
 def _similar(records: NDArray[Any], spec: VectorSpec | ImageSpec) -> pa.Array:
     """Similar rows (N, k) as one list of structs per row, with the values as a struct by column name."""
     assert isinstance(spec, VectorSpec)  # a kernel prior is for columns
-    flat = records.reshape(-1)
+    exists = records["row"] >= 0  # (N, k); a time step without a window has none
+    flat = records[exists]
+    offsets = np.concatenate([[0], np.cumsum(exists.sum(axis=1))]).astype(np.int32)
     values = {column.name: _known(flat["values"][:, d], column) for d, column in enumerate(spec.columns)}
     fields = {"row": pa.array(flat["row"]), "weight": pa.array(flat["weight"]), "values": _struct(values)}
-    offsets = np.arange(len(records) + 1, dtype=np.int32) * records.shape[1]
     return pa.ListArray.from_arrays(pa.array(offsets), _struct(fields))
 
 

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import ImageSpec, VectorSpec
-from vaekit.tabular.explained_cells import named, named_similar
+from vaekit.tabular.explained_cells import named
 from vaekit.tabular.levels import level_names, level_slices
 from vaekit.tabular.novelty import joined_names
-from vaekit_service.messages import Answer
+from vaekit_service.codecs.windows import in_windows, known_similar
+from vaekit_service.messages import NULL_WITHOUT_WINDOW, OF_DATA, Answer
 
 _VERDICT = {"is_anomaly", "is_discovery"}  # null for rows without a p-value
 _BY_COLUMN = {"mean", "scale", "df", "samples", "feature_log_likelihood"}  # (N, D) for models of tables
@@ -25,7 +26,8 @@ Columns = Iterator[tuple[str, Sequence[Any]]]
 
 def row_values(answer: Answer) -> dict[str, Sequence[Any]]:
     """The values of each field, N each, as JSON has them."""
-    return {name: _values(name, a, answer) for name, a in answer.rows.items()}
+    found = {name: _values(name, a, answer) for name, a in answer.rows.items()}
+    return found | {name: in_windows(found[name], answer.spec) for name in OF_DATA & answer.rows.keys() if found[name]}
 
 
 def flat_columns(answer: Answer) -> dict[str, Sequence[Any]]:
@@ -42,7 +44,9 @@ def _values(name: str, a: NDArray[Any] | None, answer: Answer) -> Sequence[Any]:
     if name == "explanation":
         return named(a, spec)
     if name == "similar":
-        return list(named_similar(a, spec))
+        return known_similar(a, spec)
+    if name in NULL_WITHOUT_WINDOW and answer.unscored is not None:
+        return [None if lost else value for lost, value in zip(answer.unscored, a.tolist(), strict=True)]
     if name == "probabilities":
         parts = {column: a[:, at].tolist() for column, at in level_slices(spec).items()}
         return [dict(zip(parts, row, strict=True)) for row in zip(*parts.values(), strict=True)]
@@ -72,7 +76,7 @@ def _cells(x: NDArray[Any], spec: VectorSpec | ImageSpec) -> list[Sequence[Any]]
 
 def _columns(name: str, a: NDArray[Any] | None, answer: Answer) -> Columns:
     spec = answer.spec
-    if a is None or name in _VERDICT:
+    if a is None or name in _VERDICT or name in NULL_WITHOUT_WINDOW:
         yield name, _values(name, a, answer)
     elif name in ("novel", "tolerated"):
         yield name, joined_names(a.tolist()).tolist()
@@ -113,10 +117,13 @@ def _of_cells(a: NDArray[Any], rows: Sequence[Sequence[dict[str, Any]]]) -> Colu
 
 def _of_similar(a: NDArray[Any], answer: Answer) -> Columns:
     """Similar training rows, (N, k), each with its number, its weight and its values."""
-    rows = list(named_similar(a, answer.spec))
+    rows = known_similar(a, answer.spec)
     assert isinstance(answer.spec, VectorSpec)
     for i in range(a.shape[1]):
         for field in ("row", "weight"):
-            yield f"similar.{i}.{field}", [row[i][field] for row in rows]
+            yield f"similar.{i}.{field}", [row[i][field] if i < len(row) else None for row in rows]
         for column in answer.spec.names:
-            yield f"similar.{i}.values.{column}", [row[i]["values"][column] for row in rows]
+            yield (
+                f"similar.{i}.values.{column}",
+                [row[i]["values"][column] if i < len(row) else None for row in rows],
+            )

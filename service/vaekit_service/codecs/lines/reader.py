@@ -16,6 +16,7 @@ from vaekit.tabular.text_rows import CsvRows, JsonRows
 from vaekit_service.codecs.lines.rows import Numbered, RowsOfCsv, RowsOfImages, RowsOfJson, latent_spec
 from vaekit_service.codecs.query_options import read_options
 from vaekit_service.codecs.row_ids import id_column, split_ids
+from vaekit_service.codecs.series import LineWindows, refuse_report
 from vaekit_service.errors import MediaType, TooLarge
 from vaekit_service.messages import Body, ParsedRequest, Target
 
@@ -39,12 +40,13 @@ class LineReader:
     """
 
     def __init__(self, query: Mapping[str, str], target: Target, *, is_csv: bool, header: bool = True) -> None:
-        self.options = read_options(query, target)
+        self.options, self._target = read_options(query, target), target
         spec = latent_spec(target.manifest.latent_dim) if target.operation == "decode" else target.manifest.input
         strict = isinstance(self.options, RowOptions) and self.options.strict
         column, most = id_column(self.options), target.manifest.most_missing
         self._ids: Sequence[RowId] | None = getattr(self.options, "ids", None) or None
         self._start = 0  # rows so far
+        self._windows: LineWindows | None = None  # once the first rows turn out to be time steps
         self._splitter: LineSplitter = CsvSplitter() if is_csv else LineSplitter()
         self._rows: RowsOfCsv | RowsOfJson | RowsOfImages
         if isinstance(spec, ImageSpec):
@@ -101,6 +103,10 @@ class LineReader:
         ids = found.ids
         if self._ids is not None:
             ids, found = self._listed(found, start, total)
+        if found.steps is not None:
+            refuse_report(report=report)
+            self._windows = self._windows or LineWindows(found.steps, self._target)
+            return self._windows.parsed(self.options, found.steps, found.ignored, ids)
         return ParsedRequest(self.options, found.x, found.ignored, ids, found.invalid, repeats_ids=ids is not None)
 
     def check_end(self) -> None:
@@ -111,6 +117,8 @@ class LineReader:
         """
         if not self._start:
             raise InputError("inputs: no rows, expected at least 1")
+        if self._windows is not None:
+            self._windows.check_end()
         if self._ids is not None and len(self._ids) != self._start:
             raise InputError(f"ids: {len(self._ids)} ids for {self._start} rows")
 
@@ -179,6 +187,8 @@ def _joined(parts: Sequence[ParsedRequest]) -> ParsedRequest:
     first = parts[0]
     if len(parts) == 1:
         return first
+    if first.ends is not None:
+        return _joined_steps(parts)
     each = [part.ignored for part in parts]
     ignored = Ignored(
         tuple(dict.fromkeys(name for one in each for name in one.columns)),
@@ -188,3 +198,14 @@ def _joined(parts: Sequence[ParsedRequest]) -> ParsedRequest:
     invalid = [one for part in parts for one in part.invalid]
     rows = np.concatenate([part.rows for part in parts if part.rows is not None])
     return replace(first, rows=rows, ignored=ignored, ids=ids, invalid=invalid)
+
+
+def _joined_steps(parts: Sequence[ParsedRequest]) -> ParsedRequest:
+    """Time steps as one request, without the rows in place of windows."""
+    ends = [part.ends for part in parts if part.ends is not None and part.ends.total]
+    some = [(part.rows, part.ends) for part in parts if part.ends is not None and len(part.ends.at)]
+    before = np.cumsum([0, *(one.total for one in ends)])
+    at = np.concatenate([one.at + start for one, start in zip(ends, before, strict=False)])
+    ids = None if parts[0].ids is None else [one for part in parts for one in part.ids or ()]
+    rows = np.concatenate([rows for rows, _ in some if rows is not None])
+    return replace(parts[0], rows=rows, ids=ids, ends=replace(ends[0], at=at, total=int(before[-1])))

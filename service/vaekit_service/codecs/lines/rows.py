@@ -11,13 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
+from vaekit.bundle.window import SeriesWindow
 from vaekit.client.wire import RowId
 from vaekit.errors import InputError
 from vaekit.tabular.checked_rows import CheckedRows, InvalidRow, RowChecker
 from vaekit.tabular.columns import NOTHING_IGNORED, Ignored, model_order, refuse_duplicate_names
 from vaekit.tabular.encode import check_columns
 from vaekit.tabular.pixels import encode_images
+from vaekit.tabular.series import Steps
 from vaekit.tabular.text_rows import CsvRows, JsonRows, UnreadableLine
+from vaekit.tabular.windows import check_beside, is_of_steps, steps_of
 from vaekit_service.codecs.images import read_images
 from vaekit_service.codecs.lines.numbers import csv_numbers, json_numbers
 from vaekit_service.codecs.row_ids import checked_ids
@@ -35,6 +38,7 @@ class Numbered:
     invalid: Sequence[InvalidRow] = ()
     ids: list[RowId] | None = None  # (n,), of the valid rows; None: there is no column of ids
     ignored: Ignored = NOTHING_IGNORED
+    steps: Steps | None = None  # the valid rows as time steps; None: each is scored by itself
 
     @property
     def n(self) -> int:
@@ -58,6 +62,19 @@ class _TableRows:
             spec, strict=strict, takes_novel=not is_latents, most_missing=most_missing, written=written
         )
         self._ignored = NOTHING_IGNORED
+        self._window: SeriesWindow | None = None  # if rows are time steps
+
+    def _use_steps(self, window: SeriesWindow, *, most_missing: int | None, written: bool) -> None:
+        """Read time steps from now on, not windows."""
+        self._window, self._spec = window, self._spec.step
+        self._taken = self._spec if self._strict else self._spec.lenient
+        self._checker = RowChecker(self._spec, strict=self._strict, most_missing=most_missing, written=written)
+
+    def _with_steps(self, found: Numbered, beside: Mapping[str, Any], start: int) -> Numbered:
+        """The rows with the cells of the columns of series and times, by name; unchanged if they are no time steps."""
+        if self._window is None or found.invalid:
+            return found
+        return replace(found, steps=steps_of(found.x, self._window, beside, start))
 
     def _directly(self, x: NDArray[np.float64] | None) -> Numbered | None:
         """Numbers that were read without a Python object for each, if all are valid."""
@@ -90,12 +107,13 @@ class RowsOfCsv(_TableRows):
         self._lines = lines
         self._at: list[int | None] | None = None  # the index in a row of each column of the model
         self._id_at: int | None = None
+        self._beside_at: dict[str, int] = {}  # of the columns of series and times
         self._in_order = False  # whether rows have the model's columns alone, in its order
 
     def read(self, lines: Sequence[bytes], start: int, *, report: bool) -> Numbered:  # noqa: ARG002 - as RowsOfImages
         """Rows of lines; `start` is the number of the first."""
         if self._in_order and (found := self._directly(csv_numbers(lines, self._spec))) is not None:
-            return replace(found, ignored=self._ignored)
+            return self._with_steps(replace(found, ignored=self._ignored), {}, start)
         rows = self._lines.read(lines)
         if self._at is None:
             self._find(self._lines.names)
@@ -103,7 +121,12 @@ class RowsOfCsv(_TableRows):
         ids = None
         if self._id_at is not None:
             ids = [None if isinstance(row, UnreadableLine) else row[self._id_at] or None for row in rows]
-        return self._numbered(self._checker.columns(rows, self._at, self._ignored), ids, start)
+        numbered = self._numbered(self._checker.columns(rows, self._at, self._ignored), ids, start)
+        if self._window is None or numbered.invalid:
+            return numbered
+        whole = [row for row in rows if not isinstance(row, UnreadableLine)]  # all rows: none is invalid
+        beside = {name: _objects([row[at] for row in whole]) for name, at in self._beside_at.items()}
+        return self._with_steps(numbered, beside, start)
 
     def _find(self, names: list[str] | None) -> None:
         """Match the header with the model's columns."""
@@ -117,7 +140,12 @@ class RowsOfCsv(_TableRows):
             if self._id_column not in names:
                 raise InputError(_NO_COLUMN.format("the header", self._id_column[:64]))
             self._id_at = names.index(self._id_column)
-        others = [i for i in range(len(names)) if i != self._id_at]
+        window = self._spec.window
+        if window is not None and is_of_steps(names, window):
+            check_beside(names, window)
+            self._use_steps(window, most_missing=None, written=True)
+            self._beside_at = {name: names.index(name) for name in window.beside}
+        others = [i for i in range(len(names)) if i != self._id_at and i not in self._beside_at.values()]
         at, self._ignored = model_order([names[i] for i in others], self._spec, strict=self._strict)
         self._at = [None if i is None else others[i] for i in at]
         self._in_order = self._at == list(range(len(names)))
@@ -134,14 +162,41 @@ class RowsOfJson(_TableRows):
 
     def read(self, lines: Sequence[bytes], start: int, *, report: bool) -> Numbered:  # noqa: ARG002 - as RowsOfImages
         """Rows of lines; `start` is the number of the first."""
-        if self._id_column is None and (found := self._directly(json_numbers(lines, self._spec))) is not None:
-            return found
+        lists = self._window is None or not self._window.beside
+        if lists and self._id_column is None and (found := self._directly(json_numbers(lines, self._spec))) is not None:
+            return self._with_steps(found, {}, start)
         rows, ids = self._lines.read(lines), None
+        if self._spec.window is not None and rows:
+            self._find(rows[0], self._spec.window)
+        beside = {} if self._window is None else self._beside(rows, self._window, start)
         if self._id_column is not None:
-            ids = _taken(rows, self._id_column, start)
+            ids = beside.get(self._id_column) or _taken(rows, self._id_column, start)
         if self._is_latents:
             rows = [row[LATENTS] if isinstance(row, Mapping) and LATENTS in row else row for row in rows]
-        return self._numbered(self._checker.rows(rows), ids, start)
+        numbered = self._numbered(self._checker.rows(rows), ids, start)
+        return self._with_steps(numbered, {name: _objects(cells) for name, cells in beside.items()}, start)
+
+    def _find(self, first: Any, window: SeriesWindow) -> None:
+        """Decide by the first row whether rows are time steps or windows."""
+        is_steps = is_of_steps(list(first), window) if isinstance(first, Mapping) else False
+        if is_steps or (isinstance(first, list) and len(first) == window.dim):
+            self._use_steps(window, most_missing=None, written=False)
+
+    def _beside(self, rows: list[Any], window: SeriesWindow, start: int) -> dict[str, list[Any]]:
+        """The cells of the columns of series and times, by name, which are taken out of the rows."""
+        if not window.beside:
+            return {}
+        for row, given in enumerate(rows):
+            if not isinstance(given, dict):
+                if row or start or not isinstance(given, list):
+                    raise InputError(f"row {start + row}: expected an object by column name, like the rows before")
+                self._window = window.model_copy(update={"series": None, "time": None})  # one series in order
+                return {}
+            try:
+                check_beside(list(given), window)
+            except InputError as exc:
+                raise InputError(f"row {start + row}: {exc}") from None
+        return {name: [row.pop(name) for row in rows] for name in window.beside}
 
 
 class RowsOfImages:
@@ -186,6 +241,12 @@ class RowsOfImages:
         if not isinstance(image, list):
             raise InputError("expected base64 of an image file, lists of pixels, or an object with the key 'image'")
         return encode_images([image], self._spec)
+
+
+def _objects(cells: Sequence[Any]) -> NDArray[Any]:
+    found = np.empty(len(cells), dtype=object)
+    found[:] = cells
+    return found
 
 
 def _taken(rows: list[Any], column: str, start: int) -> list[Any]:

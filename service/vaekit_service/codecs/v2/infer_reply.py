@@ -11,11 +11,12 @@ import orjson
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit.tabular.explained_cells import named, named_similar
+from vaekit.tabular.explained_cells import named
 from vaekit.tabular.levels import level_slices
 from vaekit_service.codecs.v2 import tensors
 from vaekit_service.codecs.v2.infer_request import InferRequest
 from vaekit_service.codecs.v2.tensors import Tensor
+from vaekit_service.codecs.windows import known_similar
 from vaekit_service.messages import Answer
 
 PROBABILITIES = "probabilities"  # one output per category: probabilities.<column>
@@ -100,7 +101,7 @@ def _texts(name: str, a: NDArray[Any], answer: Answer) -> NDArray[Any]:
     elif name == "explanation":
         found = (orjson.dumps(cells).decode() for cells in named(a, answer.spec))
     elif name == "similar":
-        found = (orjson.dumps(rows).decode() for rows in named_similar(a, answer.spec))
+        found = (orjson.dumps(rows).decode() for rows in known_similar(a, answer.spec))
     else:
         return a
     texts = np.empty(len(a), dtype=object)

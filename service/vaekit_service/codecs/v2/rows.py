@@ -15,12 +15,13 @@ from vaekit.bundle.input_spec import ImageSpec, VectorSpec
 from vaekit.client.wire import Request, RowId
 from vaekit.errors import InputError
 from vaekit.tabular import encode_named
-from vaekit.tabular.columns import NOTHING_IGNORED, Ignored, model_order
-from vaekit.tabular.encode import encode_table
+from vaekit.tabular.columns import NOTHING_IGNORED, model_order
 from vaekit.tabular.frames import Table
+from vaekit.tabular.windows import read_table
 from vaekit_service.codecs.images import read_images
 from vaekit_service.codecs.requests import OPTIONS
 from vaekit_service.codecs.row_ids import checked_id, id_column, listed_ids
+from vaekit_service.codecs.series import RowsOfRequest, request_rows, windows_of
 from vaekit_service.codecs.v2.infer_request import InferRequest
 from vaekit_service.codecs.v2.tensors import Tensor
 from vaekit_service.codecs.validation_messages import first_errors, refusal
@@ -47,7 +48,10 @@ def parsed(request: InferRequest, target: Target) -> ParsedRequest | None:
     column = id_column(options)
     ids = listed_ids(options) if column is None else _ids(inputs.pop(column, None), column)
     found = _rows(inputs, target, strict=strict)
-    return None if found is None else ParsedRequest(options, *found, ids)
+    if found is None:
+        return None
+    x, ends, ignored = found
+    return ParsedRequest(options, x, ignored, ids, ends=ends)
 
 
 def _options(request: InferRequest, target: Target, inputs: Mapping[str, Any]) -> Request:
@@ -103,33 +107,35 @@ def _check_known(inputs: Mapping[str, Tensor], known: tuple[str, ...]) -> None:
         raise InputError(f"unexpected inference input {unknown[:64]!r}; inputs of this model: {', '.join(known)}")
 
 
-def _rows(inputs: Mapping[str, Tensor], target: Target, *, strict: bool) -> tuple[NDArray[Any], Ignored] | None:
+def _rows(inputs: Mapping[str, Tensor], target: Target, *, strict: bool) -> RowsOfRequest | None:
     spec = target.manifest.input
     if isinstance(spec, ImageSpec):
         _check_known(inputs, (INPUTS,))
         if INPUTS not in inputs:
             raise InputError(f"input {INPUTS!r}: missing, expected images {INPUTS} of shape [N, H, W, C]")
         x = _images(inputs[INPUTS], spec, target.max_rows)
-        return None if x is None else (x, NOTHING_IGNORED)
+        return None if x is None else (x, None, NOTHING_IGNORED)
     tensor = inputs.get(INPUTS)
     if len(inputs) == 1 and tensor is not None and not (INPUTS in spec.names and len(tensor.shape) < 2):
-        return _matrix(tensor, spec, strict=strict)
+        return _matrix(tensor, target, spec, strict=strict)
     if not inputs:
         raise InputError(f"inputs: empty, expected {INPUTS} of shape [N, {spec.dim}], or one tensor per column")
-    return _by_column(inputs, spec, strict=strict)
+    return _by_column(inputs, target, spec, strict=strict)
 
 
-def _matrix(tensor: Tensor, spec: VectorSpec, *, strict: bool) -> tuple[NDArray[Any], Ignored] | None:
+def _matrix(tensor: Tensor, target: Target, spec: VectorSpec, *, strict: bool) -> RowsOfRequest | None:
     """All rows as one tensor (N, D) in column order; a category is the index of its level."""
+    if spec.window is not None and tensor.datatype != "BYTES":
+        return request_rows(tensor.shaped, target, strict=strict) if len(tensor.flat) else None
     if len(tensor.shape) != 2 or tensor.shape[1] != spec.dim or tensor.datatype == "BYTES":
         raise InputError(
             f"input {tensor.name!r}: {tensor.datatype} {list(tensor.shape)}, expected numbers [N, {spec.dim}]; text is "
             "sent as one tensor per column"
         )
-    return encode_named(tensor.shaped, spec, strict=strict) if len(tensor.flat) else None
+    return request_rows(tensor.shaped, target, strict=strict) if len(tensor.flat) else None
 
 
-def _by_column(inputs: Mapping[str, Tensor], spec: VectorSpec, *, strict: bool) -> tuple[NDArray[Any], Ignored] | None:
+def _by_column(inputs: Mapping[str, Tensor], target: Target, spec: VectorSpec, *, strict: bool) -> RowsOfRequest | None:
     """Columns (N,) or (N, 1) by name."""
     sizes = {len(tensor.flat) for tensor in inputs.values()}
     for name, tensor in inputs.items():
@@ -138,10 +144,12 @@ def _by_column(inputs: Mapping[str, Tensor], spec: VectorSpec, *, strict: bool) 
     if len(sizes) > 1:
         raise InputError(f"inputs: columns of {min(sizes)} and {max(sizes)} rows, expected the same number in each")
     if not max(sizes):
-        model_order(tuple(inputs), spec, strict=strict)  # checks the names
+        if spec.window is None:
+            model_order(tuple(inputs), spec, strict=strict)  # checks the names
         return None
     table = Table(None, tuple(_cells(tensor) for tensor in inputs.values()), tuple(inputs))
-    return encode_table(table, spec, strict=strict)
+    found, other = read_table(table, spec, strict=strict)
+    return (*windows_of(found, target), other)
 
 
 def _cells(tensor: Tensor) -> NDArray[Any]:
