@@ -16,8 +16,8 @@ from vaekit.bundle.comparison import rank_score
 from vaekit.bundle.disk import temporary_folder
 from vaekit.bundle.groups import ALL_ROWS
 from vaekit.bundle.packed import publish_as
-from vaekit.detector_rows import FittedColumns, model_input
-from vaekit.detector_training import known_anomalies, prepare
+from vaekit.detector_rows import FittedColumns, in_place, model_input, scored
+from vaekit.detector_training import columns_of_steps, known_anomalies, prepare
 from vaekit.errors import BundleError, InputError
 from vaekit.estimator import Estimator, not_fitted
 from vaekit.runtime import Bound, Explained, Model
@@ -61,6 +61,11 @@ class Detector(Estimator):
             of F folds, so all these rows train and calibrate. Fitting takes F times as long, and the guarantee is
             P(-1) <= 2 F / (F + 1) alpha.
         strict: whether to refuse columns that fit did not have, instead of ignoring them.
+        window: W, for series: X has one row per time step, and W consecutive ones are scored together
+            (docs/how-to/windows-of-a-series.md). Every method then gives one result per row of X, that of the window
+            which ends there. Where none ends, as at the first W - 1 rows, numbers are NaN and predict gives 1.
+        time, series_column: names of the columns of X with the time and the series of a row; x0, x1, ... for an array.
+            None: rows are in order of time, and one series.
         ignore: tolerance rules by column, {"pressure": {"above": 0.2, "below": "any"}}: the largest deviations from the
             expected value that predict does not report. fit writes them into the bundle. None: the rules of the bundle.
 
@@ -92,7 +97,13 @@ class Detector(Estimator):
         folds: int | None = None,
         strict: bool = False,
         ignore: Mapping[str, Any] | None = None,
+        window: int | None = None,
+        time: str | None = None,
+        series_column: str | None = None,
     ) -> None:
+        self.window = window
+        self.time = time
+        self.series_column = series_column
         self.alpha = alpha
         self.likelihood = likelihood
         self.settings = settings
@@ -110,16 +121,17 @@ class Detector(Estimator):
             BundleError: the model has no calibration.
             InputError: alpha is not between 0 and 1.
         """
-        names = model.spec.names if isinstance(model.spec, VectorSpec) else ()
+        names = model.spec.step.names if isinstance(model.spec, VectorSpec) else ()
         return cls(alpha=alpha)._set_model(model)._set_feature_names(names)
 
     def fit(self, X: Any, y: ArrayLike | None = None) -> Self:  # noqa: N803  scikit-learn's name
-        """Train on rows X (N, D), raw units; needs the `training` extra.
+        """Train on rows X (N, D), raw units, or with `window` on the time steps of series; needs the `training` extra.
 
         A fifth of the rows is held out for p-values (calibration), a tenth to choose when to stop (validation), and a
         fiftieth, at least two rows, for the metrics in the manifest (test). A kernel prior has no steps and takes most
-        of the validation rows too. With folds, all rows but those of
-        validation and test are used for both training and calibration, fold by fold.
+        of the validation rows too. With folds, all rows but those of validation and test are used for both training and
+        calibration, fold by fold. With windows, the first 60 % of the steps of each series train, and the last 30 % are
+        for calibration and test.
 
         Args:
             X: an array, or a pandas or polars frame, whose column names become the feature names.
@@ -148,6 +160,7 @@ class Detector(Estimator):
             seed=self.random_state,
             folds=self.folds,
             ignore=self.ignore,
+            window={"window": self.window, "time": self.time, "series_column": self.series_column},
         )
         config, rows = prepared.config, prepared.rows(anomaly)
         held_out = split(rows, config.data, config.training.seed).rows_per_p_value
@@ -163,11 +176,14 @@ class Detector(Estimator):
             for text in said:  # also if they explain why training failed
                 warnings.warn(text, stacklevel=2)
         if prepared.columns is not None:
-            self._set_columns(FittedColumns.of(list(prepared.columns), rows.columns))
+            self._set_columns(FittedColumns.of(list(prepared.columns), columns_of_steps(rows)))
         return self._set_feature_names(getattr(X, "columns", ()))
 
     def score_samples(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
-        """ELBO of each row over its observed cells, (N,), in nats. Lower is more anomalous."""
+        """ELBO of each row over its observed cells, (N,), in nats. Lower is more anomalous.
+
+        NaN for a time step at which no window ends, as p_value and decision_function.
+        """
         return self._elbo(X).elbo
 
     def decision_function(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
@@ -176,13 +192,14 @@ class Detector(Estimator):
         With folds, the median of that difference over the fold models. For a novel row, a number that no other row's is
         below: a large negative one, or 0 if so many held-out rows are novel that no row is an anomaly.
         """
-        elbo, calibration = self._elbo(X), self._calibration()
+        calibration = self._calibration()
+        elbo, ends = scored(self._elbo(X), self._model().spec)
         thresholds = calibration.row_thresholds(elbo, self.alpha)
         margin = -calibration.excess(calibration.scores_to_compare(elbo), thresholds)
-        if elbo.novel is None or not elbo.novel.any():
-            return margin
-        is_anomaly = calibration.verdict(elbo).p_value <= self.alpha
-        return np.where(elbo.novel, np.where(is_anomaly, -rank_score(elbo.score, elbo.novel), 0.0), margin)
+        if elbo.novel is not None and elbo.novel.any():
+            is_anomaly = calibration.verdict(elbo).p_value <= self.alpha
+            margin = np.where(elbo.novel, np.where(is_anomaly, -rank_score(elbo.score, elbo.novel), 0.0), margin)
+        return in_place(margin, ends)
 
     def predict(self, X: Any, *, alpha: float | None = None, fdr: float | None = None) -> NDArray[np.intp]:  # noqa: N803
         """-1 for an anomaly, 1 for a normal row, (N,). Tolerance rules may turn -1 into 1, except with fdr.
@@ -203,13 +220,14 @@ class Detector(Estimator):
         if alpha is not None and fdr is not None:
             raise InputError("predict: alpha and fdr are two rules for one verdict; give one of them")
         rows, model, rate = self._model_input(X), self._model(), self.alpha if alpha is None else alpha
-        verdict = self._calibration().verdict(model.bound(rows, strict=self.strict), rate)
+        bound, ends = scored(model.bound(rows, strict=self.strict), model.spec)
+        verdict = self._calibration().verdict(bound, rate)
         if fdr is not None:
-            return np.where(benjamini_hochberg(verdict.p_value, fdr).mask, -1, 1)
+            return in_place(np.where(benjamini_hochberg(verdict.p_value, fdr).mask, -1, 1), ends, empty=1)
         if verdict.reason:
             warnings.warn(verdict.reason, stacklevel=2)
         assert verdict.is_anomaly is not None  # alpha was given
-        found = np.where(verdict.is_anomaly, -1, 1)
+        found = in_place(np.where(verdict.is_anomaly, -1, 1), ends, empty=1)
         if model.tolerances if self.ignore is None else self.ignore:
             found[self._tolerated(rows, rate).astype(bool)] = 1
         return found
@@ -230,7 +248,8 @@ class Detector(Estimator):
 
     def p_value(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
         """Split-conformal p-value of each row, (N,). Lower is more anomalous."""
-        return self._calibration().verdict(self._elbo(X)).p_value
+        elbo, ends = scored(self._elbo(X), self._model().spec)
+        return in_place(self._calibration().verdict(elbo).p_value, ends)
 
     def calibration_groups(self, X: Any) -> NDArray[np.str_]:  # noqa: N803  scikit-learn's name
         """The name of the calibration group that each row is compared with, (N,): 'site=a', or 'all rows'.
@@ -246,7 +265,8 @@ class Detector(Estimator):
         Raises:
             InputError: invalid rows, or too few held-out rows for a tail.
         """
-        elbo, calibration = self._elbo(X), self._calibration()
+        calibration = self._calibration()
+        elbo, ends = scored(self._elbo(X), self._model().spec)
         found = calibration.verdict(elbo).p_value_tail
         if found is None:
             each, where = ("", "") if isinstance(calibration, Calibration) else (" in each fold", " in all folds")
@@ -254,7 +274,7 @@ class Detector(Estimator):
                 f"p_value_tail: a tail needs at least 96 different held-out scores{each}; "
                 f"this model has {calibration.n} held-out rows{where}"
             )
-        return found
+        return in_place(found, ends)
 
     def explain(self, X: Any, *, top: int | None = None) -> Explained:  # noqa: N803  scikit-learn's name
         """The `top` most anomalous cells of each row (default: 3), and the values expected there; see Model.explain."""
@@ -291,7 +311,7 @@ class Detector(Estimator):
 
     def _set_model(self, model: Model) -> Self:
         self.model_ = model
-        self._set_columns(FittedColumns(model.spec.dim))
+        self._set_columns(FittedColumns(model.spec.step.dim if isinstance(model.spec, VectorSpec) else model.spec.dim))
         self._calibration().threshold(self.alpha)  # refuses an alpha that is not between 0 and 1
         return self
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.errors import InputError
+from vaekit.runtime import Bound
 from vaekit.tabular.columns import in_column_order, without_series
-from vaekit.tabular.frames import Table, is_table, table
+from vaekit.tabular.frames import Table, column_of, is_table, table
+from vaekit.tabular.series import Ends
+
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ def model_input(
         InputError: another number of columns, or columns that are missing, duplicate, or refused because of strict.
     """
     X = without_series(X)  # noqa: N806
+    if isinstance(spec, VectorSpec) and spec.window is not None:
+        return _of_steps(X, spec, columns)
     if isinstance(spec, VectorSpec) and isinstance(X, Sequence) and is_table(X):
         rows = [{name: cell for name, cell in row.items() if name not in columns.left_out} for row in X]
         listed, other = in_column_order(rows, spec, strict=strict)
@@ -65,6 +72,52 @@ def model_input(
     if spec.has_categories and isinstance(values, np.ndarray):
         values = values.astype(object)  # numbers in a float array would be level indices; here they name levels
     return values
+
+
+def scored(bound: Bound, spec: VectorSpec | ImageSpec) -> tuple[Bound, Ends | None]:
+    """(the bounds of windows, the time steps at which they end) of bounds of time steps.
+
+    The second is None for a model without windows, whose bounds are those of rows.
+    """
+    if spec.window is None:
+        return bound, None
+    at = np.flatnonzero(~np.isnan(bound.elbo))
+    return bound.take(at), Ends(at, len(bound), spec.window.needs)
+
+
+def in_place(values: NDArray[T], ends: Ends | None, *, empty: int | None = None) -> NDArray[T]:
+    """Values of windows as values of time steps, `empty` (None: NaN) where no window ends."""
+    if ends is None:
+        return values
+    if empty is None:
+        return ends.spread(values)
+    found = np.full(ends.total, empty, dtype=values.dtype)
+    found[ends.at] = values
+    return found
+
+
+def _of_steps(X: Any, spec: VectorSpec, columns: FittedColumns) -> Any:  # noqa: N803
+    """Time steps, or windows, in a form that Model takes, without the columns that fit left out."""
+    assert spec.window is not None
+    if isinstance(X, Sequence) and is_table(X):
+        return [{name: cell for name, cell in row.items() if name not in columns.left_out} for row in X]
+    given = table(X)
+    if given.names is not None:
+        return _known(given, columns.left_out)
+    values = given.given if isinstance(given.given, np.ndarray) else _array(given.given)
+    if values.ndim == 2 and values.shape[1] == columns.width and values.shape[1] != spec.dim:
+        names = tuple(f"x{d}" for d in range(columns.width))
+        if set(spec.window.beside) & set(names):
+            of = column_of if values.dtype == object else np.asarray
+            return _known(Table(None, tuple(of(one) for one in values.T), names), columns.left_out)
+        values = _without(values, spec.step.dim, columns)
+    return values.astype(object) if spec.has_categories else values
+
+
+def _array(rows: Any) -> NDArray[Any]:
+    """Lists as an array that keeps numbers beside text."""
+    values = np.asarray(rows)
+    return np.asarray(rows, dtype=object) if values.dtype.kind == "U" else values
 
 
 def _known(given: Table, left_out: Sequence[str]) -> Table:

@@ -66,13 +66,14 @@ def prepare(
     seed: int = 0,
     folds: int | None = None,
     ignore: Mapping[str, Any] | None = None,
+    window: Mapping[str, Any] | None = None,
 ) -> Prepared:
     """The columns and the training config of a Detector; the config follows from the normal rows alone.
 
     The columns are inspected as `vae train` inspects those of a file, and get the same default recipe.
     """
     from vaekit_training.config import make_config, parse_overrides
-    from vaekit_training.data.labels import index_columns
+    from vaekit_training.data.labels import index_columns, special_columns
     from vaekit_training.data.preview import of_columns
     from vaekit_training.infer import given_data, infer_columns, infer_images, overrides_beside, section
 
@@ -95,10 +96,14 @@ def prepare(
         tree["data"] |= {"folds": folds}
     if ignore:
         tree["ignore"] = {name: rule.model_dump() for name, rule in parse_rules(ignore).items()}
+    of_window = {key: value for key, value in (window or {}).items() if value is not None}
+    tree["data"] |= of_window
     given_settings = parse_overrides(settings)
+    if "window" in {**section(given_settings, "data"), **of_window}:
+        del tree["data"]["fractions"]  # a test split of a fiftieth would have no whole window
     asked = given_settings | {
         "likelihood": {"name": likelihood, **section(given_settings, "likelihood")},
-        "data": {"missing": "marginalise", **section(given_settings, "data")},
+        "data": {"missing": "marginalise", **of_window, **section(given_settings, "data")},
     }
     if columns is None:
         images = np.asarray(given.given)
@@ -109,7 +114,8 @@ def prepare(
     data = given_data("memory", asked)
     seen = {name: cells if anomaly is None else cells[~anomaly] for name, cells in columns.items()}
     index = index_columns(seen, data, given.index_columns)
-    modelled = {name: cells for name, cells in seen.items() if name not in (*index, *data.exclude)}
+    not_modelled = {*index, *data.exclude, *special_columns(data)}
+    modelled = {name: cells for name, cells in seen.items() if name not in not_modelled}
     inferred = infer_columns(of_columns(modelled, index, data.missing_values), data, tree, asked)
     if by_metadata := [name for name in given.index_columns if name in index]:
         tree["data"]["exclude"] = [*tree["data"].get("exclude", data.exclude), *by_metadata]
@@ -134,6 +140,13 @@ def _columns(given: Table) -> tuple[dict[str, NDArray[Any]] | None, int]:
         raise InputError(f"X has shape {values.shape}, expected (N, D)")
     of = column_of if values.dtype == object else np.asarray
     return {f"x{d}": of(values[:, d]) for d in range(values.shape[1])}, len(values)
+
+
+def columns_of_steps(rows: Rows) -> Sequence[str]:
+    """The columns of X that the rows are made of."""
+    if rows.place is None:
+        return rows.columns
+    return (*rows.place.window.columns, *rows.place.window.beside)
 
 
 def known_anomalies(y: ArrayLike, rows: int) -> NDArray[np.bool_]:

@@ -22,7 +22,7 @@ def score_columns(found: ElboResult) -> dict[str, NDArray[Any]]:
     columns |= {name: values for name in ALWAYS if (values := getattr(found, name)) is not None}
     columns["is_anomaly"] = _verdict(found, rows)
     optional = {
-        "group": None if found.group is None else np.where(found.group == "", None, found.group.astype(object)),
+        "group": None if found.group is None else _names(found.group),
         "group_pooled": None if found.group_pooled is None else _of_windows(found.group_pooled, found),
         "tolerated": None if found.tolerated is None else joined_names(found.tolerated),
         "novel": None if found.novel is None else joined_names(found.novel),
@@ -46,6 +46,13 @@ def _of_windows(values: NDArray[np.bool_], found: ElboResult) -> NDArray[np.bool
     """Flags, masked at time steps without a window."""
     lost = np.zeros(len(values), bool) if found.group is None else found.group == ""
     return _masked(values, lost) if lost.any() else values
+
+
+def _names(groups: NDArray[np.str_]) -> NDArray[np.object_]:
+    """Names of groups, None at time steps without a window."""
+    named = groups.astype(object)
+    named[groups == ""] = None
+    return named
 
 
 def _counts(counts: NDArray[np.int64] | None) -> NDArray[Any] | None:

@@ -24,6 +24,10 @@ class RowArrays:
         """The same result for some of the rows."""
         return type(self)(**{name: None if a is None else a[rows] for name, a in vars(self).items()})
 
+    def take(self, at: NDArray[np.intp]) -> Self:
+        """The same result for the rows with these numbers."""
+        return type(self)(**{name: None if a is None else a[at] for name, a in vars(self).items()})
+
     def __len__(self) -> int:
         return len(next(a for a in vars(self).values() if a is not None))
 

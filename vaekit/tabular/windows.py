@@ -42,6 +42,8 @@ def read_rows(rows: Any, spec: VectorSpec | ImageSpec, *, strict: bool = False) 
     if spec.window is None:
         return encode_named(rows, spec, strict=strict)
     assert isinstance(spec, VectorSpec)
+    if isinstance(rows, Table):
+        return read_table(rows, spec, strict=strict)
     rows = without_series(rows)
     if is_table(rows):
         if isinstance(rows, Sequence):
