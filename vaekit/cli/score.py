@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from collections.abc import Mapping
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,20 +15,22 @@ import typer
 
 from vaekit.cli.options import Decimal, Delimiter, Device, Ignore, ModelName, Models, Thousands, dialect_of, rules_of
 from vaekit.cli.panels import CLUSTER, DEVICE, EXPLANATION, INPUT, OUTPUT, SCORING, examples
+from vaekit.cli.score_pipe import STDIN, check_format, pipe_options, run_pipe
 from vaekit.cli.score_report import check_summary, report, write_summary
+from vaekit.cli.score_with import cluster_of, scorer_of
 
 if TYPE_CHECKING:
-    from vaekit.bundle.manifest import Precision
     from vaekit.scoring import Options, Scorer, Summary
     from vaekit.scoring.batch.folder import Engine
     from vaekit.scoring.scorers import ScoringOptions
 
 ROWS = (
-    "rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet or of images; a path or a URI (s3://, gs://)"
+    "rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet or of images; a path or a URI (s3://, "
+    "gs://); or - for standard input, whose rows are scored as they come"
 )
 TARGET = (
-    ".parquet or .csv file, replaced only when complete; a folder of parts (a name without an ending); or - for CSV on "
-    "standard output"
+    ".parquet or .csv file, replaced only when complete; a folder of parts (a name without an ending); or - for "
+    "standard output, as CSV or as --format says"
 )
 EXAMPLES = examples(
     "vae score breast-cancer examples/rows.csv scored.parquet",
@@ -77,6 +79,19 @@ def score(
         Literal["float32", "float16"],
         typer.Option(help="precision of the networks: float32, or float16 if the model has it", rich_help_panel=DEVICE),
     ] = "float32",
+    form: Annotated[
+        Literal["csv", "ndjson"] | None,
+        typer.Option("--format", help="format of standard input and output; default: csv", rich_help_panel=INPUT),
+    ] = None,
+    header: Annotated[
+        bool,
+        typer.Option(
+            "--header/--no-header",
+            help="a first line with column names in CSV on standard input; without it, rows are in the model's order, "
+            "and the output has no header either",
+            rich_help_panel=INPUT,
+        ),
+    ] = True,
     batch_rows: Annotated[
         int | None,
         typer.Option(
@@ -160,7 +175,9 @@ def score(
         ),
     ] = None,
 ) -> None:
-    """Score every row of a file or folder: ELBO in nats, p-value and verdict."""
+    """Score every row of a file, a folder or a pipe: ELBO in nats, p-value and verdict."""
+    for_files = {"--fdr": fdr, "--summary": summary, "--part-rows": part_rows, "--partitions": partitions}
+    check_format(source, output, form, header=header, needs_file={**for_files, "--resume": resume, "--engine": engine})
     options = replace(
         _options(columns, part_rows, partitions, quarantine, max_bad, fdr, top),
         strict=strict,
@@ -173,9 +190,12 @@ def score(
     rules = rules_of(ignore)
     scoring: ScoringOptions = {"num_samples": num_samples, "alpha": alpha, "explain": explain, "ignore": rules}
     with (
-        _scorer(model, models, url, key, device, precision, scoring) as scorer,
-        _cluster(model, models, url, device, precision, actors, scoring) if engine == "ray" else nullcontext() as ray,
+        scorer_of(model, models, url, key, device, precision, scoring) as scorer,
+        cluster_of(model, models, url, device, precision, actors, scoring) if engine == "ray" else nullcontext() as ray,
     ):
+        if source == STDIN:
+            run_pipe(scorer, pipe_options(options, form, header=header), quarantine)
+            return
         scored = _scored(scorer, source, output, options, batch_rows, resume=resume, ray=ray)
     _report(scored, output, summary)
 
@@ -254,49 +274,3 @@ def _check_folder_options(output: str, given: Mapping[str, object]) -> None:
 
 def _stop(number: int, _: object) -> NoReturn:
     sys.exit(128 + number)
-
-
-@contextmanager
-def _scorer(
-    model: str,
-    models: Path,
-    url: str | None,
-    key: str | None,
-    device: str,
-    precision: Precision,
-    scoring: ScoringOptions,
-) -> Iterator[Scorer]:
-    from vaekit.scoring import LocalScorer, RemoteScorer, locate, split_reference
-
-    if url is None:
-        from vaekit.runtime import Model
-        from vaekit.runtime.cpu_count import cpu_count
-
-        with Model.load(locate(model, models), device=device, threads=1, precision=precision) as loaded:
-            yield LocalScorer(loaded, **scoring, at_once=cpu_count() if loaded.device == "cpu" else 1)
-        return
-    from vaekit.client import Client
-    from vaekit.scoring.remote import REMOTE_RETRIES, REMOTE_WAIT
-
-    with Client(url, key=key, retries=REMOTE_RETRIES, longest_wait=REMOTE_WAIT) as client:
-        yield RemoteScorer(client, *split_reference(model), **scoring)
-
-
-def _cluster(
-    model: str,
-    models: Path,
-    url: str | None,
-    device: str,
-    precision: Precision,
-    actors: str | None,
-    scoring: ScoringOptions,
-) -> AbstractContextManager[Engine]:
-    from vaekit.errors import InputError
-    from vaekit.scoring import locate
-    from vaekit.scoring.batch.ray_engine import Actors, ScorerFactory, on_ray
-
-    if url is not None:
-        raise InputError("--engine ray: cannot be combined with --url, because Ray actors load the model themselves")
-    bundle = str(locate(model, models).absolute())
-    factory = ScorerFactory(bundle, scoring, precision, "cuda" if device == "cuda" else "cpu")
-    return on_ray(factory, Actors.of(actors))

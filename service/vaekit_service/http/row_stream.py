@@ -8,9 +8,9 @@ ends without its last chunk: the caller sees that it is incomplete.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar, TypeVarTuple
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -26,14 +26,27 @@ from vaekit_service.http import problems
 from vaekit_service.http.access_log import ReplyNotRead
 from vaekit_service.http.output_buffer import OutputBuffer
 from vaekit_service.http.request_context import RequestContext
-from vaekit_service.messages import Answer
-
-if TYPE_CHECKING:
-    from vaekit_service.http.inference import OperationHandler
+from vaekit_service.messages import Answer, Operation, ParsedRequest, Target
 
 MOST_ROWS = 2048  # of one batch: four full batches of the device
 INLINE = 16 * 1024  # bytes of lines that are read in the event loop
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 FULL_PAUSE = 0.05  # seconds between two attempts to queue a batch while the queue is full
+
+
+class Handler(Protocol):
+    """What a stream needs of inference.OperationHandler."""
+
+    operation: Operation
+
+    def target(self, model: Model) -> Target: ...
+
+    async def run_valid(
+        self, model: Model, parsed: ParsedRequest, context: RequestContext, start: float, *, first: int = 0
+    ) -> Answer: ...
+
+    async def in_pool(self, work: Callable[[*Ts], T], *args: *Ts) -> T: ...
 
 
 class RowStream(Response):
@@ -49,7 +62,7 @@ class RowStream(Response):
 
     def __init__(
         self,
-        handler: OperationHandler,
+        handler: Handler,
         components: Components,
         reader: Reader,
         writer: Writer,

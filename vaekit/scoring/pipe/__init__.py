@@ -1,0 +1,1 @@
+"""Scores rows that arrive on a pipe, each as it comes."""
