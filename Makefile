@@ -53,7 +53,7 @@ floors: $(VENV)/ready-all ## Run all tests with the lowest versions that pyproje
 	$(PY) .ci/floors.py --venv build/floors --ignore tests/packaging/test_setup.py -m "not deploy" $(PYTEST_ARGS)
 
 clean: ## Remove the virtual environment and all build outputs
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist clients/javascript/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # One virtual environment, with a stamp file per set of extras. A larger set also stamps the smaller ones.
 $(VENV)/ready-serve: EXTRAS := cpu,service

@@ -54,6 +54,14 @@ test("images are scored from the bytes of their files, with the cells that are m
   assert.match(found.explanation[0][0].feature, /^pixel \(\d, \d, 0\)$/);
 });
 
+test("an invalid row is reported in its place, and the others are scored", { skip }, async () => {
+  const rows = [Array.from({ length: 30 }, () => 1), Array.from({ length: 30 }, () => "n/a")];
+  const found = await client.elbo(rows, { ...table, errors: "report" });
+  assert.equal(found.elbo[1], null);
+  assert.ok(found.elbo[0] < 0);
+  assert.deepEqual([found.errors[0].row, found.errors[0].column], [1, "mean radius"]);
+});
+
 test("a refused row, an unknown model and a wrong key are errors with the service's words", { skip }, async () => {
   const rows = [Array.from({ length: 30 }, (_, d) => (d === 3 ? "n/a" : 1))];
   await assert.rejects(client.elbo(rows, table), (error) => {

@@ -50,8 +50,12 @@ export interface ModelOptions extends CallOptions {
   version?: number;
 }
 
+/** What happens to rows that cannot be read: they refuse the request, or are reported in place of their result. */
+export type InvalidRows = "fail" | "report";
+
 export interface EncodeOptions extends ModelOptions {
   strict?: boolean;
+  errors?: InvalidRows;
 }
 
 export interface DecodeOptions extends ModelOptions {
@@ -85,6 +89,7 @@ export interface ElboOptions extends ModelOptions {
   /** The column that has the ids, for rows by column name. */
   id_column?: string;
   strict?: boolean;
+  errors?: InvalidRows;
 }
 
 /** Nested lists of numbers, or level names for categories. */
@@ -95,9 +100,21 @@ interface Reply {
   version: number;
 }
 
+/** A row that could not be read; column is null if the row as a whole could not. */
+export interface RefusedRow {
+  row: number;
+  column: string | null;
+  reason: string;
+  value?: unknown;
+  id?: string | number | null;
+}
+
+/** Fields with one value per row are null for a row that could not be read, and for a time step without a window. */
 interface RowsReply extends Reply {
   ignored_columns?: string[];
   warnings?: string[];
+  /** With errors: "report", the rows that could not be read. */
+  errors?: RefusedRow[];
 }
 
 export interface EncodeReply extends RowsReply {
@@ -147,24 +164,24 @@ export interface ElboReply extends RowsReply {
   log_evidence: (number | null)[] | null;
   /** -elbo: higher is more anomalous. */
   score: (number | null)[];
-  novel?: string[][] | null;
+  novel?: (string[] | null)[] | null;
   /** Lower is more anomalous. */
   p_value: (number | null)[] | null;
   p_value_tail?: (number | null)[] | null;
-  group?: string[] | null;
-  group_pooled?: boolean[] | null;
+  group?: (string | null)[] | null;
+  group_pooled?: (boolean | null)[] | null;
   is_anomaly: (boolean | null)[] | null;
-  tolerated?: string[][] | null;
+  tolerated?: (string[] | null)[] | null;
   is_discovery?: (boolean | null)[] | null;
   alpha: number | null;
   p_value_reason: string | null;
   num_samples: number;
-  bits_per_dim?: number[] | null;
+  bits_per_dim?: (number | null)[] | null;
   feature_log_likelihood?: Nested | null;
-  observed_count?: number[] | null;
-  explanation?: AnomalousCell[][] | null;
-  kl_p_value?: number[] | null;
-  similar?: SimilarRow[][] | null;
+  observed_count?: (number | null)[] | null;
+  explanation?: (AnomalousCell[] | null)[] | null;
+  kl_p_value?: (number | null)[] | null;
+  similar?: (SimilarRow[] | null)[] | null;
 }
 
 export interface ModelSummary {
