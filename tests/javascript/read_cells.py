@@ -15,6 +15,8 @@ from vaekit.bundle.input_spec import Column, Kind, LenientColumn
 from vaekit.tabular.cells import read_cell
 
 KINDS: tuple[Kind, ...] = ("real", "positive", "count", "fraction", "binary", "category")
+LONG = ("9007199254740996", "9007199254740993", "red")  # whole numbers, of which float64 does not hold the second
+SHORT = ("9007199254740996", "red")
 LEVELS = ("1", "2.5", "9007199254740993", "red", "true", "2024-01-01T09:00:00", "12:30:00", "2024-05-01", "1e-7", "007")
 TEXTS = """
 NA nan NaN NAN null NULL None N/A - inf -Infinity 1e999 0x1F 1_0 \u0661 1,5 true True TRUE tRUE false yes -0 +1 1. .5
@@ -26,7 +28,7 @@ NA nan NaN NAN null NULL None N/A - inf -Infinity 1e999 0x1F 1_0 \u0661 1,5 true
 CELLS: list[Any] = [
     *("", " ", "2024-01-01 09:00:00", "1" * 400, *TEXTS.split(), *(f"\t {text}\u00a0" for text in TEXTS.split())),
     *(None, True, False, 0, 1, 7, -0.0, 0.5, 1.0, 2.5, -1.5, 1e-7, 1e300, -999, -999.5, np.nan, np.inf, -np.inf),
-    *(2**53 + 1, 2**53, -(2**63), 10**400, float(np.float32(-999.9))),
+    *("9007199254740997", 2**53 + 5, 2**53 + 1, 2**53, -(2**63), 10**400, float(np.float32(-999.9))),
 ]
 MISSING_VALUES: tuple[tuple[float | str, ...], ...] = ((), (-999.0, "x", -999.9))
 # rule, K, Z: fewer draws than dimensions, as many, and more
@@ -41,8 +43,8 @@ DRAWS: tuple[tuple[DrawsRule, int, int], ...] = (
 def columns() -> list[Column]:
     found = []
     for kind, may, values in product(KINDS, (False, True), MISSING_VALUES):
-        levels = LEVELS if kind == "category" else None
-        found.append(Column(name="a", kind=kind, levels=levels, may_be_missing=may, missing_values=values))
+        for levels in (LEVELS, LONG, SHORT) if kind == "category" else (None,):
+            found.append(Column(name="a", kind=kind, levels=levels, may_be_missing=may, missing_values=values))
     return found
 
 

@@ -39,6 +39,8 @@ def random_rows(model: Model, seed: int = 0) -> list[Any]:
     for i, d in np.argwhere(rng.random(x.shape) < _ODD_CELLS).tolist():
         odd = _odd_cells(columns[d], rows[i][d])
         rows[i][d] = odd[rng.integers(len(odd))]
+    for i in (2, 3):  # more missing cells than any training row
+        rows[i] = [None] * len(columns)
     # every second row by name, in which a missing cell may be left out
     return [_named(row, columns) if i % 2 else row for i, row in enumerate(rows)]
 

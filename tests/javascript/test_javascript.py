@@ -61,7 +61,7 @@ def test_cells_and_draws_are_those_of_python(package: Path, cases: Path, node_en
 
 
 def test_the_package_passes_its_own_tests(package: Path, node_environment: dict[str, str]) -> None:
-    node_test(package, node_environment, "client", "retries", "local", "series")
+    node_test(package, node_environment, "client", "retries", "local", "series", "page")
 
 
 @pytest.fixture(scope="module")
