@@ -61,7 +61,7 @@ def test_cells_and_draws_are_those_of_python(package: Path, cases: Path, node_en
 
 
 def test_the_package_passes_its_own_tests(package: Path, node_environment: dict[str, str]) -> None:
-    node_test(package, node_environment, "client", "retries", "local", "series", "page")
+    node_test(package, node_environment, "client", "retries", "local", "series", "page", "browser")
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +108,19 @@ def test_the_published_package_has_its_sources_and_types_and_no_tests(project: P
         str(file.relative_to(PACKAGE)) for folder in ("src", "types") for file in (PACKAGE / folder).rglob("*.*")
     }
     assert files == {*sources, "package.json", "README.md", "LICENSE"}
+
+
+def test_without_onnx_runtime_the_error_says_what_to_install(
+    project: Path, tmp_path: Path, node_environment: dict[str, str]
+) -> None:
+    shutil.copytree(project / "node_modules" / "vaekit", tmp_path / "node_modules" / "vaekit")
+    code = f"""
+        import {{ Bundle }} from "vaekit/local";
+        await Bundle.open("{ROOT}/models/digits/1").catch((error) => console.log(`${{error.name}}: ${{error.message}}`));
+    """
+    (tmp_path / "snippet.mjs").write_text(code, encoding="utf-8")
+    said = run_in(tmp_path, ["node", "snippet.mjs"], node_environment)
+    assert said.startswith("MissingPackage: ONNX Runtime is not installed: npm install onnxruntime-node")
 
 
 @pytest.mark.parametrize("snippet", blocks(HOW_TO, "js"), ids=lambda code: code.splitlines()[0])

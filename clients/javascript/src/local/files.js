@@ -50,16 +50,7 @@ function overHttp(folder) {
 function inFolder(folder) {
   return {
     where: String(folder),
-    read: async (name) => {
-      // imported here: browsers have no file system
-      const [{ readFile }, { join }, { fileURLToPath }] = await Promise.all([
-        import("node:fs/promises"),
-        import("node:path"),
-        import("node:url"),
-      ]);
-      const bytes = await readFile(join(folder instanceof URL ? fileURLToPath(folder) : folder, name));
-      return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    },
+    read: async (name) => (await import("#folder")).readFromFolder(folder, name), // imported here: browsers have no folders
   };
 }
 
