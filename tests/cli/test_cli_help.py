@@ -61,7 +61,8 @@ def options(name: str) -> list[Any]:
     return [option for option in COMMANDS[name].params if option.param_type_name == "option"]
 
 
-CASES = [pytest.param(line, id=line) for name in COMMANDS for line in examples(name)]
+ELSEWHERE = ("mlflow",)  # commands whose examples need a server: tests/test_mlflow.py
+CASES = [pytest.param(line, id=line) for name in COMMANDS if name not in ELSEWHERE for line in examples(name)]
 OPTIONS = [pytest.param(o, id=f"{name or 'vae'} {o.opts[0]}") for name in COMMANDS for o in options(name)]
 
 

@@ -158,3 +158,12 @@ def find(root: Path | str, name: str, version: int | None = None) -> Path:
             f"{reference}, which {name} is pinned to, is proposed; first run vae models accept {reference}"
         )
     return folder
+
+
+def bundle_folder(path: Path) -> Path:
+    """The folder of a bundle: the path itself, or of a model's folder the version that is used.
+
+    Raises:
+        UnknownModel, FormatError: see `find`.
+    """
+    return find(path.parent, path.name) if not has_manifest(path) and versions(path.parent, path.name) else path

@@ -22,6 +22,7 @@ from vaekit.cli import (
     explain_loss,
     feedback,
     keys,
+    mlflow,
     models,
     score,
     serve,
@@ -51,6 +52,7 @@ app.command("explain-loss", epilog=explain_loss.EXAMPLES)(explain_loss.explain_l
 app.add_typer(models.app, name="models")
 app.command("push", epilog=exchange.PUSH_EXAMPLES)(exchange.push)
 app.command("pull", epilog=exchange.PULL_EXAMPLES)(exchange.pull)
+app.command("mlflow", epilog=mlflow.EXAMPLES)(mlflow.mlflow)
 app.command("upgrade", epilog=upgrade.EXAMPLES)(upgrade.upgrade)
 
 _EXTRAS = {

@@ -33,11 +33,10 @@ def push(
     as_json: AsJson = False,
 ) -> None:
     """Verify a bundle and copy it to a store or the Hugging Face hub."""
-    from vaekit.bundle.models_folder import find, split_reference
+    from vaekit.bundle.models_folder import bundle_folder, find, split_reference
     from vaekit.storage.push import push
-    from vaekit.storage.transfer import local_bundle
 
-    folder = local_bundle(Path(model)) if Path(model).is_dir() else find(models, *split_reference(model))
+    folder = bundle_folder(Path(model)) if Path(model).is_dir() else find(models, *split_reference(model))
     done = push(folder, url, public=public)
     reference = f"{done.manifest.name}@{done.manifest.version}"
     if done.warning:

@@ -6,7 +6,6 @@ import hashlib
 from pathlib import Path
 
 from vaekit.bundle.manifest import MANIFEST_FILE, Manifest
-from vaekit.bundle.models_folder import find, has_manifest, versions
 from vaekit.bundle.read import read_manifest
 from vaekit.errors import IntegrityError
 from vaekit.storage.remote import RemoteFolder
@@ -42,17 +41,6 @@ def fetch_bundle(remote: RemoteFolder, found: FoundBundle, to: Path) -> Manifest
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         remote.fetch(found.prefix + name, to / name)
     return manifest
-
-
-def local_bundle(reference: Path) -> Path:
-    """The folder of a bundle, or of the version that is used of a model's folder.
-
-    Raises:
-        UnknownModel: the model has only proposed versions, for example.
-    """
-    if not has_manifest(reference) and versions(reference.parent, reference.name):
-        return find(reference.parent, reference.name)
-    return reference
 
 
 def warning_of(manifest: Manifest, where: str) -> str | None:
