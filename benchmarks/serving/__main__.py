@@ -30,12 +30,14 @@ from benchmarks.serving import (
     stream,
     sweep,
     torch_comparison,
+    v2,
 )
 from benchmarks.serving.models import K
 from benchmarks.serving.plan import Plan
 
 PARTS: dict[str, Callable[[Plan], Measured]] = {
     "peers": peer_comparison.measure,
+    "v2": v2.measure,
     "torch": torch_comparison.measure,
     "bulk": baselines.bulk,
     "latency": baselines.latency,

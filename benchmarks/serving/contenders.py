@@ -98,10 +98,11 @@ PEERS: dict[str, tuple[Peer, str, Any, Any, str]] = {
 
 def peers(plan: Plan, shape: Shape) -> list[Server]:
     """All peers, each in its own environment; empty if peers are left out."""
-    return [] if plan.peers is None else [_peer(plan, plan.peers, shape, name) for name in PEERS]
+    return [] if plan.peers is None else [peer(plan, plan.peers, shape, name) for name in PEERS]
 
 
-def _peer(plan: Plan, folder: Path, shape: Shape, name: str) -> Server:
+def peer(plan: Plan, folder: Path, shape: Shape, name: str) -> Server:
+    """One of PEERS in its environment, which is made below `folder` if it does not exist."""
     package, arm, asked, read, ready = PEERS[name]
     python = venvs.make(package, folder).absolute()
     start = command(f"serving.arms.{arm}", [*plan.files(shape), "PORT"], python)

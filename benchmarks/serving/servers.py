@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,6 +35,7 @@ class Request:
     content_type: str = "application/json"
     accept: str = "application/json"
     key: str | None = None
+    more: Mapping[str, str] = field(default_factory=dict)  # further headers
 
     def wire(self) -> bytes:
         """The request as bytes."""
@@ -45,7 +46,7 @@ class Request:
     def headers(self) -> dict[str, str]:
         """The headers without host and length."""
         key = {} if self.key is None else {"authorization": f"Bearer {self.key}"}
-        return {"content-type": self.content_type, "accept": self.accept, **key}
+        return {"content-type": self.content_type, "accept": self.accept, **key, **self.more}
 
 
 @dataclass(frozen=True)

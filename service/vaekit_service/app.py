@@ -25,8 +25,9 @@ from vaekit_service.http.layers import make_layers, wrapped
 from vaekit_service.http.openapi import DESCRIPTION, operation_id
 from vaekit_service.http.platforms import platform_router
 from vaekit_service.http.routes import make_handlers, operations_router, status_router
+from vaekit_service.http.v2.infer import InferHandler
 from vaekit_service.http.v2.repository import actions_router, index_router
-from vaekit_service.http.v2.routes import v2_router
+from vaekit_service.http.v2.routes import INFER, infer_router, v2_router
 from vaekit_service.keys.keyring import Keyring
 from vaekit_service.keys.rates import RateLimits, parse_rate
 from vaekit_service.logs import Log, make_log
@@ -71,9 +72,10 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     if components.traces is not None:
         layers += trace_layers(components.traces)
     handlers = make_handlers(components)
+    infer = InferHandler(handlers, components)
     app = FastPath(
-        operations_router(handlers),
-        handlers,
+        [operations_router(handlers), infer_router(infer)],
+        {**{str(name): handler for name, handler in handlers.items()}, INFER: infer},
         wrap=partial(wrapped, layers=layers),
         title="vaekit",
         version=__version__,
@@ -99,7 +101,7 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
             predict_route=settings.predict_route,
         )
     )
-    app.include_router(v2_router(components, handlers, admin=settings.admin))
+    app.include_router(v2_router(components, admin=settings.admin))
     app.include_router(index_router(components))
     if settings.admin:
         actions = ModelActions(components.registry, components.updates)

@@ -13,9 +13,11 @@ import pytest
 import vaekit_service
 from vaekit_service.http.fast_path import MAX_PATH_LENGTH, find
 from vaekit_service.http.routes import make_handlers, operations_router
+from vaekit_service.http.v2.routes import infer_router
 
 pytestmark = pytest.mark.anyio
 ROW = [1.0] * 30
+INFER = {"inputs": [{"name": "inputs", "shape": [1, 30], "datatype": "FP64", "data": ROW}]}
 
 
 async def ask(app: Any, path: str, body: bytes, *, root_path: str) -> tuple[int, dict[bytes, bytes], bytes]:
@@ -46,6 +48,9 @@ async def ask(app: Any, path: str, body: bytes, *, root_path: str) -> tuple[int,
         ("/elbo", {"inputs": [ROW], "log_evidence": False}),
         ("/models/breast-cancer/encode", {"inputs": [ROW]}),
         ("/models/digits/versions/1/sample", {"n": 2, "seed": 3}),
+        ("/v2/models/breast-cancer/infer", INFER),
+        ("/v2/models/breast-cancer.encode/versions/1/infer", INFER),
+        ("/v2/models/nobody/infer", INFER),
         ("/models/nobody/elbo", {"inputs": [ROW]}),
         ("/elbo", {"inputs": [ROW[:3]]}),
         ("/models/" + "x" * MAX_PATH_LENGTH + "/elbo", {}),
@@ -73,6 +78,10 @@ def test_the_fast_path_matches_only_the_paths_of_its_routes(service: Any) -> Non
         found = find(routes, path)
         assert found is not None
         assert found["route"].path == template
+    assert find(routes, "/elbo", "PUT") is not None
+    infer = infer_router(service.components).routes
+    assert find(infer, "/v2/models/a.encode/infer") is not None
+    assert find(infer, "/v2/models/a/infer", "PUT") is None  # the router answers 405
     for path in ("/", "/models", "/elbo/", "/models/a", "/models/a/versions/elbo", "/healthz", "/encode/elbo"):
         assert find(routes, path) is None
 

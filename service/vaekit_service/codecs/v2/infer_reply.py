@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,12 @@ from vaekit.tabular.explained_cells import named
 from vaekit.tabular.levels import level_slices
 from vaekit_service.codecs.v2 import tensors
 from vaekit_service.codecs.v2.infer_request import InferRequest
-from vaekit_service.codecs.v2.tensors import Tensor
 from vaekit_service.codecs.windows import known_similar
 from vaekit_service.messages import Answer
 
 PROBABILITIES = "probabilities"  # one output per category: probabilities.<column>
 _VERDICTS = ("is_anomaly", "is_discovery")
-_LISTS = ("novel", "tolerated")
+_TEXTS = frozenset({"novel", "tolerated", "explanation", "similar"})
 
 
 @dataclass(frozen=True)
@@ -44,22 +43,23 @@ def write(answer: Answer, form: ReplyForm) -> tuple[bytes, int | None]:
     Raises:
         InputError: a requested output is not there.
     """
-    found = {tensor.name: tensor for tensor in outputs_of(answer)}
+    found = _arrays(answer)
     wanted = dict.fromkeys(found, form.binary) if form.outputs is None else form.outputs
-    if absent := next((name for name in wanted if name not in found), None):
-        reason = answer.facts.get("p_value_reason")
-        why = f"; {reason}" if reason and (absent.startswith("p_value") or absent in _VERDICTS) else ""
-        raise InputError(f"unexpected inference output {absent[:64]!r}; outputs of this reply: {', '.join(found)}{why}")
+    if not wanted.keys() <= found.keys():
+        raise _absent(wanted, found, answer)
     outputs, tail = [], []
     unknown = _unknown(answer)
     for name, binary in wanted.items():
-        tensor = found[name]
-        listed: dict[str, Any] = {"name": name, "datatype": tensor.datatype, "shape": tensor.shape}
+        a = found[name]
+        is_text = name in _TEXTS or a.dtype.kind in "OU"
+        datatype, shape = ("BYTES", (len(a),)) if is_text else (tensors.datatype_of(a.dtype), a.shape)
+        listed: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
         if binary:
-            tail.append(data := tensors.to_bytes(tensor))
+            data = tensors.elements(_texts(name, a, answer)) if is_text else tensors.to_bytes(a, datatype)
             listed["parameters"] = {"binary_data_size": len(data)}
+            tail.append(data)
         else:
-            listed["data"] = _values(tensor, unknown)
+            listed["data"] = _texts(name, a, answer) if is_text else _values(name, a, unknown)
         outputs.append(listed)
     reply = {
         "model_name": form.model,
@@ -74,39 +74,43 @@ def write(answer: Answer, form: ReplyForm) -> tuple[bytes, int | None]:
 
 def parameters_of(answer: Answer) -> dict[str, Any]:
     """The facts of an answer. Those that are None are left out, and a list is text, as JSON."""
-    facts = {name: fact for name, fact in answer.facts.items() if fact is not None}
-    return {name: orjson.dumps(fact).decode() if isinstance(fact, list) else fact for name, fact in facts.items()}
+    return {
+        name: orjson.dumps(fact).decode() if isinstance(fact, list) else fact
+        for name, fact in answer.facts.items()
+        if fact is not None
+    }
 
 
-def outputs_of(answer: Answer) -> Iterable[Tensor]:
-    """All outputs of an answer, without those that are null."""
+def _arrays(answer: Answer) -> dict[str, NDArray[Any]]:
+    """The outputs of an answer by name, (N, ...), without those that are null."""
+    found: dict[str, NDArray[Any]] = {}
     for name, a in answer.rows.items():
         if a is None:
             continue
         if name == PROBABILITIES:
-            for column, at in level_slices(answer.spec).items():
-                yield _tensor(f"{PROBABILITIES}.{column}", a[:, at])
+            slices = level_slices(answer.spec)
+            found |= {f"{PROBABILITIES}.{column}": a[:, at] for column, at in slices.items()}
         else:
-            yield _tensor(name, _texts(name, a, answer))
+            found[name] = a
+    return found
 
 
-def _tensor(name: str, a: NDArray[Any]) -> Tensor:
-    return Tensor(name, tensors.datatype_of(a.dtype), a.shape, np.ascontiguousarray(a).reshape(-1))
+def _absent(wanted: Mapping[str, bool], found: Mapping[str, Any], answer: Answer) -> InputError:
+    absent = next(name for name in wanted if name not in found)
+    reason = answer.facts.get("p_value_reason")
+    why = f"; {reason}" if reason and (absent.startswith("p_value") or absent in _VERDICTS) else ""
+    return InputError(f"unexpected inference output {absent[:64]!r}; outputs of this reply: {', '.join(found)}{why}")
 
 
-def _texts(name: str, a: NDArray[Any], answer: Answer) -> NDArray[Any]:
-    """The array of an output; what is not numbers as text (N,), lists as JSON and empty for a row without any."""
-    if name in _LISTS:
-        found: Iterable[str] = (orjson.dumps(names).decode() if names else "" for names in a)
-    elif name == "explanation":
-        found = (orjson.dumps(cells).decode() for cells in named(a, answer.spec))
-    elif name == "similar":
-        found = (orjson.dumps(rows).decode() for rows in known_similar(a, answer.spec))
-    else:
-        return a
-    texts = np.empty(len(a), dtype=object)
-    texts[:] = list(found)
-    return texts
+def _texts(name: str, a: NDArray[Any], answer: Answer) -> list[str]:
+    """The texts of an output that is no numbers; lists as JSON, and empty for a row without names."""
+    if name == "explanation":
+        return [orjson.dumps(cells).decode() for cells in named(a, answer.spec)]
+    if name == "similar":
+        return [orjson.dumps(rows).decode() for rows in known_similar(a, answer.spec)]
+    if name in _TEXTS:
+        return [orjson.dumps(names).decode() if names else "" for names in a]
+    return [str(text) for text in a.tolist()]
 
 
 def _unknown(answer: Answer) -> NDArray[np.bool_] | None:
@@ -118,10 +122,8 @@ def _unknown(answer: Answer) -> NDArray[np.bool_] | None:
     return unknown if unknown.any() else None
 
 
-def _values(tensor: Tensor, unknown: NDArray[np.bool_] | None) -> Any:
-    """The values of a tensor for orjson, which writes NaN as null. A verdict without a p-value is null too."""
-    if tensor.datatype == "BYTES":
-        return tensor.flat.tolist()
-    if unknown is not None and tensor.name in _VERDICTS:
-        return [None if empty else flag for empty, flag in zip(unknown, tensor.flat.tolist(), strict=True)]
-    return tensor.flat
+def _values(name: str, a: NDArray[Any], unknown: NDArray[np.bool_] | None) -> Any:
+    """The values of an output, flat, for orjson, which writes NaN as null. A verdict without a p-value is null too."""
+    if unknown is not None and name in _VERDICTS:
+        return [None if empty else flag for empty, flag in zip(unknown, a.tolist(), strict=True)]
+    return np.ascontiguousarray(a).reshape(-1)

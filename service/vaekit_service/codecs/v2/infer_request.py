@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from vaekit.errors import InputError
 from vaekit_service.codecs.v2 import json_head, tensors
@@ -14,6 +15,7 @@ from vaekit_service.errors import Unsupported
 from vaekit_service.messages import Body
 
 MAX_ID = 1024  # characters
+_SHORT, _KNOWN = 2048, 128  # bytes of JSON that is kept, and how many
 _RESERVED = "triton_"  # parameters that begin so are Triton's own
 _SEQUENCES = ("sequence_id", "sequence_start", "sequence_end")
 
@@ -53,12 +55,16 @@ def read(body: Body, head_bytes: int | None, *, direct: bool = False) -> InferRe
     """
     if head_bytes is not None and head_bytes > len(body):
         raise InputError(f"inference-header-content-length: {head_bytes}, but the body has {len(body)} bytes")
-    fields = json_head.parse(body if head_bytes is None else body[:head_bytes])
-    parameters = _checked_parameters(fields.get("parameters"))
+    if head_bytes is None:
+        head = _read_head(body)
+    elif head_bytes <= _SHORT:
+        head = _known_head(bytes(body[:head_bytes]))
+    else:
+        head = _read_head(body[:head_bytes])
     tail = memoryview(b"" if head_bytes is None else body)[head_bytes or 0 :]
     inputs: dict[str, Tensor] = {}
     at = 0
-    for given in fields["inputs"]:
+    for given in head.inputs:
         name = _name(given, "inputs")
         if name in inputs:
             raise InputError(f"input {name!r}: given twice")
@@ -76,8 +82,7 @@ def read(body: Body, head_bytes: int | None, *, direct: bool = False) -> InferRe
         inputs[name] = tensor
     if at < len(tail):
         raise InputError(f"unexpected additional input data: {len(tail) - at} bytes are left over behind the tensors")
-    binary = parameters.get("binary_data_output", False)
-    return InferRequest(inputs, parameters, _outputs(fields.get("outputs"), binary), binary, _id(fields.get("id")))
+    return InferRequest(inputs, head.parameters, head.outputs, head.binary, head.id)
 
 
 def read_all(body: Body, head_bytes: int | None) -> InferRequest:
@@ -85,6 +90,27 @@ def read_all(body: Body, head_bytes: int | None) -> InferRequest:
     request = read(body, head_bytes)
     assert request is not None
     return request
+
+
+class _Head(NamedTuple):
+    """The JSON of a request."""
+
+    inputs: list[dict[str, Any]]
+    parameters: dict[str, Any]
+    outputs: dict[str, bool] | None
+    binary: bool
+    id: str | None
+
+
+def _read_head(text: Body) -> _Head:
+    fields = json_head.parse(text)
+    parameters = _checked_parameters(fields.get("parameters"))
+    binary = parameters.get("binary_data_output", False)
+    outputs = _outputs(fields.get("outputs"), binary)
+    return _Head(fields["inputs"], parameters, outputs, binary, _id(fields.get("id")))
+
+
+_known_head = lru_cache(_KNOWN)(_read_head)  # callers that send bytes send the same JSON again and again
 
 
 def _name(given: dict[str, Any], where: str) -> str:

@@ -50,10 +50,21 @@ def check_depth(head: Body) -> None:
     Raises:
         Unparsable: it is.
     """
-    if head.count(b"[") + head.count(b"{") <= MAX_DEPTH:
+    if _opened(head) <= MAX_DEPTH:
         return
     if _depth(head) > MAX_DEPTH and _depth(_STRING.sub(b"", head)) > MAX_DEPTH:  # brackets in texts do not count
         raise Unparsable(f"not JSON that is read here: nested deeper than {MAX_DEPTH}")
+
+
+def _opened(text: Body) -> int:
+    """The number of opening brackets, up to one more than MAX_DEPTH of each kind."""
+    opened = 0
+    for bracket in (b"[", b"{"):
+        at, most = text.find(bracket), opened + MAX_DEPTH
+        while at >= 0 and opened <= most:  # `find` is faster than `count`
+            opened += 1
+            at = text.find(bracket, at + 1)
+    return opened
 
 
 def _depth(text: Body) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,10 @@ def _options(request: InferRequest, target: Target, inputs: Mapping[str, Any]) -
     Text is read as JSON, since many clients send only numbers, booleans and text.
     """
     kind = OPTIONS[target.operation]
-    given = {name: value for name, value in request.parameters.items() if name in kind.model_fields}
+    fields = kind.model_fields
+    given = {name: value for name, value in request.parameters.items() if name in fields}
+    if not given and not inputs and (known := _defaults(kind)) is not None:
+        return known
     if twice := sorted(given.keys() & inputs.keys()):
         raise InputError(f"{twice[0]}: is both an input and a parameter, expected one of them")
     for name, value in given.items():
@@ -72,6 +76,14 @@ def _options(request: InferRequest, target: Target, inputs: Mapping[str, Any]) -
     except ValidationError as exc:
         error = refusal(first_errors(exc)[0], target.manifest)
         raise (InputError(str(error)) if isinstance(error, Unparsable) else error) from None
+
+
+@cache
+def _defaults(kind: type[Request]) -> Request | None:
+    """The options of a request that has none, which are frozen; None if some are required."""
+    with suppress(ValidationError):
+        return kind()
+    return None
 
 
 def _single_values(request: InferRequest) -> dict[str, Any]:
@@ -116,7 +128,7 @@ def _rows(inputs: Mapping[str, Tensor], target: Target, *, strict: bool) -> Rows
         x = _images(inputs[INPUTS], spec, target.max_rows)
         return None if x is None else (x, None, NOTHING_IGNORED)
     tensor = inputs.get(INPUTS)
-    if len(inputs) == 1 and tensor is not None and not (INPUTS in spec.names and len(tensor.shape) < 2):
+    if len(inputs) == 1 and tensor is not None and not (len(tensor.shape) < 2 and INPUTS in spec.names):
         return _matrix(tensor, target, spec, strict=strict)
     if not inputs:
         raise InputError(f"inputs: empty, expected {INPUTS} of shape [N, {spec.dim}], or one tensor per column")

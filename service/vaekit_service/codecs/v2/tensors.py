@@ -6,7 +6,6 @@ Bytes are little-endian, row-major and without padding. An element of BYTES is i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from math import prod
 from typing import Any, NamedTuple
@@ -53,9 +52,8 @@ _OF_JSON = {"d": np.dtype("f8"), "i": np.dtype("i8"), "u": np.dtype("u8")}
 _NAMES = {stored.dtype: name for name, stored in DATATYPES.items() if name not in ("BF16", "BYTES")}
 
 
-@dataclass(frozen=True, eq=False)
-class Tensor:
-    """One tensor of a request or a reply."""
+class Tensor(NamedTuple):
+    """One tensor of a request."""
 
     name: str
     datatype: str
@@ -69,8 +67,8 @@ class Tensor:
 
 
 def datatype_of(dtype: np.dtype[Any]) -> str:
-    """The data type of an array's values; texts and objects are BYTES."""
-    return "BYTES" if dtype.kind in "OUS" else _NAMES[dtype.newbyteorder("<")]
+    """The data type of an array of numbers or booleans."""
+    return _NAMES.get(dtype) or _NAMES[dtype.newbyteorder("<")]
 
 
 def checked_datatype(name: str, datatype: Any) -> Datatype:
@@ -227,12 +225,15 @@ def _elements(name: str, data: memoryview, count: int) -> NDArray[Any]:
     return found
 
 
-def to_bytes(tensor: Tensor) -> bytes:
-    """The values of a tensor of a reply."""
-    if tensor.datatype != "BYTES":
-        return tensor.flat.astype(DATATYPES[tensor.datatype].dtype, copy=False).tobytes()
-    elements: Iterable[bytes] = (value.encode() for value in tensor.flat)
-    return b"".join(len(element).to_bytes(_LENGTH, "little") + element for element in elements)
+def to_bytes(a: NDArray[Any], datatype: str) -> bytes:
+    """Numbers as bytes."""
+    return a.astype(DATATYPES[datatype].dtype, copy=False).tobytes()
+
+
+def elements(texts: Iterable[str]) -> bytes:
+    """Texts as BYTES."""
+    encoded = [text.encode() for text in texts]
+    return b"".join(len(one).to_bytes(_LENGTH, "little") + one for one in encoded)
 
 
 def size_of(datatype: str, shape: Sequence[int]) -> int | None:

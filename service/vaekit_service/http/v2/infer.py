@@ -12,7 +12,6 @@ from starlette.types import Receive, Scope
 from vaekit.bundle.input_spec import ImageSpec
 from vaekit.client.wire import JSON_TYPE
 from vaekit.errors import InputError
-from vaekit.runtime import Model
 from vaekit_service.codecs.v2 import infer_reply, infer_request, published, rows
 from vaekit_service.codecs.v2.infer_reply import ReplyForm
 from vaekit_service.codecs.v2.infer_request import InferRequest
@@ -67,7 +66,11 @@ class InferHandler:
         reading = self._read(body, head_bytes, handler.target(model))
         del body
         request, parsed = await reading
-        answer = await self._answered(handler, model, request, parsed, context, start)
+        if parsed is not None:
+            answer = await handler.run(model, parsed, context, start, request.queue_seconds)
+        else:
+            context.rows, context.stages.decode = 0, perf_counter() - start
+            answer = empty_answer(handler.operation, model)
         context.memory.hold(size := sum(a.nbytes for a in answer.rows.values() if a is not None))
         start = perf_counter()
         content, length = await self._write(answer, ReplyForm.of(name, request), size)
@@ -77,20 +80,6 @@ class InferHandler:
             headers["content-encoding"] = reply_coding
         context.memory.hold(len(content))
         return handler.reply(context, start, content, JSON_TYPE if length is None else BINARY_TYPE, headers)
-
-    async def _answered(
-        self,
-        handler: OperationHandler,
-        model: Model,
-        request: InferRequest,
-        parsed: ParsedRequest | None,
-        context: RequestContext,
-        start: float,
-    ) -> Answer:
-        if parsed is not None:
-            return await handler.run(model, parsed, context, start, request.queue_seconds)
-        context.rows, context.stages.decode = 0, perf_counter() - start
-        return empty_answer(handler.operation, model)
 
     async def _read(
         self, body: Body, head_bytes: int | None, target: Target
@@ -106,10 +95,8 @@ class InferHandler:
         return request, await self._parsed(request, target, len(body) - head)
 
     async def _parsed(self, request: InferRequest, target: Target, tail: int) -> ParsedRequest | None:
-        decodes = isinstance(target.manifest.input, ImageSpec) and any(
-            tensor.datatype == "BYTES" for tensor in request.inputs.values()
-        )
-        if decodes or tail > _LARGE_TAIL:
+        """The rows of a request with `tail` bytes of tensors."""
+        if tail > _LARGE_TAIL or (isinstance(target.manifest.input, ImageSpec) and has_files(request)):
             return await self._in_pool(rows.parsed, request, target)
         return rows.parsed(request, target)
 
@@ -122,6 +109,11 @@ class InferHandler:
 
     async def _in_pool(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._components.codec_pool, work, *args)
+
+
+def has_files(request: InferRequest) -> bool:
+    """Whether image files must be decoded."""
+    return any(tensor.datatype == "BYTES" for tensor in request.inputs.values())
 
 
 def head_length(given: bytes | None) -> int | None:

@@ -5,6 +5,7 @@ The name of a bundle has no dot, so `a.encode` is always the encoder of the bund
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from vaekit.errors import UnknownModel
@@ -24,6 +25,7 @@ class V2Name(NamedTuple):
     operation: Operation
 
 
+@lru_cache(1024)
 def parse(name: str) -> V2Name:
     """The bundle and the operation that a name means.
 

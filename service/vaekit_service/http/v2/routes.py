@@ -18,7 +18,7 @@ from vaekit_service.errors import DeadlineExceeded, NotHealthy, Unsupported
 from vaekit_service.http import openapi
 from vaekit_service.http.access import needs
 from vaekit_service.http.request_context import Access, RequestContext
-from vaekit_service.http.routes import KEY_STATUSES, Handlers, check_ready
+from vaekit_service.http.routes import KEY_STATUSES, check_ready
 from vaekit_service.http.v2 import names, schemas, views
 from vaekit_service.http.v2.infer import BINARY_TYPE, LENGTH_HEADER, InferHandler
 from vaekit_service.http.v2.schemas import V2Error
@@ -27,6 +27,7 @@ Endpoint = Callable[..., Awaitable[Response]]
 
 LATEST, VERSION = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
 OF_MODEL = (LATEST, VERSION)
+INFER = "infer"  # name of the routes to infer
 _NOT_DONE = {  # functions of Triton, and their methods
     "/v2/logging": ("GET", "POST"),
     "/v2/trace/setting": ("GET", "POST"),
@@ -45,19 +46,17 @@ _NOT_DONE = {  # functions of Triton, and their methods
 _INFER_STATUSES = (400, 404, 408, 413, 415, 500, 501, 503, 504)
 
 
-def v2_router(components: Components, handlers: Handlers, *, admin: bool) -> APIRouter:
-    """The routes that exist in every service.
+def v2_router(components: Components, *, admin: bool) -> APIRouter:
+    """The routes that exist in every service, without those to infer.
 
     Args:
         components: of the service.
-        handlers: the handlers of the operations.
         admin: whether the routes that load and unload models exist too.
     """
     router = APIRouter()
     _server_routes(router, components, admin=admin)
     _model_routes(router, components)
     _other_routes(router)
-    _infer_routes(router, InferHandler(handlers, components))
     return router
 
 
@@ -154,7 +153,10 @@ async def _loaded(components: Components, request: Request) -> tuple[names.V2Nam
         return named, await lease.load()
 
 
-def _infer_routes(router: APIRouter, handler: InferHandler) -> None:
+def infer_router(handler: InferHandler) -> APIRouter:
+    """The routes to infer, each named INFER."""
+    router = APIRouter()
+
     async def infer(request: Request) -> Response:
         return await handler.respond(request.scope, request.receive)
 
@@ -167,9 +169,10 @@ def _infer_routes(router: APIRouter, handler: InferHandler) -> None:
             schemas.V2InferReply,
             "V2: run a model; NAME gives the ELBO, NAME.encode, NAME.decode and NAME.sample the other operations",
             _INFER_STATUSES,
-            name="infer",
+            name=INFER,
             openapi_extra=_infer_extra(),
         )(infer)
+    return router
 
 
 def _infer_extra() -> openapi.Schema:
