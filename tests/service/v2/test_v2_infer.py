@@ -89,7 +89,7 @@ async def test_options_are_parameters_as_values_or_as_text(service: Any) -> None
         assert {"feature", "relief", "expected"} <= cells[0][0].keys()
 
 
-@pytest.mark.parametrize("kind", ["mixed", "several", "folded", "shown", "grouped"])
+@pytest.mark.parametrize("kind", ["mixed", "several", "folded", "shown", "grouped", "windowed"])
 async def test_metadata_is_what_the_models_give(kind: str, start: Any, request: pytest.FixtureRequest) -> None:
     """Names, datatypes, shapes and order of all outputs, of each kind of model."""
     async with start(request.getfixturevalue(kind).root) as running:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.kinds import NAMES, mixed_rows
+from tests.kinds import NAMES, mixed_rows, series_columns
 from tests.service.v2.cases import DIGITS, MLSERVER, OVMS, TRAP, TRITON, X, case_of
 from tests.service.v2.talk_v2 import BREAST, LENGTH, ROW, elements, infer, outputs, packed, refused, rows, tensor
 
@@ -140,3 +140,35 @@ async def test_nan_in_bytes_is_a_missing_cell(service: Any) -> None:
     body, headers = packed({"inputs": ("FP64", [1, 30], x.tobytes())})
     message = refused(await service.http.post(BREAST, content=body, headers=headers), 400)
     assert "row 0, feature 'mean radius': not finite: inf" in message
+
+
+async def test_time_steps_are_columns_and_have_one_result_each(start: Any, windowed: Any) -> None:
+    columns = {name: np.asarray(cells, dtype=object) for name, cells in series_columns(12, gap=None).items()}
+    steps = [dict(zip(columns, row, strict=True)) for row in zip(*(c.tolist() for c in columns.values()), strict=True)]
+    steps = [{name: None if cell != cell else cell for name, cell in step.items()} for step in steps]
+    given = [
+        tensor(name, [24], [step[name] for step in steps], "FP64" if name in ("load", "temp") else "BYTES")
+        for name in columns
+    ]
+    async with start(windowed.root) as running:
+        own = (await running.post("/models/windowed/elbo", {"inputs": steps})).json()
+        for binary in (False, True):
+            reply = await infer(
+                running.http, "/v2/models/windowed/infer", *given, parameters={"binary_data_output": binary}
+            )
+            found = outputs(reply)
+            expected = np.array(own["elbo"], dtype=float)
+            assert np.isnan(expected).any()
+            np.testing.assert_array_equal(found["elbo"], expected)
+            assert [json.loads(names) if names else None for names in found["novel"]] == [
+                names or None for names in own["novel"]
+            ]
+        as_json = (await infer(running.http, "/v2/models/windowed/infer", *given)).json()
+        [data] = [one["data"] for one in as_json["outputs"] if one["name"] == "elbo"]
+        assert data == own["elbo"]
+        assert "time steps" in json.loads(as_json["parameters"]["warnings"])[0]
+
+
+async def test_invalid_rows_cannot_be_reported(service: Any) -> None:
+    reply = await infer(service.http, BREAST, rows(X), parameters={"errors": "report"})
+    assert "no place in the tensors of a reply" in refused(reply, 400)

@@ -20,6 +20,7 @@ from vaekit_service.messages import Answer
 
 PROBABILITIES = "probabilities"  # one output per category: probabilities.<column>
 _VERDICTS = ("is_anomaly", "is_discovery")
+_POOLED = "group_pooled"
 _TEXTS = frozenset({"novel", "tolerated", "explanation", "similar"})
 
 
@@ -59,7 +60,8 @@ def write(answer: Answer, form: ReplyForm) -> tuple[bytes, int | None]:
             listed["parameters"] = {"binary_data_size": len(data)}
             tail.append(data)
         else:
-            listed["data"] = _texts(name, a, answer) if is_text else _values(name, a, unknown)
+            lost = unknown if name in _VERDICTS else answer.unscored if name == _POOLED else None
+            listed["data"] = _texts(name, a, answer) if is_text else _values(a, lost)
         outputs.append(listed)
     reply = {
         "model_name": form.model,
@@ -122,8 +124,13 @@ def _unknown(answer: Answer) -> NDArray[np.bool_] | None:
     return unknown if unknown.any() else None
 
 
-def _values(name: str, a: NDArray[Any], unknown: NDArray[np.bool_] | None) -> Any:
-    """The values of an output, flat, for orjson, which writes NaN as null. A verdict without a p-value is null too."""
-    if unknown is not None and name in _VERDICTS:
-        return [None if empty else flag for empty, flag in zip(unknown, a.tolist(), strict=True)]
+def _values(a: NDArray[Any], lost: NDArray[np.bool_] | None) -> Any:
+    """The values of an output, flat, for orjson, which writes NaN as null.
+
+    Args:
+        a: (N, ...).
+        lost: the rows where a boolean is null too, (N,). Integers never are, since clients make arrays of them.
+    """
+    if lost is not None:
+        return [None if one else value for one, value in zip(lost, a.tolist(), strict=True)]
     return np.ascontiguousarray(a).reshape(-1)

@@ -72,10 +72,13 @@ def _options(request: InferRequest, target: Target, inputs: Mapping[str, Any]) -
             with suppress(orjson.JSONDecodeError):  # the options refuse what stays text
                 given[name] = orjson.loads(value)
     try:
-        return kind.model_validate({**given, **inputs})
+        options = kind.model_validate({**given, **inputs})
     except ValidationError as exc:
         error = refusal(first_errors(exc)[0], target.manifest)
         raise (InputError(str(error)) if isinstance(error, Unparsable) else error) from None
+    if getattr(options, "errors", "fail") == "report":
+        raise InputError("errors: 'report' has no place in the tensors of a reply; send such rows to our own routes")
+    return options
 
 
 @cache
