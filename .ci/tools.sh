@@ -4,10 +4,13 @@
 #   bash .ci/tools.sh
 set -uo pipefail
 
-# package, the program that tests look for, the tests that need it
+# package, the program or file that tests look for, the tests that need it
 TOOLS="
 curl               curl            replies to curl (wire page, streams)
+default-jdk-headless javac         the examples in Java
 kcat               kcat            the recipe with Kafka
+libgoogle-gson-java /usr/share/java/gson.jar the examples in Java
+libjna-java        /usr/share/java/jna.jar the example in Java that scores a bundle
 mosquitto          mosquitto       the recipe with MQTT
 mosquitto-clients  mosquitto_sub   the recipe with MQTT
 nats-server        nats-server     the recipe with NATS
@@ -20,7 +23,7 @@ POLICY=/usr/sbin/policy-rc.d # exit code 101: start no service
 
 missing() {
     while read -r package program tests; do
-        [ -z "$package" ] || command -v "$program" >/dev/null 2>&1 || echo "$package $program $tests"
+        [ -z "$package" ] || [ -e "$program" ] || command -v "$program" >/dev/null 2>&1 || echo "$package $program $tests"
     done <<<"$TOOLS"
 }
 

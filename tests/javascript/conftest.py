@@ -19,7 +19,7 @@ from tests.kinds import Published
 from vaekit.runtime import Model
 
 PACKAGE = ROOT / "clients" / "javascript"
-PROGRAMS = ("node", "npm")
+PROGRAMS, OLDEST_NODE = ("node", "npm"), 20
 LONGEST = 300  # seconds for one command
 
 
@@ -44,6 +44,9 @@ def package(node_environment: dict[str, str]) -> Path:
     """The folder of the JavaScript package with its development packages installed by its lock file."""
     if absent := [program for program in PROGRAMS if shutil.which(program) is None]:
         pytest.skip(f"needs {' and '.join(absent)}")
+    version = run_in(PACKAGE, ["node", "--version"], node_environment).strip()
+    if int(version.removeprefix("v").partition(".")[0]) < OLDEST_NODE:
+        pytest.skip(f"needs node {OLDEST_NODE} or newer, not {version}")
     installed = PACKAGE / "node_modules"
     stamp = installed / ".vaekit-lock"
     lock = hashlib.sha256((PACKAGE / "package-lock.json").read_bytes()).hexdigest()

@@ -116,7 +116,8 @@ def test_without_onnx_runtime_the_error_says_what_to_install(
     shutil.copytree(project / "node_modules" / "vaekit", tmp_path / "node_modules" / "vaekit")
     code = f"""
         import {{ Bundle }} from "vaekit/local";
-        await Bundle.open("{ROOT}/models/digits/1").catch((error) => console.log(`${{error.name}}: ${{error.message}}`));
+        const folder = "{ROOT}/models/digits/1";
+        await Bundle.open(folder).catch(({{ name, message }}) => console.log(`${{name}}: ${{message}}`));
     """
     (tmp_path / "snippet.mjs").write_text(code, encoding="utf-8")
     said = run_in(tmp_path, ["node", "snippet.mjs"], node_environment)

@@ -23,13 +23,7 @@
  *         └── TooBusy              429: the service is full; try again after `retryAfter` seconds
  */
 
-export class VaeError extends Error {
-  /** @param {string} message @param {{ cause?: unknown }} [options] */
-  constructor(message, options) {
-    super(message, options);
-    this.name = new.target.name;
-  }
-}
+export class VaeError extends Error {}
 
 export class InputError extends VaeError {}
 
@@ -72,3 +66,31 @@ export class RequestRefused extends ErrorReply {}
 export class Unauthorized extends RequestRefused {}
 export class ModelNotFound extends RequestRefused {}
 export class TooBusy extends RequestRefused {}
+
+const NAMED = {
+  VaeError,
+  InputError,
+  BundleError,
+  FormatError,
+  IntegrityError,
+  ForbiddenGraph,
+  GoldenMismatch,
+  NotSupported,
+  NotFinite,
+  MissingPackage,
+  ClientError,
+  ConnectionFailed,
+  DeadlineExceeded,
+  ProtocolError,
+  ErrorReply,
+  ServiceFailed,
+  ServiceUnavailable,
+  RequestRefused,
+  Unauthorized,
+  ModelNotFound,
+  TooBusy,
+};
+// not the names of the classes, which minifiers change
+for (const [name, kind] of Object.entries(NAMED)) {
+  Object.defineProperty(kind.prototype, "name", { value: name, configurable: true, writable: true });
+}
