@@ -20,10 +20,13 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import betabinom
 from sklearn.datasets import load_breast_cancer
+from sklearn.metrics import roc_auc_score
 
-from benchmarks.first_verdict.way import STEPS, WAYS, Run, Way
+from benchmarks.first_verdict.way import STEPS, Run, Way
 
 ALPHA = 0.05
+RUN = ("vaekit", "pyod_fastapi", "mlserver", "bentoml")
+NOT_RUN = ("triton",)  # needs an image of its own; its files are written by its documentation
 
 
 def main() -> None:
@@ -32,13 +35,13 @@ def main() -> None:
     parser.add_argument(
         "--constraints", type=Path, default=Path("constraints.txt"), help="pip's, for vaekit's packages"
     )
-    parser.add_argument("--only", nargs="+", choices=sorted(each.name for each in WAYS.iterdir() if each.is_dir()))
+    parser.add_argument("--only", nargs="+", choices=RUN, default=RUN)
     parser.add_argument("--out", type=Path, default=Path("build/first-verdict"))
     args = parser.parse_args()
     data, normal = rows()
     own = {"PIP_FIND_LINKS": str(args.wheel.parent.absolute()), "PIP_CONSTRAINT": str(args.constraints.absolute())}
     found = {}
-    for name in args.only or ("vaekit", "pyod_fastapi", "mlserver", "bentoml"):
+    for name in args.only:
         way = Way(name)
         run = way.run(args.out / name, data, {**({} if name != "vaekit" else own), "PIP_QUIET": "1"})
         found[name] = facts(way, run, normal)
@@ -82,15 +85,19 @@ def facts(way: Way, run: Run, normal: np.ndarray[tuple[int], np.dtype[np.bool_]]
         "false alarms": alarms / int(normal.sum()),
         "holds": bool(low <= alarms <= high),
         "detected": float(verdicts[~normal].mean()),
+        "AUROC": float(roc_auc_score(~normal, [float(row["score"]) for row in run.reply])),
+        "calibration rows": n,
         "columns": sorted(run.reply[0]),
     }
 
 
 def show(found: dict[str, dict[str, object]]) -> None:
-    names = ("lines", "files", "minutes", "seconds", "false alarms", "holds", "detected")
+    names = ("lines", "files", "minutes", "false alarms", "holds", "detected", "AUROC", "calibration rows")
     table = Table("way", *names, title=f"From a CSV to verdicts at alpha = {ALPHA}")
     for name, each in found.items():
         table.add_row(name, *(f"{value:.3g}" if isinstance(value := each[key], float) else str(value) for key in names))
+    for way in map(Way, NOT_RUN):
+        table.add_row(way.name, str(way.lines), str(len(way.files)), *["not run"] * (len(names) - 2))
     Console(width=160).print(table)
 
 

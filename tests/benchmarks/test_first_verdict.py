@@ -53,7 +53,7 @@ def test_a_way_runs_its_steps_in_its_own_environment(tmp_path: Path, monkeypatch
 
 def test_false_alarms_are_compared_with_those_of_a_calibrated_detector():
     _, normal = rows()
-    held = [{"p_value": "0.01"}]  # 99 calibration rows
+    held = [{"p_value": "0.01", "score": str(i)} for i in range(len(normal))]  # 99 calibration rows
     few = np.zeros(len(normal), dtype=bool)
     few[np.flatnonzero(normal)[:9]] = True  # 9 of 179
     assert facts(Way("vaekit"), Run(dict.fromkeys(STEPS, 1.0), few.tolist(), held), normal)["holds"]
