@@ -46,6 +46,7 @@ class ParsedRequest:
     ids: Sequence[RowId] | None = None  # the caller's id of each row; None: the caller sent none
     invalid: Sequence[InvalidRow] = ()  # with errors=report: rows that could not be read, which `rows` does not have
     repeats_ids: bool = False  # whether the reply has the ids, whatever its content type
+    sizes: NDArray[np.int64] | None = None  # (n, 2), width and height of image files that may have been scaled
     ends: Ends | None = None  # where results go if the rows are windows of time steps; None: to their rows
 
     @property

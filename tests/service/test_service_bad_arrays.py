@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from vaekit_service.codecs import json_codec
+from vaekit_service.codecs import image_options
 
 pytestmark = pytest.mark.anyio
 
@@ -108,10 +108,10 @@ async def test_images_are_decoded_in_a_thread_within_the_deadline(
 ) -> None:
     leave = threading.Event()
 
-    def held(*_: Any) -> Any:
+    def held(*_: Any, **__: Any) -> Any:
         assert leave.wait(30)
 
-    monkeypatch.setattr(json_codec, "read_images", held)
+    monkeypatch.setattr(image_options, "read_each", held)
     async with start(models_dir, default_model="digits", answer_seconds=0.01) as service:
         reply = await service.post("/encode", {"inputs": [png(np.zeros((8, 8), np.uint8))]})
         leave.set()

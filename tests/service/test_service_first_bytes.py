@@ -93,11 +93,6 @@ async def test_a_body_of_no_stated_type_that_is_no_such_file_is_refused(
     assert (reply.status_code, said in reply.json()["detail"]) == (415, True), reply.text
 
 
-async def test_a_form_is_refused_with_what_to_send_instead(service: Any) -> None:
-    reply = await service.http.post("/models/digits/elbo", files={"image": ("a.png", image("PNG"), "image/png")})
-    assert (reply.status_code, "curl --data-binary @FILE" in reply.json()["detail"]) == (415, True)
-
-
 async def test_a_stated_type_is_believed_whatever_the_first_bytes(service: Any) -> None:
     reply = await service.http.post("/models/digits/elbo", content=image("PNG"), headers=headers("application/json"))
     assert reply.status_code == 400

@@ -22,8 +22,8 @@ from vaekit.errors import NotFinite, VaeError
 from vaekit_service.engine import jobs
 from vaekit_service.engine.limits import MemoryBudget
 from vaekit_service.errors import Overloaded, TooLarge
-from vaekit_service.http.inference import effective_timeout
 from vaekit_service.http.problems import PROBLEM_KINDS, kind_of
+from vaekit_service.http.request_context import effective_timeout
 
 pytestmark = pytest.mark.anyio
 ROW = [1.0] * 30

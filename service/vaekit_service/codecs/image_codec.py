@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vaekit.bundle.input_spec import ImageSpec
-from vaekit.tabular import encode
-from vaekit_service.codecs.images import read_image
+from vaekit_service.codecs.image_options import read_files
 from vaekit_service.codecs.query_options import read_options
 from vaekit_service.codecs.row_ids import listed_ids
 from vaekit_service.errors import MediaType
@@ -24,4 +23,4 @@ def read(body: Body, query: Mapping[str, str], target: Target) -> ParsedRequest:
     if not isinstance(spec, ImageSpec):
         raise MediaType(f"body: model {target.manifest.name!r} accepts rows of {spec.dim} columns, not images")
     options = read_options(query, target)
-    return ParsedRequest(options, encode(read_image(bytes(body), spec)[None], spec), ids=listed_ids(options))
+    return read_files([bytes(body)], listed_ids(options), options, target, repeats_ids=False)

@@ -26,6 +26,7 @@ class ImagesRead:
     """The images of a request, without those that could not be read."""
 
     x: NDArray[np.uint8]  # (n, H, W, C)
+    sizes: NDArray[np.int64]  # (n, 2), width and height of each file; the model's if it scales none
     invalid: Sequence[InvalidRow]
 
 
@@ -51,18 +52,20 @@ def read_image(data: bytes, spec: ImageSpec) -> NDArray[np.uint8]:
 
 def read_each(files: Iterable[str | bytes], spec: ImageSpec, *, report: bool) -> ImagesRead:
     """Pixels of files as in read_images; if `report`, the files that cannot be read are left out with the reason."""
-    found, invalid, left = [], [], MOST_PIXELS
+    found, invalid, sizes, left = [], [], [], MOST_PIXELS
     for row, file in enumerate(files):
         try:
             data = _decoded(file) if isinstance(file, str) else file
-            left = _check_cost(data, spec, left)
+            size = header_size(data, _ROW) if spec.resize else (spec.width, spec.height)
+            left = _check_cost(data, spec, size, left)
             found.append(encode_images(read_pixels(data, _ROW, spec)[None], spec))
+            sizes.append(size)
         except InputError as exc:
             invalid.append(InvalidRow(row, _reason(exc)))
             if not report:
                 raise InputError(str(invalid[0])) from exc
     x = np.concatenate(found) if found else np.empty((0, *spec.row_shape), dtype=np.uint8)
-    return ImagesRead(x, invalid)
+    return ImagesRead(x, np.array(sizes, dtype=np.int64).reshape(-1, 2), invalid)
 
 
 def _reason(error: InputError) -> str:
@@ -77,11 +80,11 @@ def _decoded(text: str) -> bytes:
         raise InputError(f"{show(text)} is not base64; expected a PNG or JPEG file in base64") from None
 
 
-def _check_cost(data: bytes, spec: ImageSpec, left: int) -> int:
+def _check_cost(data: bytes, spec: ImageSpec, size: tuple[int, int], left: int) -> int:
     """Refuse by sizes alone what would cost more than its pixels; returns how many pixels may still be scaled."""
     cells = spec.dim
     if spec.resize:
-        width, height = header_size(data, _ROW)
+        width, height = size
         left -= width * height
         if left < 0:
             raise InputError(

@@ -34,7 +34,7 @@ from vaekit.tabular.explained_cells import named
 from vaekit.tabular.levels import level_names, level_slices
 from vaekit.tabular.pixels import encode_images
 from vaekit.tabular.series import Steps, as_windows
-from vaekit_service.codecs.images import read_images
+from vaekit_service.codecs.image_options import read_files
 from vaekit_service.codecs.reported import read_valid, with_invalid
 from vaekit_service.codecs.requests import OPTIONS, forms
 from vaekit_service.codecs.row_ids import id_column, listed_ids, without_ids
@@ -102,12 +102,12 @@ def _read_tree(body: Body, target: Target) -> ParsedRequest:
     else:
         ids = listed_ids(request)
     spec = target.manifest.input
+    if isinstance(spec, ImageSpec) and isinstance(rows[0], str):
+        return read_files(rows, ids, options, target, repeats_ids=False)
     if getattr(request, "errors", "fail") == "report":
         if not are_windows(rows, spec):
             refuse_report(report=True)
         return read_valid(options, rows, ids, target)
-    if isinstance(spec, ImageSpec) and isinstance(rows[0], str):
-        rows = read_images(rows, spec)
     x, ends, ignored = request_rows(rows, target, strict=getattr(request, "strict", False))
     return ParsedRequest(options, x, ignored, ids, ends=ends)
 

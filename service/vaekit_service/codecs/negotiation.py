@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
-from vaekit.client.wire import ARROW_TYPE, CSV_TYPE, IMAGE_TYPES, JSON_TYPE, NDJSON_TYPE, NPY_TYPE
-from vaekit_service.codecs import image_codec, json_codec, npy_codec
+from vaekit.client.wire import ARROW_TYPE, CSV_TYPE, FORM_TYPE, IMAGE_TYPES, JSON_TYPE, NDJSON_TYPE, NPY_TYPE, PNG_TYPE
+from vaekit_service.codecs import image_codec, json_codec, multipart_codec, npy_codec, png_codec
 from vaekit_service.codecs.arrow import codec as arrow_codec
 from vaekit_service.codecs.lines.reader import LineReader, read_csv, read_csv_without_header, read_ndjson
 from vaekit_service.codecs.lines.writers import CsvWriter, LineWriter, NdjsonWriter, write_csv, write_ndjson
@@ -49,6 +49,7 @@ class Writer:
     missing: Callable[[], str | None] = lambda: None  # see Reader
     lines: Callable[[], LineWriter] | None = None  # how rows are written as they are answered; None: only whole replies
     takes_invalid: bool = True  # whether it has a place for the reasons of invalid rows
+    is_sheet: bool = False  # whether it is a picture of images, which only some replies of some models have
 
 
 _NO_ROWS: frozenset[Operation] = frozenset({"sample"})  # has no rows, so only JSON can hold its options
@@ -56,6 +57,7 @@ _ARRAY, _TABLE = "an npy file, format version 1.0 or 2.0", "an Arrow IPC stream 
 _IMAGE = "one image, for an image model"
 _RECORDS = "a header and one record per row, in CSV"
 _OBJECTS = "one JSON object per row and line"
+_SHEET = "for models of images: a sheet of them, for /elbo with reconstructions and a heatmap of each pixel's surprise"
 _LINES = 16 * 1024  # bytes of text or arrays that take about a millisecond in the event loop
 _CSV = "CSV in UTF-8 whose first line names the columns; with header=absent in the content type, rows in column order"
 _NDJSON = "one JSON value per line: an object by column name or a list in column order, for image models an image"
@@ -74,12 +76,20 @@ _READ_CSV_WITHOUT_HEADER = replace(
 _READ_NDJSON = Reader(
     NDJSON_TYPE, read_ndjson, _NDJSON, not_for=_NO_ROWS, large=_LINES, lines=partial(LineReader, is_csv=False)
 )
+_READ_FORM = Reader(
+    FORM_TYPE,
+    partial(multipart_codec.read, b""),
+    "image files, one per part, for an image model; their names are the ids of the rows",
+    not_for=frozenset({"sample", "decode"}),
+    missing=multipart_codec.missing,
+)
 READERS = (
     Reader(JSON_TYPE, json_codec.read),
     Reader(NPY_TYPE, npy_codec.read, _ARRAY, not_for=_NO_ROWS, large=4 * 2**20, decodes_images=False),
     Reader(ARROW_TYPE, arrow_codec.read, _TABLE, not_for=_NO_ROWS, large=0, missing=arrow_codec.missing),
     _READ_CSV,
     _READ_NDJSON,
+    _READ_FORM,
     *(Reader(kind, image_codec.read, _IMAGE, not_for=frozenset({"sample", "decode"})) for kind in IMAGE_TYPES),
 )
 WRITERS = (
@@ -88,6 +98,7 @@ WRITERS = (
     Writer(ARROW_TYPE, arrow_codec.write, _TABLE, headers, large=0, missing=arrow_codec.missing),
     Writer(CSV_TYPE, write_csv, _RECORDS, headers, large=_LINES, lines=CsvWriter),
     Writer(NDJSON_TYPE, write_ndjson, _OBJECTS, headers, large=_LINES, lines=NdjsonWriter),
+    Writer(PNG_TYPE, png_codec.write, _SHEET, headers, large=0, takes_invalid=False, is_sheet=True),
 )
 
 
@@ -106,7 +117,7 @@ _ALIASES = {  # in common use
 }
 _ABSENT = re.compile(r"(?:^|;)\s*header\s*=\s*\"?absent\"?\s*(?:;|$)", re.IGNORECASE)  # RFC 4180, section 3
 _SAID = {JSON_TYPE: "JSON", CSV_TYPE: "CSV"}
-FORM = "multipart/form-data"
+_BOUNDARY = re.compile(rb';\s*boundary=(?:"([^"\r\n]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
 _FIRST_BYTES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
     b"\xff\xd8\xff": "image/jpeg",
@@ -176,9 +187,22 @@ def _reader(content_type: bytes, content_encoding: bytes, operation: Operation) 
         return None
     found = _known(operation).get(_ALIASES.get(named, named))
     if found is None or not _is_utf8(parameters):
-        hint = "; send the file itself as the body, as curl --data-binary @FILE does" if named == FORM else ""
-        raise _not_accepted(stated, operation, hint)
+        raise _not_accepted(stated, operation)
+    if found is _READ_FORM:
+        return replace(found, read=partial(multipart_codec.read, _boundary(content_type)))
     return _READ_CSV_WITHOUT_HEADER if found is _READ_CSV and _ABSENT.search(parameters) else found
+
+
+def _boundary(content_type: bytes) -> bytes:
+    """The boundary of a form.
+
+    Raises:
+        MediaType: there is none, or one that is too long (RFC 2046, section 5.1.1).
+    """
+    found = _BOUNDARY.search(content_type)
+    if found is None:
+        raise MediaType("content-type 'multipart/form-data': the parameter boundary is missing")
+    return found[1] or found[2]
 
 
 def _is_utf8(parameters: str) -> bool:
@@ -186,18 +210,27 @@ def _is_utf8(parameters: str) -> bool:
     return all(value.strip().strip('"') in ("utf-8", "utf8") for name, _, value in pairs if name.strip() == "charset")
 
 
-def writer(accept: bytes) -> Writer:
+def writer(accept: bytes, no_sheet: str | None = None) -> Writer:
     """The writer of the reply: the type that Accept prefers; JSON among equals.
+
+    Args:
+        accept: the header.
+        no_sheet: why the reply cannot be a sheet of images; None: it can.
 
     Raises:
         NotAcceptable: Accept names no type that this service can write.
     """
     wanted = _wanted(accept) if len(accept) <= _LONG else _wanted.__wrapped__(accept)
     for writer in wanted:
-        if not writer.missing():
+        if not writer.missing() and not (writer.is_sheet and no_sheet):
             return writer
-    known = ", ".join(writer.media_type for writer in WRITERS)
-    needed = "".join(f"; {writer.media_type} needs {writer.missing()}, which is not installed" for writer in wanted)
+    known = ", ".join(writer.media_type for writer in WRITERS if not (writer.is_sheet and no_sheet))
+    needed = "".join(
+        f"; {writer.media_type}: {no_sheet}"
+        if writer.is_sheet
+        else f"; {writer.media_type} needs {writer.missing()}, which is not installed"
+        for writer in wanted
+    )
     raise NotAcceptable(f"accept {accept[:80].decode('latin-1')!r}: reply types are {known}{needed}")
 
 

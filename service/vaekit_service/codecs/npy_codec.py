@@ -117,7 +117,7 @@ def write(answer: Answer) -> bytes:
     """An npy file with one record per row and one field per array of the JSON reply; null arrays are left out.
 
     A category is the index of its level. `probabilities` is a nested record with one field per category column. `novel`
-    and `tolerated` are text: a JSON array of names, and empty for a row without any.
+    and `tolerated` are text: a JSON array of names, and empty for a row without any. So is `id`, empty for null.
     """
     fields = {name: _by_column(a, answer) if name == "probabilities" else a for name, a in answer.rows.items()}
     fields |= {name: as_windows(fields[name], answer.spec) for name in OF_DATA & fields.keys()}
@@ -125,6 +125,8 @@ def write(answer: Answer) -> bytes:
         if (lists := fields.get(name)) is not None:
             fields[name] = np.array([orjson.dumps(names).decode() if names else "" for names in lists], dtype=np.str_)
     given = {name: a for name, a in fields.items() if a is not None}
+    if answer.ids is not None:
+        given = {"id": np.array(["" if one is None else str(one) for one in answer.ids], dtype=np.str_), **given}
     return _npy(_records({name: (a, a.dtype, a.shape[1:]) for name, a in given.items()}, answer.n))
 
 

@@ -14,6 +14,7 @@ _HEADERS = {
     "p_value_reason": wire.P_VALUE_REASON_HEADER,
     "ignored_columns": wire.IGNORED_COLUMNS_HEADER,
     "warnings": wire.WARNINGS_HEADER,
+    "resize": wire.RESIZE_HEADER,
 }
 
 

@@ -14,7 +14,6 @@ from vaekit.errors import InputError
 from vaekit.tabular.checked_rows import InvalidRow, RowChecker
 from vaekit.tabular.columns import NOTHING_IGNORED
 from vaekit.tabular.pixels import encode_images
-from vaekit_service.codecs.images import read_each
 from vaekit_service.codecs.row_ids import split_ids
 from vaekit_service.messages import Answer, ParsedRequest, Target
 
@@ -41,9 +40,6 @@ def read_valid(options: Request, rows: Sequence[Any], ids: Sequence[RowId] | Non
 
 
 def _images(rows: Sequence[Any], spec: ImageSpec) -> tuple[NDArray[np.uint8], list[InvalidRow]]:
-    if isinstance(rows[0], str):
-        read = read_each(rows, spec, report=True)
-        return read.x, list(read.invalid)
     found, invalid = [], []
     for row, image in enumerate(rows):
         try:

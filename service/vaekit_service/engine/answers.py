@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.bundle import Manifest, benjamini_hochberg
+from vaekit.bundle import ImageSpec, Manifest, benjamini_hochberg
 from vaekit.client.wire import MAX_SEED, DecodeOptions, ElboOptions, Request, RowOptions, SampleOptions
 from vaekit.errors import InputError
 from vaekit.runtime import Bound, Model
@@ -88,6 +88,8 @@ def _job(operation: Operation, model: Model, parsed: ParsedRequest, limits: Limi
     assert parsed.rows is not None
     n = len(parsed.rows)
     limits.check_rows(n, model.manifest)
+    if isinstance(options, RowOptions) and options.resize and not isinstance(model.manifest.input, ImageSpec):
+        raise InputError("resize: this model accepts rows, not images; leave it out")
     if isinstance(options, RowOptions) and options.strict:
         refuse_more_missing(parsed.rows, model.manifest.most_missing)
     if isinstance(options, ElboOptions):

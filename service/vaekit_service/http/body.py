@@ -1,9 +1,11 @@
-"""Reads request bodies, within the limits on size and memory."""
+"""Reads request bodies, within the limits on size and memory, and the query."""
 
 from __future__ import annotations
 
+from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope
 
+from vaekit.errors import InputError
 from vaekit_service.errors import Disconnected, Unparsable
 from vaekit_service.http.request_context import RequestContext
 from vaekit_service.messages import Body
@@ -44,3 +46,18 @@ async def _next_bytes(receive: Receive) -> tuple[bytes, bool]:
     if message["type"] != "http.request":
         raise Disconnected("the caller closed the connection while sending its body")
     return message.get("body", b""), not message.get("more_body", False)
+
+
+def query(scope: Scope) -> dict[str, str]:
+    """The query parameters by name.
+
+    Raises:
+        InputError: a parameter is given more than once.
+    """
+    if not scope["query_string"]:
+        return {}
+    given = QueryParams(scope["query_string"])
+    for name in given:
+        if (times := len(given.getlist(name))) > 1:
+            raise InputError(f"query parameter {name[:64]!r}: given {times} times, expected once")
+    return dict(given)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from time import monotonic, perf_counter
 from typing import TypeVar, TypeVarTuple
 from weakref import WeakKeyDictionary
 
-from starlette.datastructures import QueryParams
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -25,18 +23,15 @@ from vaekit_service.engine.alarms import alarms_job, with_rules
 from vaekit_service.engine.answers import make_answer, make_job, of_steps
 from vaekit_service.engine.jobs import Job
 from vaekit_service.errors import DeadlineExceeded, NotAcceptable, SlowBody
-from vaekit_service.http.body import read_body
-from vaekit_service.http.request_context import RequestContext
+from vaekit_service.http.body import query, read_body
+from vaekit_service.http.request_context import RequestContext, effective_timeout
 from vaekit_service.http.row_stream import RowStream
+from vaekit_service.http.sheets import why_none, with_reconstructions, with_surprises
 from vaekit_service.messages import Answer, Body, Operation, ParsedRequest, Target
 from vaekit_service.repository.registry import Lease
 from vaekit_service.worker.large_json import TREE
 
 CHUNK = 64 * 1024  # bytes; the server waits for a slow reader between two chunks, so it buffers no more than this
-_SECONDS = re.compile(  # JSON numbers of the range of floats, and also .5
-    r"(\d{1,400}(\.\d{0,400})?|\.\d{1,400})(e[+-]?\d{1,4})?", re.IGNORECASE
-)
-_ZERO = re.compile(r"[0.]+(e.*)?", re.IGNORECASE)
 _TIMEOUT = TIMEOUT_HEADER.encode()
 _OF_ALL_ROWS = {"fdr"}  # options that depend on all rows of a request, which is then not answered while it arrives
 
@@ -65,6 +60,9 @@ class OperationHandler:
         content_type = headers.get(b"content-type", b"")
         stated = self._reader(content_type, headers.get(b"content-encoding", b"identity"))
         writer = self._writer(headers.get(b"accept", b"*/*"))
+        if writer.is_sheet:
+            no_sheet = why_none(self.operation, await lease.load())
+            writer = negotiation.writer(headers.get(b"accept", b"*/*"), no_sheet)
         if stated is not None and stated.lines is not None and writer.lines is not None:
             options, seconds = query(scope), self._answer_seconds(context)
             if options.keys().isdisjoint(_OF_ALL_ROWS):
@@ -132,7 +130,13 @@ class OperationHandler:
         if parsed.invalid and not parsed.n:
             raise InputError(f"none of the {len(parsed.invalid)} rows can be read; {parsed.invalid[0]}")
         with_ids = writer.lines is not None or parsed.repeats_ids
-        if not with_ids and getattr(parsed.options, "errors", None) != "report":
+        if writer.is_sheet:
+            parsed = with_surprises(parsed)
+            answer = await self.run_valid(model, parsed, context, start, with_ids=True)
+            if self.operation != "elbo" or parsed.rows is None:
+                return answer
+            return await with_reconstructions(answer, model, parsed.rows, self._components, context.stages)
+        if not with_ids and parsed.sizes is None and getattr(parsed.options, "errors", None) != "report":
             return await self.run(model, parsed, context, start)
         return await self.run_valid(model, parsed, context, start, with_ids=with_ids)
 
@@ -164,6 +168,9 @@ class OperationHandler:
         context.rows = (context.rows or 0) + len(parsed.invalid)
         self._components.metrics.reported(model.manifest, len(parsed.invalid))
         ids = parsed.ids if with_ids else None
+        if parsed.sizes is not None:
+            sized = {**answer.rows, "image_size": parsed.sizes} if parsed.n else answer.rows
+            answer = replace(answer, rows=sized, facts={**answer.facts, "resize": "bilinear"})
         return replace(answer, ids=ids, invalid=parsed.invalid, reports=parsed.reports, start=first)
 
     async def run(
@@ -280,32 +287,3 @@ class ModelResponse(Response):
                 await send({"type": "http.response.body", "body": content[at : at + CHUNK], "more_body": True})
             content = b""
         await send({"type": "http.response.body", "body": content, "more_body": False})
-
-
-def effective_timeout(given: bytes | None, most: float) -> float:
-    """Seconds that a request may take after its body has arrived: the smaller of the caller's timeout and `most`.
-
-    Raises:
-        InputError: the header is not a positive number.
-    """
-    if given is None:
-        return most
-    text = given.decode("latin-1")
-    if not _SECONDS.fullmatch(text) or _ZERO.fullmatch(text):
-        raise InputError(f"{TIMEOUT_HEADER}: {text[:40]!r} is not a positive number of seconds")
-    return min(float(text), most)
-
-
-def query(scope: Scope) -> dict[str, str]:
-    """The query parameters by name.
-
-    Raises:
-        InputError: a parameter is given more than once.
-    """
-    if not scope["query_string"]:
-        return {}
-    given = QueryParams(scope["query_string"])
-    for name in given:
-        if (times := len(given.getlist(name))) > 1:
-            raise InputError(f"query parameter {name[:64]!r}: given {times} times, expected once")
-    return dict(given)

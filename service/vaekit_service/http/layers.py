@@ -30,6 +30,7 @@ _SHOWN = [
     wire.IGNORED_COLUMNS_HEADER,
     wire.WARNINGS_HEADER,
     wire.INVALID_ROWS_HEADER,
+    wire.RESIZE_HEADER,
 ]
 
 

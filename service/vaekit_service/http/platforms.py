@@ -24,7 +24,8 @@ from vaekit_service.components import Components
 from vaekit_service.errors import NotReady, Unservable
 from vaekit_service.http import openapi
 from vaekit_service.http.access import needs
-from vaekit_service.http.inference import OperationHandler, query
+from vaekit_service.http.body import query
+from vaekit_service.http.inference import OperationHandler
 from vaekit_service.http.openapi import ModelName
 from vaekit_service.http.request_context import RequestContext
 from vaekit_service.messages import Answer, Body, Operation, ParsedRequest, Target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -10,6 +11,8 @@ from typing import Literal, Protocol
 from starlette.types import Receive, Scope
 
 from vaekit.bundle import Manifest
+from vaekit.client.wire import TIMEOUT_HEADER
+from vaekit.errors import InputError
 from vaekit_service.engine.limits import Reservation
 from vaekit_service.errors import Disconnected
 from vaekit_service.messages import Operation
@@ -20,6 +23,10 @@ LISTEN_AFTER = 0.05  # seconds; most answers are ready by then, and listening fo
 CONNECTION, CONTEXT = "connection", "context"
 
 # what a route may need, see access.py
+_SECONDS = re.compile(  # JSON numbers of the range of floats, and also .5
+    r"(\d{1,400}(\.\d{0,400})?|\.\d{1,400})(e[+-]?\d{1,4})?", re.IGNORECASE
+)
+_ZERO = re.compile(r"[0.]+(e.*)?", re.IGNORECASE)
 Access = Literal["probes", "metrics", "docs", "read", "infer", "admin", "platform", "platform_read"]
 
 
@@ -132,3 +139,17 @@ class RequestTimer:
         if self.reason is None:
             self.reason = reason
             self._task.cancel()
+
+
+def effective_timeout(given: bytes | None, most: float) -> float:
+    """Seconds that a request may take after its body has arrived: the smaller of the caller's timeout and `most`.
+
+    Raises:
+        InputError: the header is not a positive number.
+    """
+    if given is None:
+        return most
+    text = given.decode("latin-1")
+    if not _SECONDS.fullmatch(text) or _ZERO.fullmatch(text):
+        raise InputError(f"{TIMEOUT_HEADER}: {text[:40]!r} is not a positive number of seconds")
+    return min(float(text), most)

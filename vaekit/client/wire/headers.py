@@ -14,6 +14,8 @@ WARNINGS_HEADER = "vae-warnings"  # likewise
 LONGEST_LIST = 4096
 INVALID_ROWS_HEADER = "vae-invalid-rows"  # with errors=report: how many rows could not be read
 
+RESIZE_HEADER = "vae-resize"  # how image files were scaled
+
 TIMEOUT_HEADER = "vae-timeout"  # seconds that the caller waits; the request is dropped afterwards
 REQUEST_ID_HEADER = "x-request-id"
 KEY_HEADER = "authorization"  # Bearer <key>
@@ -23,5 +25,7 @@ NPY_TYPE = "application/x-npy"
 ARROW_TYPE = "application/vnd.apache.arrow.stream"
 CSV_TYPE = "text/csv"
 NDJSON_TYPE = "application/x-ndjson"  # JSON values, one per line
+PNG_TYPE = "image/png"
+FORM_TYPE = "multipart/form-data"
 IMAGE_TYPES = ("image/png", "image/jpeg")
 PROBLEM_TYPE = "application/problem+json"

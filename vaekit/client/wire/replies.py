@@ -38,6 +38,10 @@ class RowsReply(Reply):
         description="with errors=report: the rows that could not be read; all other fields are null there. Absent if "
         "all could be read",
     )
+    image_size: list[list[int] | None] | None = Field(
+        None, description="with resize: width and height of each image file; one of another size was scaled"
+    )
+    resize: str | None = Field(None, description="with resize: how image files are scaled, bilinear")
     ids: list[str | int | None] | None = Field(
         None, description="the ids of rows of CSV and NDJSON, and the file names of images that came as a form"
     )

@@ -44,6 +44,11 @@ class RowOptions(Request):
         False,
         description="refuse novel rows and columns that the model does not have; by default both are taken and named",
     )
+    resize: bool = Field(
+        False,
+        description="scale image files of another size to the model's, by bilinear interpolation as in training with "
+        "--resize; the reply has the size of each file in image_size",
+    )
     errors: Literal["fail", "report"] = Field(
         "fail",
         description="what an invalid row does: fail refuses the request; report scores the other rows, and answers the "

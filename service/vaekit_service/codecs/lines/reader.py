@@ -13,6 +13,7 @@ from vaekit.errors import InputError
 from vaekit.tabular.columns import Ignored
 from vaekit.tabular.text_lines import CsvSplitter, LineSplitter
 from vaekit.tabular.text_rows import CsvRows, JsonRows
+from vaekit_service.codecs.image_options import spec_of
 from vaekit_service.codecs.lines.rows import Numbered, RowsOfCsv, RowsOfImages, RowsOfJson, latent_spec
 from vaekit_service.codecs.query_options import read_options
 from vaekit_service.codecs.row_ids import id_column, split_ids
@@ -41,7 +42,9 @@ class LineReader:
 
     def __init__(self, query: Mapping[str, str], target: Target, *, is_csv: bool, header: bool = True) -> None:
         self.options, self._target = read_options(query, target), target
-        spec = latent_spec(target.manifest.latent_dim) if target.operation == "decode" else target.manifest.input
+        spec = (
+            latent_spec(target.manifest.latent_dim) if target.operation == "decode" else spec_of(self.options, target)
+        )
         strict = isinstance(self.options, RowOptions) and self.options.strict
         column, most = id_column(self.options), target.manifest.most_missing
         self._ids: Sequence[RowId] | None = getattr(self.options, "ids", None) or None
@@ -107,7 +110,15 @@ class LineReader:
             refuse_report(report=report)
             self._windows = self._windows or LineWindows(found.steps, self._target)
             return self._windows.parsed(self.options, found.steps, found.ignored, ids)
-        return ParsedRequest(self.options, found.x, found.ignored, ids, found.invalid, repeats_ids=ids is not None)
+        return ParsedRequest(
+            self.options,
+            found.x,
+            found.ignored,
+            ids,
+            found.invalid,
+            repeats_ids=ids is not None,
+            sizes=found.sizes if getattr(self.options, "resize", False) else None,
+        )
 
     def check_end(self) -> None:
         """Check what can only be checked after the last row.
@@ -196,8 +207,9 @@ def _joined(parts: Sequence[ParsedRequest]) -> ParsedRequest:
     )
     ids = None if first.ids is None else [one for part in parts for one in part.ids or ()]
     invalid = [one for part in parts for one in part.invalid]
+    sizes = None if first.sizes is None else np.concatenate([part.sizes for part in parts if part.sizes is not None])
     rows = np.concatenate([part.rows for part in parts if part.rows is not None])
-    return replace(first, rows=rows, ignored=ignored, ids=ids, invalid=invalid)
+    return replace(first, rows=rows, ignored=ignored, ids=ids, invalid=invalid, sizes=sizes)
 
 
 def _joined_steps(parts: Sequence[ParsedRequest]) -> ParsedRequest:

@@ -21,7 +21,7 @@ from vaekit.tabular.pixels import encode_images
 from vaekit.tabular.series import Steps
 from vaekit.tabular.text_rows import CsvRows, JsonRows, UnreadableLine
 from vaekit.tabular.windows import check_beside, is_of_steps, steps_of
-from vaekit_service.codecs.images import read_images
+from vaekit_service.codecs.images import read_each
 from vaekit_service.codecs.lines.numbers import csv_numbers, json_numbers
 from vaekit_service.codecs.row_ids import checked_ids
 
@@ -38,6 +38,7 @@ class Numbered:
     invalid: Sequence[InvalidRow] = ()
     ids: list[RowId] | None = None  # (n,), of the valid rows; None: there is no column of ids
     ignored: Ignored = NOTHING_IGNORED
+    sizes: NDArray[np.int64] | None = None  # (n, 2), width and height of image files
     steps: Steps | None = None  # the valid rows as time steps; None: each is scored by itself
 
     @property
@@ -212,24 +213,29 @@ class RowsOfImages:
         ids = None
         if self._id_column is not None:
             ids = checked_ids(_taken(rows, self._id_column, start), self._id_column, faults)
-        found = []
+        found, sizes = [], []
         for row, image in enumerate(row[IMAGE] if isinstance(row, Mapping) and IMAGE in row else row for row in rows):
             try:
-                found.append(self._image(image))
+                one, size = self._image(image)
+                found.append(one)
+                sizes.append(size)
             except InputError as exc:
                 found.append(_NO_IMAGE)
+                sizes.append(np.zeros((1, 2), dtype=np.int64))
                 faults.setdefault(row, InvalidRow(row, str(exc).removeprefix("inputs: ").removeprefix("row 0: ")))
                 if not report:
                     break
         valid = [row for row in range(len(found)) if row not in faults]
         x = np.concatenate([found[row] for row in valid] or [np.empty((0, *self._spec.row_shape), dtype=np.uint8)])
+        of_files = np.concatenate([sizes[row] for row in valid] or [np.empty((0, 2), dtype=np.int64)])
         if ids is None:
-            return Numbered(x, [replace(faults[row], row=row + start) for row in sorted(faults)])
+            invalid = [replace(faults[row], row=row + start) for row in sorted(faults)]
+            return Numbered(x, invalid, sizes=of_files)
         invalid = [replace(faults[row], row=row + start, id=ids[row]) for row in sorted(faults)]
-        return Numbered(x, invalid, [ids[row] for row in valid])
+        return Numbered(x, invalid, [ids[row] for row in valid], sizes=of_files)
 
-    def _image(self, image: Any) -> NDArray[np.uint8]:
-        """One image, (1, H, W, C).
+    def _image(self, image: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """One image, (1, H, W, C), and width and height of its file, (1, 2).
 
         Raises:
             InputError: it cannot be read; the message may begin with row 0.
@@ -237,10 +243,11 @@ class RowsOfImages:
         if isinstance(image, UnreadableLine):
             raise InputError(f"{image.reason}: {image.text!r}")
         if isinstance(image, str):
-            return read_images([image], self._spec)
+            read = read_each([image], self._spec, report=False)
+            return read.x, read.sizes
         if not isinstance(image, list):
             raise InputError("expected base64 of an image file, lists of pixels, or an object with the key 'image'")
-        return encode_images([image], self._spec)
+        return encode_images([image], self._spec), np.array([[self._spec.width, self._spec.height]])
 
 
 def _objects(cells: Sequence[Any]) -> NDArray[Any]:
