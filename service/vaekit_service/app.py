@@ -217,7 +217,8 @@ def make_guard(settings: Settings, components: Components) -> Guard:
         components.keyring,
         rates,
         components.metrics,
-        public=settings.public_access,
+        public=names(settings.public),
+        public_paths=settings.public_paths,
         hosts=names(settings.allowed_hosts),
     )
 

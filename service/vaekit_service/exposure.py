@@ -26,7 +26,7 @@ def checked(settings: Settings, address: str) -> Settings:
         ConfigError: other machines could use the service without a key, admin routes are on without what they need, or
             the service would not end in the time that its platform gives it.
     """
-    if is_open(settings, address) and not (settings.allow_anonymous or "platform" in settings.public_access):
+    if is_open(settings, address) and not (settings.allow_anonymous or settings.public_paths):
         raise ConfigError(
             f"{address} can be reached from other machines, and there are no keys: make one with `vae keys new NAME "
             "--file keys.toml` and set VAE_KEYS_FILE, or let everybody in with --allow-anonymous "

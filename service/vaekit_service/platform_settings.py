@@ -47,6 +47,15 @@ class PlatformSettings(BaseSettings):
             raise ValueError("expected a path that begins with / and has none of {}?#")
         return route
 
+    @property
+    def platform_paths(self) -> tuple[str, ...]:
+        """The paths that the platform calls, and all below them; those of its probes are public anyway."""
+        if self.platform == "kserve":
+            return ("/v1", "/v2")
+        if self.platform == "sagemaker":
+            return ("/invocations",)
+        return (self.predict_route,) if self.platform == "vertex" and self.predict_route else ()
+
 
 def settings_of(platform: str | None, variables: Variables) -> dict[str, Any]:
     """The settings that a platform's environment variables stand for. They hold instead of VAE_ variables.

@@ -79,8 +79,9 @@ def run(settings: Settings, tell: Tell, writer: LogWriter, family: socket.Addres
     log = make_log(settings.log_format, settings.log_level, writer)
     if exposure.is_open(settings, address[0]):
         log.warning("no keys: everybody who reaches this address may use the service", address=address[0])
-    if settings.platform is not None and "platform" in settings.public_access:
-        log.warning("routes of the platform need no key: it decides who may call them", platform=settings.platform)
+    if paths := settings.public_paths:
+        reason = "paths of the platform need no key: it decides who may call them"
+        log.warning(reason, platform=settings.platform, paths=", ".join(paths))
     with listen(family, address) as listener:
         if abandoned := remove_abandoned_copies():
             log.info("removed private copies of processes that were killed", folders=abandoned)

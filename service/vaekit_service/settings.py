@@ -54,7 +54,7 @@ class Settings(PlatformSettings, ScoreLogSettings):
     public: str = Field(
         "probes",
         description="what needs no key, separated by commas: probes (/healthz, /readyz), metrics, docs (/docs, "
-        "/openapi.json), read (/models), infer, platform (routes of a cloud platform); or nothing; with VAE_PLATFORM "
+        "/openapi.json), read (/models), infer, platform (the paths of VAE_PLATFORM); or nothing; with VAE_PLATFORM "
         "platform too by default",
     )
     rate_limit: str | None = Field(
@@ -235,11 +235,10 @@ class Settings(PlatformSettings, ScoreLogSettings):
         return public
 
     @property
-    def public_access(self) -> set[str]:
-        """The kinds of access that need no key."""
-        chosen = names(self.public)
-        with_platform = "platform" in chosen or (self.platform is not None and "public" not in self.model_fields_set)
-        return chosen | {"platform", "platform_read"} if with_platform else chosen
+    def public_paths(self) -> tuple[str, ...]:
+        """The paths of the platform, which need no key, unless VAE_PUBLIC leaves platform out."""
+        is_public = "public" not in self.model_fields_set or "platform" in names(self.public)
+        return self.platform_paths if is_public else ()
 
     @property
     def key_source(self) -> Path | str | None:

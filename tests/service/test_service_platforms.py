@@ -33,7 +33,7 @@ ROWS = [[float(i + 1)] * 30 for i in range(3)]
 # What the image sets; see Dockerfile
 IMAGE = {"VAE_MODELS": "/models", "VAE_HOST": "0.0.0.0", "VAE_PORT": "8000", "VAE_DEVICE": "cpu"}
 HEALTH, PREDICT = "/v1/endpoints/12/deployedModels/34", "/v1/endpoints/12/deployedModels/34:predict"
-PUBLIC = "routes of the platform need no key"
+PUBLIC = "paths of the platform need no key"
 
 
 class Container(Process):
@@ -152,6 +152,30 @@ def test_sagemaker_runs_serve_and_calls_ping_and_invocations(
     found = np.load(io.BytesIO(arrays.content))
     assert found["score"].tolist() == as_json["score"]
     assert [line["platform"] for line in process.warnings() if line["event"].startswith(PUBLIC)] == ["sagemaker"]
+
+
+def test_invocations_take_csv_and_lines_as_sagemaker_sends_them(container: Any, port: int, mounted: Any) -> None:
+    url = f"http://127.0.0.1:{port}"
+    container("serve", **sagemaker(mounted("bundle"), port)).wait_until_ready(f"{url}/ping")
+    expected = httpx.post(f"{url}/invocations", json={"inputs": ROWS}).json()["score"]
+    columns = [column["name"] for column in httpx.get(f"{url}/models/breast-cancer").json()["input"]["columns"]]
+    plain = "".join(",".join(map(str, row)) + "\n" for row in ROWS)
+    named = ",".join(columns) + "\n" + plain
+    lines = "".join(json.dumps(row) + "\n" for row in ROWS)
+    for text, kind in (
+        (plain, "text/csv"),
+        (plain, "text/csv; charset=utf-8"),
+        (plain, "text/csv;header=absent"),
+        (named, "text/csv; header=present"),
+        (lines, "application/jsonlines"),
+    ):
+        headers = {"content-type": kind}
+        assert httpx.post(f"{url}/invocations", content=text, headers=headers).json()["score"] == expected, kind
+    headers = {"content-type": "text/csv", "accept": "application/jsonlines"}
+    reply = httpx.post(f"{url}/invocations", content=plain, headers=headers)
+    assert [json.loads(line)["score"] for line in reply.text.splitlines()] == expected
+    reply = httpx.post(f"{url}/invocations", content=plain, headers={"content-type": "text/csv", "accept": "text/csv"})
+    assert len(reply.text.splitlines()) == 4
 
 
 def test_custom_attributes_name_the_operation_and_its_options(container: Any, port: int, mounted: Any) -> None:

@@ -155,14 +155,36 @@ async def test_without_a_platform_the_routes_need_keys(keyed: Any) -> None:
             assert (reply.status_code, "error" in reply.json()) == (status, status != 200)
 
 
-async def test_with_a_platform_only_its_routes_are_open(start: Any, models_dir: Any) -> None:
-    async with start(models_dir, keys=TEXT, platform="kserve") as running:
+async def test_on_kserve_its_protocols_are_open_and_nothing_else(start: Any, models_dir: Any) -> None:
+    async with start(models_dir, keys=TEXT, platform="kserve", admin=True) as running:
         assert (await running.post(PREDICT, {"instances": ROWS})).status_code == 200
-        assert (await running.http.get("/v1/models")).status_code == 200
+        (tensor, *_) = (await running.http.get("/v2/models/breast-cancer")).json()["inputs"]
+        v2 = {"inputs": [{**tensor, "shape": [1, 30], "data": ROWS[0]}]}
+        assert (await running.post("/v2/models/breast-cancer/infer", v2)).status_code == 200
+        for path in ("/v1/models", "/v1/models/digits", "/v2", "/v2/models/digits/ready"):
+            assert (await running.http.get(path)).status_code == 200
         for path in ("/models/breast-cancer/elbo", "/models/breast-cancer/encode"):
             assert (await running.post(path, {"inputs": ROWS})).status_code == 401
-        for path in ("/models", "/metrics", "/docs"):
+        for path in ("/models", "/metrics", "/docs", "/v1", "/v10/models", "/v2/nothing"):
             assert (await running.http.get(path)).status_code == 401
-        assert (await running.http.get("/healthz")).status_code == 200
-    async with start(models_dir, keys=TEXT, platform="kserve", public="probes") as running:
-        assert (await running.post(PREDICT, {"instances": ROWS})).status_code == 401
+        for path in ("/v2/repository/models/digits/unload", "/admin/models/reload"):
+            assert (await running.post(path, {})).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("given", "predict", "listed"),
+    [
+        ({"platform": "kserve", "public": "probes"}, 401, 401),
+        ({"platform": "kserve", "public": "probes,platform"}, 200, 200),
+        ({"platform": "sagemaker"}, 401, 401),
+        ({"public": "infer"}, 200, 401),
+        ({"public": "read"}, 401, 200),
+        ({"public": "platform"}, 401, 401),
+    ],
+)
+async def test_who_may_call_v1_without_a_key(
+    start: Any, models_dir: Any, given: dict[str, str], predict: int, listed: int
+) -> None:
+    async with start(models_dir, keys=TEXT, **given) as running:
+        assert (await running.post(PREDICT, {"instances": ROWS})).status_code == predict
+        assert (await running.http.get("/v1/models")).status_code == listed

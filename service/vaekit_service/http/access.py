@@ -23,8 +23,6 @@ SCOPE_OF: dict[Access, Scope] = {
     "read": "read",
     "infer": "infer",
     "admin": "admin",
-    "platform": "infer",
-    "platform_read": "read",
 }
 
 _BEARER = HTTPBearer(

@@ -24,16 +24,24 @@ class Guard:
         keyring: the keys.
         rates: the rates of the keys.
         public: kinds of access that need no key.
+        public_paths: of a cloud platform: below them no route needs a key, but those for admins.
         hosts: names that requests may call the service by, in lower case; `*.example.com` stands for its subdomains and
             `*` for all; empty: any. Probes are not checked, since they use the address of a container.
         metrics: counts the refusals.
     """
 
     def __init__(
-        self, keyring: Keyring, rates: RateLimits, metrics: Metrics, *, public: Collection[str], hosts: Collection[str]
+        self,
+        keyring: Keyring,
+        rates: RateLimits,
+        metrics: Metrics,
+        *,
+        public: Collection[str],
+        hosts: Collection[str],
+        public_paths: Collection[str] = (),
     ) -> None:
         self._keyring, self._rates, self._metrics = keyring, rates, metrics
-        self._public = frozenset(public)
+        self._public, self._public_paths = frozenset(public), frozenset(public_paths)
         self._hosts = frozenset(hosts)
         self._domains = tuple(host.removeprefix("*") for host in hosts if host.startswith("*"))
         self._table = AccessTable(())
@@ -79,7 +87,7 @@ class Guard:
         context.key = None if key is None else key.name
         if key is not None and refusal is None:
             context.scopes = key.scopes
-        if context.access in self._public:
+        if context.access in self._public or self._is_of_platform(context):
             return
         if refusal is not None:
             raise refusal
@@ -87,6 +95,13 @@ class Guard:
         if context.access is not None and (needed := SCOPE_OF[context.access]) not in key.scopes:
             raise MissingScope(f"the key {key.name!r} does not have the scope {needed!r}", needed)
         await self._rates.count(key.name, key.rate)
+
+    def _is_of_platform(self, context: RequestContext) -> bool:
+        """Whether the route is one that a cloud platform calls, without a key."""
+        path = context.route
+        if path is None or context.access == "admin":
+            return False
+        return any(path == public or path.startswith(f"{public}/") for public in self._public_paths)
 
     def _check_host(self, given: bytes) -> None:
         host = _without_port(given.decode("latin-1").lower())

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from vaekit.client import wire
+from vaekit.client.wire import CSV_TYPE, NDJSON_TYPE
 from vaekit.errors import InputError
 from vaekit_service.codecs import instances
 from vaekit_service.codecs.negotiation import Reader, Writer
@@ -112,11 +113,22 @@ class InvocationsHandler:
         operation = options.pop("operation", "elbo")
         if operation not in self._handlers:
             raise InputError(f"operation: {operation[:40]!r} is none of {', '.join(self._handlers)}")
+        _take_types_of_sagemaker(RequestContext.of(scope).headers)
         passed = {**scope, "query_string": urlencode(options).encode()}
         response = await self._handlers[operation].respond(passed, receive)  # type: ignore[index]  # checked above
         if given:
             response.raw_headers.append((_ATTRIBUTES, given))
         return response
+
+
+def _take_types_of_sagemaker(headers: dict[bytes, bytes]) -> None:
+    """Name content types as the operations do. CSV on SageMaker has no header, unless the type says that it has."""
+    for name in (b"content-type", b"accept"):
+        if name in headers:
+            headers[name] = headers[name].replace(b"application/jsonlines", NDJSON_TYPE.encode())
+    given = headers.get(b"content-type", b"").lower()
+    if given.startswith(CSV_TYPE.encode()) and b"header" not in given:
+        headers[b"content-type"] += b"; header=absent"
 
 
 def attributes_of(given: bytes) -> dict[str, str]:
@@ -161,8 +173,9 @@ def platform_router(
             methods=["POST"],
             name="invocations",
             summary="An operation of the default model, named by the custom attributes; /elbo by default",
-            dependencies=needs("platform"),
+            dependencies=needs("infer"),
             responses=openapi.operation_responses(),
+            openapi_extra=openapi.operation_extra("elbo"),
         )
     return router
 
@@ -175,7 +188,7 @@ def _add_v1(router: APIRouter, components: Components, predict: PredictHandler) 
         response_model=V1Models,
         name="v1_models",
         summary="KServe V1: the names of the served models",
-        dependencies=needs("platform_read", plain_errors=True),
+        dependencies=needs("read", plain_errors=True),
         responses=_plain_errors(),
         response_description=openapi.ANSWERED,
     )
@@ -187,7 +200,7 @@ def _add_v1(router: APIRouter, components: Components, predict: PredictHandler) 
         response_model=V1Model,
         name="v1_model",
         summary="KServe V1: whether a model is ready",
-        dependencies=needs("platform_read", plain_errors=True),
+        dependencies=needs("read", plain_errors=True),
         responses=_plain_errors(),
         response_description=openapi.ANSWERED,
     )
@@ -210,7 +223,7 @@ def _add_predict(router: APIRouter, path: str, name: str, endpoint: Endpoint) ->
         response_model=Predictions,
         summary="ELBO, score, p-value and verdict of each instance",
         response_description=openapi.ANSWERED,
-        dependencies=needs("platform", plain_errors=True),
+        dependencies=needs("infer", plain_errors=True),
         responses=_plain_errors(),
         openapi_extra=openapi.json_body(Instances),
     )

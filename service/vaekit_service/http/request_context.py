@@ -22,12 +22,12 @@ LISTEN_AFTER = 0.05  # seconds; most answers are ready by then, and listening fo
 # keys of the scope's state, set by connection/protocol.py and access_log.py
 CONNECTION, CONTEXT = "connection", "context"
 
-# what a route may need, see access.py
 _SECONDS = re.compile(  # JSON numbers of the range of floats, and also .5
     r"(\d{1,400}(\.\d{0,400})?|\.\d{1,400})(e[+-]?\d{1,4})?", re.IGNORECASE
 )
 _ZERO = re.compile(r"[0.]+(e.*)?", re.IGNORECASE)
-Access = Literal["probes", "metrics", "docs", "read", "infer", "admin", "platform", "platform_read"]
+
+Access = Literal["probes", "metrics", "docs", "read", "infer", "admin"]  # what a route may need, see access.py
 
 
 class ServerConnection(Protocol):
