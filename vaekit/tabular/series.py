@@ -104,6 +104,11 @@ class WindowCutter:
         x = np.concatenate([own.x for own in found])[order]
         return Windows(x, ends[order], len(steps), places[order], gaps)
 
+    def forget(self, name: str | None) -> None:
+        """Begin a series anew after a row that is no step, so that no window reaches across it; None: all series."""
+        for one in list(self._tails) if name is None else {name} & self._tails.keys():
+            self._tails[one] = replace(self._tails[one], x=self._tails[one].x[:0], age=0)
+
     def _cut_series(self, name: str, at: Ints | None, steps: Steps, numbers: NDArray[np.integer[Any]]) -> Windows:
         """The windows of the steps `at` (m,) of one series; None: of all."""
         width, rows = self.window.steps, np.arange(len(steps)) if at is None else at

@@ -11,13 +11,16 @@ import pyarrow as pa
 from pydantic_core import to_json
 
 from vaekit.bundle import VectorSpec
+from vaekit.bundle.window import SeriesWindow
 from vaekit.errors import InputError
+from vaekit.scoring.pipe.steps import Beside
 from vaekit.tabular.appended import free_names
 from vaekit.tabular.checked_rows import CheckedRows, InvalidRow, RowChecker
 from vaekit.tabular.columns import Ignored, model_order, refuse_duplicate_names
 from vaekit.tabular.csv_text import CsvDialect
 from vaekit.tabular.text_lines import CsvSplitter, LineSplitter
 from vaekit.tabular.text_rows import CsvRows, JsonRows, UnreadableLine
+from vaekit.tabular.windows import check_beside, is_of_steps
 
 ERROR = "error"  # the column or key that says why a row is not scored
 _BOOLEANS = {True: "true", False: "false", None: ""}
@@ -31,6 +34,11 @@ class Form(Protocol):
     @property
     def splitter(self) -> LineSplitter:
         """Cuts what arrives into lines."""
+
+    window: SeriesWindow | None  # if the rows are time steps; known after the first are read
+
+    def beside(self) -> list[Beside | None]:
+        """Of each row of the last batch, the cells beside the model's: its series and time; None: unreadable."""
 
     def read(self, lines: Sequence[bytes]) -> CheckedRows:
         """The rows of a batch of lines, numbered from 0.
@@ -56,18 +64,17 @@ class CsvForm:
 
     Args:
         spec: the model's input.
-        checker: of the rows.
         appended: the names of the columns that scoring appends.
         keep: input columns of the output; None: all; empty: the row number alone.
         dialect: how cells are separated and numbers written.
         header: whether the first line names the columns.
         reports: whether the output has a column for the reasons of invalid rows.
+        strict, most_missing: see RowChecker.
     """
 
     def __init__(
         self,
         spec: VectorSpec,
-        checker: RowChecker,
         appended: Sequence[str],
         *,
         keep: Sequence[str] | None,
@@ -75,10 +82,14 @@ class CsvForm:
         header: bool,
         reports: bool,
         strict: bool,
+        most_missing: int,
     ) -> None:
         self.splitter: LineSplitter = CsvSplitter(dialect.delimiter)
         self._lines = CsvRows(dialect.delimiter, None if header else spec.dim)
-        self._spec, self._checker, self._dialect, self._strict = spec, checker, dialect, strict
+        self._spec, self._dialect, self._strict = spec, dialect, strict
+        self._checker = RowChecker(spec, strict=strict, most_missing=most_missing, written=True)
+        self.window: SeriesWindow | None = None
+        self._beside_at: dict[str, int] = {}  # of the columns of series and times
         self._appended, self._keep, self._header, self._reports = list(appended), keep, header, reports
         self._at: list[int | None] | None = None  # the index in a row of each column of the model
         self._kept: list[int] = []
@@ -115,6 +126,12 @@ class CsvForm:
             lines.writerow([one.row, one.column or "", one.reason, *own])
         return file.getvalue().encode()
 
+    def beside(self) -> list[Beside | None]:
+        return [
+            None if isinstance(row, UnreadableLine) else {name: row[at] for name, at in self._beside_at.items()}
+            for row in self._rows
+        ]
+
     def _own(self, row: int, cells: Any) -> list[Any]:
         """The input cells of the output; empty for a line that is no row."""
         if self._keep is not None and not self._keep:
@@ -131,7 +148,14 @@ class CsvForm:
             raise InputError(f"line 1: one column, {names[0]!r}; --delimiter {other!r} separates by {other!r}")
         if unknown := [name for name in self._keep or () if name not in names]:
             raise InputError(f"columns: the input has no column {', '.join(map(repr, unknown))}")
-        at, self._ignored = model_order(names, self._spec, strict=self._strict, most=None)
+        if self._header and self._spec.window is not None and is_of_steps(names, self._spec.window):
+            check_beside(names, self._spec.window)
+            self.window, self._spec = self._spec.window, self._spec.step
+            self._beside_at = {name: names.index(name) for name in self.window.beside}
+            self._checker = RowChecker(self._spec, strict=self._strict, written=True)
+        others = [i for i in range(len(names)) if i not in self._beside_at.values()]
+        found, self._ignored = model_order([names[i] for i in others], self._spec, strict=self._strict, most=None)
+        at = [None if i is None else others[i] for i in found]
         self._kept = [i for i, name in enumerate(names) if self._keep is None or name in self._keep]
         kept = ["row"] if self._keep is not None and not self._keep else [names[i] for i in self._kept]
         appended = [*self._appended, *[ERROR] * self._reports]
@@ -167,14 +191,27 @@ class NdjsonForm:
     A scored object is the line as it came with the scores added; a scored list is an object with its number.
 
     Args:
-        checker: of the rows.
+        spec: the model's input.
         appended: the names of what scoring adds.
         keep: keys of the output; None: all; empty: the row number alone.
+        strict, most_missing: see RowChecker.
     """
 
-    def __init__(self, checker: RowChecker, appended: Sequence[str], *, keep: Sequence[str] | None) -> None:
+    def __init__(
+        self,
+        spec: VectorSpec,
+        appended: Sequence[str],
+        *,
+        keep: Sequence[str] | None,
+        strict: bool,
+        most_missing: int,
+    ) -> None:
         self.splitter = LineSplitter()
-        self._lines, self._checker, self._appended, self._keep = JsonRows(), checker, list(appended), keep
+        self._lines, self._appended, self._keep = JsonRows(), list(appended), keep
+        self._spec, self._strict = spec, strict
+        self._checker = RowChecker(spec, strict=strict, most_missing=most_missing)
+        self.window: SeriesWindow | None = None
+        self._is_known = spec.window is None  # whether rows are windows or time steps
         self._text: Sequence[bytes] = ()
         self._rows: Sequence[Any] = ()
         self._done = 0
@@ -183,7 +220,18 @@ class NdjsonForm:
         self._done += len(self._rows)
         self._text = [line for line in lines if line and not line.isspace()]
         self._rows = self._lines.read(self._text)
-        return self._checker.rows(self._rows)
+        for row in () if self._is_known else self._rows:
+            self._find(row)
+        beside = () if self.window is None else self.window.beside
+        rows = [_without(row, beside) for row in self._rows] if beside else self._rows
+        return self._checker.rows(rows)
+
+    def beside(self) -> list[Beside | None]:
+        names = () if self.window is None else self.window.beside
+        return [
+            {name: row.get(name) for name in names} if isinstance(row, Mapping) else None if names else {}
+            for row in self._rows
+        ]
 
     def write(self, scored: Scored, invalid: Mapping[int, InvalidRow]) -> bytes:
         found = []
@@ -198,6 +246,16 @@ class NdjsonForm:
         lines = [{**_reason(one), "line": self._text[row].decode(errors="replace")} for row, one in invalid.items()]
         return b"".join(to_json(line, inf_nan_mode="null") + b"\n" for line in lines)
 
+    def _find(self, row: Any) -> None:
+        """Decide by the first readable row whether rows are time steps or windows."""
+        window = self._spec.window
+        if self._is_known or window is None or isinstance(row, UnreadableLine):
+            return
+        self._is_known = True
+        if is_of_steps(list(row), window) if isinstance(row, Mapping) else _width(row) == window.dim:
+            self.window = window if isinstance(row, Mapping) else _in_order(window)
+            self._checker = RowChecker(self._spec.step, strict=self._strict)
+
     def _joined(self, row: int, more: dict[str, Any]) -> bytes:
         """A line of the output: the object of the row with more keys."""
         given = self._rows[row]
@@ -210,6 +268,20 @@ class NdjsonForm:
             return to_json({**kept, **added}, inf_nan_mode="null") + b"\n"
         text, comma = self._text[row].strip(), b"," if given else b""
         return text[:-1].rstrip() + comma + to_json(added, inf_nan_mode="null")[1:] + b"\n"
+
+
+def _without(row: Any, names: Sequence[str]) -> Any:
+    """A row without these keys."""
+    return {name: cell for name, cell in row.items() if name not in names} if isinstance(row, Mapping) else row
+
+
+def _width(row: Any) -> int | None:
+    return len(row) if isinstance(row, list) else None
+
+
+def _in_order(window: SeriesWindow) -> SeriesWindow:
+    """The window for steps of one series in order of time."""
+    return window.model_copy(update={"series": None, "time": None})
 
 
 def _reason(invalid: InvalidRow) -> dict[str, Any]:

@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from numpy.typing import NDArray
+
 from vaekit.bundle import ImageSpec
 from vaekit.errors import InputError
 from vaekit.scoring.batch.invalid_rows import InvalidRowLimit
 from vaekit.scoring.output_columns import appended_columns
 from vaekit.scoring.pipe.forms import CsvForm, Form, NdjsonForm
+from vaekit.scoring.pipe.steps import StepWindows
 from vaekit.scoring.scorers import Scorer, Scores
-from vaekit.tabular.checked_rows import InvalidRow, RowChecker
+from vaekit.tabular.checked_rows import CheckedRows, InvalidRow
 from vaekit.tabular.columns import Ignored
 from vaekit.tabular.csv_text import PLAIN, CsvDialect
 
@@ -72,9 +75,10 @@ def score_pipe(
     """
     counts = PipeCounts() if counts is None else counts
     form, batch_rows = make_form(scorer, options, reports=quarantine is None), min(scorer.batch_rows, MOST_ROWS)
+    windows = _Windows()
     for lines in _arriving(form, read):
         for at in range(0, len(lines), batch_rows):
-            _score(scorer, form, lines[at : at + batch_rows], write, quarantine, counts)
+            _score(scorer, form, windows, lines[at : at + batch_rows], write, quarantine, counts)
             options.max_bad.check(counts.invalid, counts.rows, ended=False)
             progress(counts)
     options.max_bad.check(counts.invalid, counts.rows, ended=True)
@@ -90,18 +94,18 @@ def make_form(scorer: Scorer, options: PipeOptions, *, reports: bool) -> Form:
     spec, is_csv, appended = scorer.spec, options.format == "csv", scorer.appended.names
     if isinstance(spec, ImageSpec):
         raise InputError("-: a model of images reads files, not standard input")
-    checker = RowChecker(spec, strict=options.strict, most_missing=scorer.most_missing, written=is_csv)
+    strict, most = options.strict, scorer.most_missing
     if not is_csv:
-        return NdjsonForm(checker, appended, keep=options.columns)
+        return NdjsonForm(spec, appended, keep=options.columns, strict=strict, most_missing=most)
     return CsvForm(
         spec,
-        checker,
         appended,
         keep=options.columns,
         dialect=options.csv,
         header=options.header,
         reports=reports,
-        strict=options.strict,
+        strict=strict,
+        most_missing=most,
     )
 
 
@@ -114,9 +118,24 @@ def _arriving(form: Form, read: Callable[[], bytes]) -> Iterator[list[bytes]]:
         yield lines
 
 
+class _Windows:
+    """The windows of the rows on the pipe, if they are time steps; otherwise the rows themselves."""
+
+    def __init__(self) -> None:
+        self._steps: StepWindows | None = None
+
+    def of(self, form: Form, checked: CheckedRows, start: int) -> tuple[NDArray[Any], list[int]]:
+        """(what the model scores (n, ...), the row of the batch that gets each result)."""
+        if form.window is None:
+            return checked.x, checked.valid.tolist()
+        self._steps = self._steps or StepWindows(form.window)
+        return self._steps.cut(checked, form.beside(), start)
+
+
 def _score(
     scorer: Scorer,
     form: Form,
+    windows: _Windows,
     lines: Sequence[bytes],
     write: Callable[[bytes], object],
     quarantine: Callable[[bytes], object] | None,
@@ -124,10 +143,11 @@ def _score(
 ) -> None:
     checked = form.read(lines)
     invalid = {one.row: replace(one, row=one.row + counts.rows) for one in checked.invalid}
-    scored: dict[int, Sequence[Any]] = {}
-    if len(checked.x):
-        scores = scorer.score(checked.x)
-        scored = _values(scorer, scores, checked.valid.tolist())
+    scored: dict[int, Sequence[Any]] = dict.fromkeys(checked.valid.tolist(), [None] * len(scorer.appended))
+    x, rows = windows.of(form, checked, counts.rows)
+    if len(x):
+        scores = scorer.score(x)
+        scored |= _values(scorer, scores, rows)
         counts.anomalies += 0 if scores.is_anomaly is None else int(scores.is_anomaly.sum())
     shown: dict[int, InvalidRow] = {} if quarantine is not None else invalid
     if content := form.write(scored, shown):
