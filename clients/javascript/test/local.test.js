@@ -121,6 +121,16 @@ test("all forms of rows give the same scores", async (t) => {
   assert.deepEqual(other.ignored_columns, ["Unnamed"]);
 });
 
+test("calls at the same time give the scores of calls in turn, on both builds of ONNX Runtime", async (t) => {
+  for (const onnxruntime of [undefined, web]) {
+    const bundles = [await opened(t, TABLE, { onnxruntime }), await opened(t, IMAGES, { onnxruntime })];
+    const rows = [[Array.from({ length: 30 }, () => 1)], [new Uint8Array(64)]];
+    const alone = [await bundles[0].score(rows[0]), await bundles[1].score(rows[1])];
+    const together = await Promise.all([0, 1, 0, 1, 0, 1].map((i) => bundles[i].score(rows[i])));
+    together.forEach(({ elbo }, i) => assert.deepEqual(elbo, alone[i % 2].elbo));
+  }
+});
+
 test("all forms of images give the same scores", async (t) => {
   const bundle = await opened(t, IMAGES);
   const flat = Uint8Array.from({ length: 64 }, (_, i) => (i * 37) % 256);

@@ -13,6 +13,29 @@ import { FormatError, GoldenMismatch, InputError, MissingPackage, NotFinite } fr
 
 const ANY = -1; // golden index that is not compared
 
+/** @type {WeakMap<OnnxRuntime, Promise<unknown>>} the last call of each build for browsers, which makes one at a time */
+const lastCalls = new WeakMap();
+
+/** Whether this is the build for Node, which has threads of its own. */
+function isNative(/** @type {OnnxRuntime} */ onnxruntime) {
+  return Boolean(onnxruntime.env?.versions?.node);
+}
+
+/**
+ * Make a call of ONNX Runtime; of the build for browsers after the calls before.
+ *
+ * @template T
+ * @param {OnnxRuntime} onnxruntime
+ * @param {() => Promise<T>} call
+ * @returns {Promise<T>}
+ */
+function inTurn(onnxruntime, call) {
+  if (isNative(onnxruntime)) return call();
+  const found = (lastCalls.get(onnxruntime) ?? Promise.resolve()).then(call);
+  lastCalls.set(onnxruntime, found.catch(() => undefined));
+  return found;
+}
+
 /** @returns {Promise<OnnxRuntime>} */
 export async function installedRuntime() {
   try {
@@ -94,10 +117,11 @@ export class Graphs {
     const { file } = this.#graph(operation);
     const bytes = /** @type {Uint8Array} */ (this.#files.get(file));
     checkGraph(bytes, file);
-    const { env, InferenceSession } = this.#onnxruntime;
+    const onnxruntime = this.#onnxruntime;
     // float64, in which tables are standardised, exists on the CPU alone
-    const executionProviders = [env?.versions?.node ? "cpu" : "wasm"];
-    const session = await InferenceSession.create(bytes, { executionProviders, logSeverityLevel: 3 });
+    const executionProviders = [isNative(onnxruntime) ? "cpu" : "wasm"];
+    const options = { executionProviders, logSeverityLevel: 3 };
+    const session = await inTurn(onnxruntime, () => onnxruntime.InferenceSession.create(bytes, options));
     await this.#replay(operation, session);
     return session;
   }
@@ -135,7 +159,8 @@ export class Graphs {
         return [name, new Tensor(dtype, feeds[name].data, feeds[name].shape)];
       }),
     );
-    const found = await session.run(tensors);
+    /** @type {Record<string, any>} */
+    const found = await inTurn(this.#onnxruntime, () => session.run(tensors));
     return Object.fromEntries(
       Object.entries(found).map(([name, tensor]) => [name, { shape: [...tensor.dims], data: tensor.data }]),
     );
