@@ -209,3 +209,11 @@ def test_known_anomalies_do_not_reduce_the_rows_for_figures() -> None:
     assert manifest.provenance.rows == {"train": 26, "validation": 4, "calibration": 8, "test": 2, "anomalies": 80}
     assert all(np.isfinite(figure.value) for figure in manifest.metrics.values())
     assert manifest.metrics["elbo"].n == 2
+
+
+def test_the_rows_of_a_frame_may_be_split_by_a_column_of_times() -> None:
+    rng = np.random.default_rng(0)
+    columns = {"a": rng.standard_normal(200), "when": rng.permutation(200)}
+    found = Detector(alpha=0.5, device="cpu", settings={"data.split": "time:when"}).fit(pd.DataFrame(columns))
+    assert found.left_out_ == ("when",)
+    assert "later than the training rows" in found.model_.manifest.calibration.assumption  # type: ignore[union-attr]

@@ -22,12 +22,13 @@ from vaekit.runtime.device import DEFAULTS, Cuda
 from vaekit.runtime.explain.explanation import explain
 from vaekit.runtime.explain.similar import similar
 from vaekit.runtime.explain.tolerance import Tolerated, tolerances_of, tolerated
+from vaekit.runtime.of_steps import of_steps
 from vaekit.runtime.operations import Operations
 from vaekit.runtime.results import Bound, Decoded, Elbo, Explained, Posterior, RowArrays, Samples, Similar
 from vaekit.tabular.explained_cells import named
 from vaekit.tabular.novelty import refuse_more_missing
-from vaekit.tabular.series import Ends, Steps, WindowCutter, as_windows
-from vaekit.tabular.windows import check_some, read_rows
+from vaekit.tabular.series import Steps, as_windows
+from vaekit.tabular.windows import read_rows
 from vaekit.tolerance_rules import parse_rules
 
 B = TypeVar("B", bound=Bound)
@@ -313,29 +314,11 @@ class Model(Operations):
         if isinstance(rows, Steps):
             if eps is not None and eps.ndim == 3:
                 raise InputError("eps: (N, K, Z) is for windows; with the time steps of a series give (K, Z)")
-            return self._of_steps(rows, strict, call)
+            assert self.spec.window is not None
+            return of_steps(rows, self.spec.window, call, self.manifest.most_missing if strict else None)
         if strict:
             refuse_more_missing(rows, self.manifest.most_missing)
         return call(rows)
-
-    def _of_steps(self, steps: Steps, strict: bool, call: Callable[[NDArray[Any]], R]) -> R:
-        window = self.spec.window
-        assert window is not None
-        cutter, found, at, start = WindowCutter(window), [], [np.empty(0, dtype=np.intp)], 0
-        for block in steps.blocks(window):
-            cut = cutter.cut(block)
-            rows, ends = np.ascontiguousarray(cut.x), start + cut.ends
-            if strict:
-                refuse_more_missing(rows, self.manifest.most_missing, ends)
-            if len(ends):
-                found.append(call(rows))
-                at.append(ends)
-            start += cut.total
-        ends_of_all = Ends(np.concatenate(at), start, window.needs)
-        check_some(ends_of_all)
-        joined = found[0].concatenate(found)
-        spread = {name: None if a is None else ends_of_all.spread(a) for name, a in vars(joined).items()}
-        return type(joined)(**spread)
 
     def _with_p_value(self, found: B, num_samples: int | None = None, seed: int | None = None) -> B:
         calibration = self.calibration(num_samples, seed)

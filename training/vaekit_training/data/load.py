@@ -52,12 +52,7 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
     if source.images is not None and config.window is not None:
         raise InputError(f"{where}: data.window is for time steps with columns, but these are images: leave it out")
     columns = columns_of(table, config, source.index)
-    key = (config.split.partition(":")[2] or None) if config.window is None else None
-    split_key = table[key] if key else None
-    if key is not None and split_key is not None:
-        refuse_missing(where, key, split_key)
-        if config.split.startswith("time:"):
-            split_key = in_time(where, key, split_key)
+    split_key = _split_key(table, config, where)
     if source.images is not None:
         return Rows(source.images, (), anomalies(table, config, len(source.images)), split_key, remarks=source.remarks)
     cells = cells_of(columns, config, likelihood, where, written=source.written)
@@ -116,7 +111,17 @@ def of_columns(
     cells = cells_of(columns_of(columns, config), config, likelihood)
     if config.window is not None:
         return _of_steps({name: _typed(column) for name, column in columns.items()}, cells, anomaly, config)
-    return _rows(_together([c.take(_typed(columns[c.name])) for c in cells], cells, anomaly), cells, anomaly)
+    x = _together([c.take(_typed(columns[c.name])) for c in cells], cells, anomaly)
+    return _rows(x, cells, anomaly, _split_key(columns, config, "data"))
+
+
+def _split_key(table: Mapping[str, NDArray[Any]], config: DataConfig, where: str) -> NDArray[Any] | None:
+    """The times or groups by which rows are split, (N,); None: at random, or windows, which have places in series."""
+    key = config.split.partition(":")[2]
+    if not key or config.window is not None:
+        return None
+    refuse_missing(where, key, table[key])
+    return in_time(where, key, table[key]) if config.split.startswith("time:") else table[key]
 
 
 def mapped(source: str) -> Source:

@@ -52,8 +52,14 @@ def propose_confirmed(
             payloads.
 
     Raises:
-        InputError: no such row, or all of them were flagged, so that they say nothing about normal rows at large.
+        InputError: the model has windows of series; no such row; or all of them were flagged, so that they say nothing
+            about normal rows at large.
     """
+    if model.spec.window is not None:
+        raise InputError(
+            "logged windows of a series overlap, so that n of them are less evidence than n rows; give held-out time "
+            "steps as DATA, of which windows that do not overlap are taken"
+        )
     known = read_labels(labels, id_column=id_column, label=label, anomalies=anomalies)
     found = join(known, scores, id_column=id_column, payloads=True)
     manifest = model.manifest
