@@ -1,6 +1,7 @@
 """Compares detectors of anomalies in labelled series, and measures false alarms on simulated ones.
 
     python -m benchmarks.series --data DIR [--groups realKnownCause ...] [--window 8] --out build/benchmarks/series.json
+    python -m benchmarks.series --data DIR --misplaced --out build/benchmarks/series-misplaced.json
     python -m benchmarks.series --simulate [--runs 20] --out build/benchmarks/series-simulated.json
 
 DIR is a copy of the Numenta Anomaly Benchmark (github numenta/NAB) with its folders `data` and `labels`. A detector is
@@ -33,13 +34,14 @@ Row = dict[str, Any]
 
 def figures_of(series: nab.LabelledSeries, found: StepScores, alpha: float) -> dict[str, float]:
     """AUROC and average precision over the tested steps, events found at alpha, and alarms on unlabelled steps."""
-    label, alarm = series.is_anomaly, found.p_value <= alpha
+    counts = series.counts
+    label, alarm, score = series.is_anomaly[counts], found.p_value <= alpha, found.score[counts]
     events = [alarm[max(0, first - series.fitted) : last + 1 - series.fitted].any() for first, last in series.events]
     return {
-        "auroc": float(roc_auc_score(label, found.score)),
-        "average_precision": float(average_precision_score(label, found.score)),
+        "auroc": float(roc_auc_score(label, score)),
+        "average_precision": float(average_precision_score(label, score)),
         "event_recall": float(np.mean(events)),
-        "false_alarm_rate": float(alarm[~label].mean()),
+        "false_alarm_rate": float(alarm[counts][~label].mean()),
         "smallest_p": float(found.p_value.min()),
     }
 
@@ -47,6 +49,8 @@ def figures_of(series: nab.LabelledSeries, found: StepScores, alpha: float) -> d
 def compare(options: argparse.Namespace) -> list[Row]:
     """The figures of each method on each series."""
     every = list(nab.read(options.data, tuple(options.groups)))
+    if options.misplaced:
+        every = [nab.misplaced(series, options.window, options.seed) for series in every]
     rows = []
     for series in track(every, description="series", console=Console(stderr=True), transient=True):
         for name, method in METHODS.items():
@@ -111,6 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.series", description=__doc__)
     parser.add_argument("--data", type=Path, help="copy of github numenta/NAB")
     parser.add_argument("--groups", nargs="+", default=list(GROUPS), help="folders of its `data`")
+    parser.add_argument(
+        "--misplaced", action="store_true", help="test values of the first part at other steps, not the labelled events"
+    )
     parser.add_argument("--simulate", action="store_true", help="measure false alarms on AR(1) series instead")
     parser.add_argument("--runs", type=int, default=20, help="series of each phi")
     parser.add_argument("--window", type=int, default=8, help="W, time steps")

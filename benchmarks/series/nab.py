@@ -23,6 +23,13 @@ class LabelledSeries:
     x: NDArray[np.float64]  # (T, 1), in order of time
     fitted: int  # number of first steps, none of them labelled
     events: tuple[tuple[int, int], ...]  # (first, last) step of each labelled window after them
+    left_out: NDArray[np.bool_] | None = None  # (T,), steps that count as neither normal nor anomalous; None: none
+
+    @property
+    def counts(self) -> NDArray[np.bool_]:
+        """Which tested steps count, (T - fitted,)."""
+        every = np.ones(len(self.x), dtype=bool) if self.left_out is None else ~self.left_out
+        return every[self.fitted :]
 
     @property
     def is_anomaly(self) -> NDArray[np.bool_]:
@@ -31,6 +38,31 @@ class LabelledSeries:
         for first, last in self.events:
             found[first : last + 1] = True
         return found[self.fitted :]
+
+
+def misplaced(series: LabelledSeries, width: int, seed: int) -> LabelledSeries:
+    """The series with values of the first part at other steps: usual by themselves, at the wrong point of the series.
+
+    About one in 4 W tested steps gets the value of a random step of the first part. Only that step is an anomaly; the
+    W - 1 steps after it, whose windows contain it, and the labelled windows with as many steps after them do not count.
+
+    Args:
+        series: a series with its labels.
+        width: W.
+        seed: of the steps and of the values.
+    """
+    rng, n = np.random.default_rng((seed, width)), len(series.x)
+    left_out = np.zeros(n, dtype=bool)
+    for first, last in series.events:
+        left_out[first : last + width] = True
+    x, events, at = series.x.copy(), [], series.fitted + width
+    while at < n - width:
+        if not left_out[at]:
+            x[at] = series.x[rng.integers(series.fitted)]
+            events.append((at, at))
+            left_out[at + 1 : at + width] = True
+        at += 2 * width + int(rng.integers(4 * width))
+    return LabelledSeries(series.name, x, series.fitted, tuple(events), left_out)
 
 
 def read(folder: Path, groups: tuple[str, ...]) -> Iterator[LabelledSeries]:

@@ -57,6 +57,21 @@ def test_an_event_is_found_by_one_alarm_and_alarms_outside_are_false() -> None:
     assert found["auroc"] == pytest.approx((1 * 5.5 + 3 * 2.5) / 24)
 
 
+def test_a_misplaced_value_is_one_of_the_first_part_and_the_steps_after_it_do_not_count(folder: Path) -> None:
+    (series,) = nab.read(folder, ("made",))
+    found = nab.misplaced(series, 6, 0)
+    steps = [first for first, _ in found.events]
+    assert 5 <= len(steps) <= 25
+    assert not set(steps) & set(range(400, 421))
+    assert np.isin(found.x[steps], series.x[: series.fitted]).all()
+    np.testing.assert_array_equal(np.delete(found.x, steps), np.delete(series.x, steps))
+    assert found.counts[np.array(steps) - 300].all()
+    assert not any(found.counts[step - 300 + 1 : step - 300 + 6].any() for step in steps)
+    assert not found.counts[100:126].any()
+    by_windows, by_rows = (METHODS[name](found, 6, 0) for name in ("vaekit, windows", "vaekit, rows"))
+    assert figures_of(found, by_windows, 0.2)["auroc"] > figures_of(found, by_rows, 0.2)["auroc"] + 0.2
+
+
 @pytest.mark.parametrize("method", METHODS, ids=METHODS)
 def test_every_method_scores_every_tested_step(folder: Path, method: str) -> None:
     (series,) = nab.read(folder, ("made",))
