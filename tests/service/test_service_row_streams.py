@@ -332,3 +332,36 @@ async def exchanged(address: str, block: bytes, blocks: int) -> int:
     found, _ = await asyncio.gather(lines(), send())
     writer.close()
     return found
+
+
+@pytest.mark.parametrize("root", ["", "/behind"])
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_put_streams_as_post_does_by_both_ways_to_the_handler(service: Running, method: str, root: str) -> None:
+    transport = httpx.ASGITransport(service.app, root_path=root)  # with a root path, FastAPI's router finds the route
+    headers = {"content-type": NDJSON, "accept": NDJSON}
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as http:
+        for path in ("/elbo", "/models/breast-cancer/encode", "/models/breast-cancer/versions/1/elbo"):
+            reply = await http.request(method, root + path, content=ROW * 3, headers=headers)
+            assert (reply.status_code, reply.text.count("\n")) == (200, 3), reply.text
+            assert len(set(reply.text.splitlines())) == 1
+
+
+async def test_rows_of_a_stream_count_in_model_health_and_the_score_log(
+    start: Run, models_dir: Path, tmp_path: Path
+) -> None:
+    import pyarrow.parquet as pq
+
+    async with start(models_dir, default_model="breast-cancer", score_log=tmp_path / "log") as service:
+        manifest = (await service.http.get("/models/breast-cancer")).json()
+        header = ",".join(["key", *(column["name"] for column in manifest["input"]["columns"])])
+        rows = "".join(f"k{i}," + ",".join(["1.5"] * 30) + "\n" for i in range(3))
+        headers = {"content-type": CSV, "accept": CSV}
+        for body in (f"{header}\n{rows}bad,x\n", f"{header}\n{rows}"):
+            path = "/elbo?id_column=key&errors=report"
+            reply = await service.http.post(path, content=body, headers=headers)
+            assert reply.status_code == 200, reply.text
+        await service.components.health.update()
+        health = (await service.http.get("/models/breast-cancer/health")).json()
+        assert health["rows"] == 6
+    logged = pq.read_table(tmp_path / "log").to_pylist()
+    assert sorted(row["id"] for row in logged) == sorted([f"k{i}" for i in range(3)] * 2)

@@ -10,6 +10,7 @@ from starlette.types import Send
 from vaekit_service.http.access_log import ReplyNotRead
 from vaekit_service.http.request_context import RequestTimer
 
+AT_ONCE = 64 * 1024  # bytes that the caller must read in `seconds`
 LARGEST = 4 * 2**20  # bytes that wait for a caller that does not read; beyond it no more of its body is read
 
 
@@ -19,7 +20,7 @@ class OutputBuffer:
     Args:
         send: of ASGI; the reply has begun.
         timer: cancels the request if the caller does not read.
-        seconds: in which the caller must read each part.
+        seconds: in which the caller must read each AT_ONCE bytes.
     """
 
     def __init__(self, send: Send, timer: RequestTimer, seconds: float) -> None:
@@ -58,15 +59,19 @@ class OutputBuffer:
         self._changed.clear()
         await self._changed.wait()
 
+    async def _send_part(self, part: bytes) -> None:
+        for at in range(0, len(part), AT_ONCE):
+            some = part[at : at + AT_ONCE]
+            async with asyncio.timeout(self._seconds):
+                await self._send({"type": "http.response.body", "body": some, "more_body": True})
+            self.size -= len(some)
+            self._changed.set()
+
     async def _run(self) -> None:
         try:
             while True:
                 while self._parts:
-                    part = self._parts.popleft()
-                    async with asyncio.timeout(self._seconds):
-                        await self._send({"type": "http.response.body", "body": part, "more_body": True})
-                    self.size -= len(part)
-                    self._changed.set()
+                    await self._send_part(self._parts.popleft())
                 if self._is_whole:
                     break
                 await self._wait()

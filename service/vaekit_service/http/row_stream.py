@@ -8,7 +8,8 @@ ends without its last chunk: the caller sees that it is incomplete.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from time import monotonic, perf_counter
 from typing import Protocol, TypeVar, TypeVarTuple
 
@@ -100,16 +101,17 @@ class RowStream(Response):
             context.model, context.operation = model.manifest, self._handler.operation
             reader = self._new_reader(self._query, self._handler.target(model))
             most = min(MOST_ROWS, rows_per_job(model, reader.options, components.limits))
-            async for lines in self._arriving(reader, receive, context):
-                for some in batches(lines, most):
-                    if (answer := await self._answered(model, reader, some, context)) is not None:
-                        await self._put(answer, reader, send, context)
+            async with aclosing(self._arriving(reader, receive, context)) as arriving:
+                async for lines in arriving:
+                    for some in batches(lines, most):
+                        if (answer := await self._answered(model, reader, some, context)) is not None:
+                            await self._put(answer, reader, send, context)
             reader.check_end()
         await self._end(send, context)
 
     async def _arriving(
         self, reader: LineReader, receive: Receive, context: RequestContext
-    ) -> AsyncIterator[list[bytes]]:
+    ) -> AsyncGenerator[list[bytes], None]:
         """The lines that are complete, as soon as they are."""
         more = True
         while more:
@@ -117,9 +119,22 @@ class RowStream(Response):
             lines = reader.feed(data)
             if not more:
                 lines += reader.end()
-            context.memory.hold(reader.held + sum(map(len, lines)) + self._waiting)
+            await self._hold(reader.held + sum(map(len, lines)), context)
             if lines:
                 yield lines
+
+    async def _hold(self, size: int, context: RequestContext) -> None:
+        """Hold the bytes of the body and of the reply; a reply that has begun waits for room instead of failing."""
+        until = monotonic() + self._components.queue_timeout
+        while True:
+            try:
+                context.memory.hold(size + self._waiting)
+            except Overloaded:
+                if self._output is None or monotonic() > until:
+                    raise
+                await asyncio.sleep(FULL_PAUSE)
+            else:
+                return
 
     async def _next_bytes(self, receive: Receive, context: RequestContext) -> tuple[bytes, bool]:
         """The next bytes of the body, and whether more will come."""
@@ -166,12 +181,9 @@ class RowStream(Response):
                 return  # CSV of invalid rows alone has no columns yet
             await self._begin(answer, send, context)
         assert self._output is not None
-        context.timer.set_deadline(self._components.reply_seconds, ReplyNotRead)
+        context.timer.stop()  # the buffer has its own deadlines
         await self._output.put(content)
-        try:
-            context.memory.hold(reader.held + self._waiting)
-        except Overloaded:
-            await self._output.drain()
+        await self._hold(reader.held, context)
 
     async def _begin(self, answer: Answer | None, send: Send, context: RequestContext) -> None:
         assert context.model is not None
@@ -189,7 +201,7 @@ class RowStream(Response):
             await self._begin(None, send, context)
         assert self._output is not None
         assert context.model is not None
-        context.timer.stop()  # the buffer has its own deadlines
+        context.timer.stop()
         await self._output.put(content)
         await self._output.finish()
         self._components.metrics.staged(context.model, self._handler.operation, context.stages)
