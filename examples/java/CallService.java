@@ -69,8 +69,8 @@ public final class CallService {
     }
 
     /**
-     * The reply of /elbo. A request that the service refuses for the moment (429, or 503 with retry-after) is sent again
-     * after the time that it asks for, and a random pause so that many callers do not return together.
+     * The reply of /elbo. A request that the service refuses for the moment (429, or 503 with retry-after) is sent
+     * again after the time that it asks for, and a random pause so that many callers do not return together.
      *
      * @throws Refused the service refused the request
      */
@@ -99,8 +99,8 @@ public final class CallService {
 
     /** The detail of a problem document, or else the whole body. */
     private static String detailOf(HttpResponse<String> response) {
-        boolean isProblem = response.headers().firstValue("content-type").orElse("").startsWith("application/problem+json");
-        return isProblem
+        String type = response.headers().firstValue("content-type").orElse("");
+        return type.startsWith("application/problem+json")
                 ? JsonParser.parseString(response.body()).getAsJsonObject().get("detail").getAsString()
                 : response.body();
     }

@@ -153,7 +153,12 @@ export class Client {
   }
 }
 
-/** (options of the call, options of the operation). @param {ModelOptions} options @returns {[CallOptions, Record<string, unknown>]} */
+/**
+ * (options of the call, options of the operation).
+ *
+ * @param {ModelOptions} options
+ * @returns {[CallOptions, Record<string, unknown>]}
+ */
 function separate({ signal, timeoutMs, ...others }) {
   return [{ signal, timeoutMs }, others];
 }

@@ -116,7 +116,8 @@ function rowText(/** @type {any} */ row, /** @type {number} */ i) {
   }
   if (row === null || typeof row !== "object") throw new InputError(`row ${i}: expected a list or an object`);
   const cells = Object.entries(row).filter(([, cell]) => cell !== undefined);
-  return `{${cells.map(([key, cell]) => `${JSON.stringify(key)}:${cellText(cell, `row ${i}, feature '${key}'`)}`).join(",")}}`;
+  const members = cells.map(([key, cell]) => `${JSON.stringify(key)}:${cellText(cell, `row ${i}, feature '${key}'`)}`);
+  return `{${members.join(",")}}`;
 }
 
 function cellText(/** @type {unknown} */ cell, /** @type {string} */ where) {
@@ -131,7 +132,8 @@ function cellText(/** @type {unknown} */ cell, /** @type {string} */ where) {
 
 /** A member of a JSON object; lists of rows are texts already. */
 function member(/** @type {any} */ [key, value], /** @type {number} */ i) {
-  const text = i === 0 ? `[${value.join(",")}]` : key === "ids" ? `[${value.map(idText).join(",")}]` : jsonText(value, key);
+  const text =
+    i === 0 ? `[${value.join(",")}]` : key === "ids" ? `[${value.map(idText).join(",")}]` : jsonText(value, key);
   return `${JSON.stringify(key)}:${text}`;
 }
 
@@ -161,7 +163,8 @@ function queryText(/** @type {unknown} */ value) {
  */
 function npyBytes(name, { data, shape }) {
   const dtype = DTYPES[data.constructor.name];
-  if (!dtype) throw new InputError(`${name}: ${data.constructor.name}, expected a Float64Array, Float32Array or Uint8Array`);
+  if (!dtype)
+    throw new InputError(`${name}: ${data.constructor.name}, expected a Float64Array, Float32Array or Uint8Array`);
   if (shape.length < 2 || shape.reduce((product, size) => product * size, 1) !== data.length) {
     throw new InputError(`${name}: shape (${shape.join(", ")}) of ${data.length} values`);
   }

@@ -8,9 +8,9 @@ const LONGEST_PAUSE = 8_000; // ms, at most, if the service names no time
 /**
  * Milliseconds to wait before a request is sent again; null: the error is final.
  *
- * U(0, min(8 s, 0.25 s * 2^(tries - 1))), and with Retry-After that many seconds more: full jitter, so that clients that
- * were refused together do not return together. A request is sent again after 429, after a 503 with Retry-After, and
- * after a broken connection. The same request would fail again after any other status, and after a 503 without
+ * U(0, min(8 s, 0.25 s * 2^(tries - 1))), and with Retry-After that many seconds more: full jitter, so that clients
+ * that were refused together do not return together. A request is sent again after 429, after a 503 with Retry-After,
+ * and after a broken connection. The same request would fail again after any other status, and after a 503 without
  * Retry-After. A request that took too long is not sent again: the service may still be at work on it.
  *
  * @param {unknown} error of the last try
@@ -18,8 +18,9 @@ const LONGEST_PAUSE = 8_000; // ms, at most, if the service names no time
  * @param {number} state.tries number of tries so far, at least 1
  * @param {number} state.most number of times that a request may be sent again
  * @param {number} state.longestWaitMs
- * @param {boolean} state.mayRepeat whether a request whose connection broke may be sent again: not if the service has never
- *   answered, because the address is likely wrong, nor if the request has ids, which may be in the score log already
+ * @param {boolean} state.mayRepeat whether a request whose connection broke may be sent again: not if the service has
+ *   never answered, because the address is likely wrong, nor if the request has ids, which may be in the score log
+ *   already
  * @param {() => number} [state.random]
  * @returns {number | null}
  */

@@ -25,10 +25,16 @@ test("the client is one small file without imports", async () => {
 
 test("the local scorer imports ONNX Runtime alone, and refuses paths of folders", async () => {
   const text = await bundled('export { Bundle } from "vaekit/local";', ["#onnxruntime"]);
-  assert.deepEqual([...text.matchAll(/\bimport\(["'`](.+?)["'`]\)/g)].map(([, name]) => name), ["#onnxruntime"]);
+  assert.deepEqual(
+    [...text.matchAll(/\bimport\(["'`](.+?)["'`]\)/g)].map(([, name]) => name),
+    ["#onnxruntime"],
+  );
   assert.ok(!/["'`]node:/.test(text));
   const { Bundle } = await import(`data:text/javascript,${encodeURIComponent(text)}`);
-  await assert.rejects(Bundle.open("models/digits/1"), { name: "InputError", message: /expected the http or https URL/ });
+  await assert.rejects(Bundle.open("models/digits/1"), {
+    name: "InputError",
+    message: /expected the http or https URL/,
+  });
 });
 
 test("a bundle for browsers has onnxruntime-web, not onnxruntime-node", async () => {

@@ -21,7 +21,10 @@ test("rows by name, missing cells and options are sent as the wire reference say
   assert.equal(requests[0].method, "POST");
   assert.equal(requests[0].url, "/prefix/models/mixed/versions/2/elbo");
   assert.equal(requests[0].headers.authorization, "Bearer secret");
-  const inputs = [{ load: null, site: "a" }, { load: null, site: "b" }];
+  const inputs = [
+    { load: null, site: "a" },
+    { load: null, site: "b" },
+  ];
   assert.deepEqual(sent(requests[0]), { inputs, alpha: 0.05 });
 });
 
@@ -48,7 +51,10 @@ test("a matrix is sent as npy, with the options in the query", async (t) => {
   assert.equal(new URL(target, url).searchParams.get("ignore"), '{"a":{"above":"any"}}');
   const length = body.readUInt16LE(8);
   assert.equal((10 + length) % 64, 0);
-  assert.match(body.subarray(10, 10 + length).toString(), /^\{'descr': '<f8', 'fortran_order': False, 'shape': \(2, 2\), \} *\n$/);
+  assert.match(
+    body.subarray(10, 10 + length).toString(),
+    /^\{'descr': '<f8', 'fortran_order': False, 'shape': \(2, 2\), \} *\n$/,
+  );
   assert.equal(body.readDoubleLE(10 + length + 24), 4);
 });
 
@@ -73,8 +79,14 @@ test("rows that cannot be sent are refused with their place, and nothing is sent
 test("an address, a key or a number that cannot be used is refused, and the message does not show the key", () => {
   assert.throws(() => new Client("ftp://host"), { name: "InputError" });
   assert.throws(() => new Client("host"), { name: "InputError" });
-  assert.throws(() => new Client("http://me:secret@host"), (error) => !error.message.includes("secret"));
-  assert.throws(() => new Client("http://host", { key: "secret\n" }), (error) => !error.message.includes("secret"));
+  assert.throws(
+    () => new Client("http://me:secret@host"),
+    (error) => !error.message.includes("secret"),
+  );
+  assert.throws(
+    () => new Client("http://host", { key: "secret\n" }),
+    (error) => !error.message.includes("secret"),
+  );
   assert.throws(() => new Client("http://host", { retries: -1 }), { name: "InputError" });
 });
 
@@ -84,19 +96,34 @@ test("the key of VAE_API_KEY is sent unless key is null", async (t) => {
   t.after(() => delete process.env.VAE_API_KEY);
   await new Client(url).models();
   await new Client(url, { key: null }).models();
-  assert.deepEqual(requests.map((request) => request.headers.authorization), ["Bearer from-environment", undefined]);
+  assert.deepEqual(
+    requests.map((request) => request.headers.authorization),
+    ["Bearer from-environment", undefined],
+  );
 });
 
 test("each status has its error, with the facts of the reply", async (t) => {
-  const kinds = { 400: "RequestRefused", 401: "Unauthorized", 403: "Unauthorized", 404: "ModelNotFound", 413: "RequestRefused" };
+  const kinds = {
+    400: "RequestRefused",
+    401: "Unauthorized",
+    403: "Unauthorized",
+    404: "ModelNotFound",
+    413: "RequestRefused",
+  };
   Object.assign(kinds, { 422: "RequestRefused", 429: "TooBusy", 500: "ServiceFailed", 503: "ServiceUnavailable" });
   for (const [status, name] of Object.entries(kinds)) {
-    const { url } = await serving(t, problem(Number(status), "what is wrong", { "retry-after": "77", "x-request-id": "r-1" }));
+    const { url } = await serving(
+      t,
+      problem(Number(status), "what is wrong", { "retry-after": "77", "x-request-id": "r-1" }),
+    );
     await assert.rejects(new Client(url).elbo([[1]]), (error) => {
       assert.equal(error.name, name);
       assert.ok(error instanceof vaekit[name] && error instanceof vaekit.ClientError);
       const { message, requestId, retryAfter } = error;
-      assert.deepEqual({ message, requestId, retryAfter }, { message: "what is wrong", requestId: "r-1", retryAfter: 77 });
+      assert.deepEqual(
+        { message, requestId, retryAfter },
+        { message: "what is wrong", requestId: "r-1", retryAfter: 77 },
+      );
       assert.equal(error.problem.instance, "id-1");
       return error.status === Number(status);
     });

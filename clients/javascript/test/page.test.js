@@ -12,9 +12,17 @@ const PAGE = readFileSync(new URL("../../../docs/reference/bundle-reader.md", im
 /** The rows of the table whose first heading is `first`. */
 function table(first) {
   const lines = PAGE.slice(PAGE.indexOf(`| ${first} |`)).split("\n");
-  const rows = lines.slice(2, lines.findIndex((line) => !line.startsWith("|")));
+  const rows = lines.slice(
+    2,
+    lines.findIndex((line) => !line.startsWith("|")),
+  );
   assert.ok(rows.length > 3);
-  return rows.map((line) => line.slice(1, -1).split("|").map((cell) => cell.trim()));
+  return rows.map((line) =>
+    line
+      .slice(1, -1)
+      .split("|")
+      .map((cell) => cell.trim()),
+  );
 }
 
 const code = (text) => JSON.parse(text.replaceAll("`", ""));

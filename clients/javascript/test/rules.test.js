@@ -25,7 +25,11 @@ test("a cell is the number, the level, missing or refused as in Python", { skip 
       const found = readCell(cellOf(written), column, strict);
       const got = typeof found === "string" ? "refused" : Number.isNaN(found) ? null : found + 0; // -0 is 0
       const where = `${JSON.stringify(written)} in ${column.kind}, strict ${strict}, ${JSON.stringify(column)}`;
-      assert.equal(got, expected[i] === null ? null : typeof expected[i] === "number" ? expected[i] + 0 : expected[i], where);
+      assert.equal(
+        got,
+        expected[i] === null ? null : typeof expected[i] === "number" ? expected[i] + 0 : expected[i],
+        where,
+      );
     });
   }
 });

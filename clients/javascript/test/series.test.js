@@ -7,7 +7,10 @@ import { encodeWindows } from "../src/local/series.js";
 const window = { steps: 2, columns: ["load", "temp"], series: "machine", time: "ts", time_is: "timestamp", gap: 60 };
 const columns = ["load[t-1]", "temp[t-1]", "load[t]", "temp[t]"].map((name) => ({ name, kind: "real" }));
 const manifest = { input: { kind: "vector", columns, window }, novelty: { rows: 9, most_missing: 0 } };
-const numbered = { ...manifest, input: { ...manifest.input, window: { ...window, series: null, time_is: "number", gap: 2 } } };
+const numbered = {
+  ...manifest,
+  input: { ...manifest.input, window: { ...window, series: null, time_is: "number", gap: 2 } },
+};
 const step = (machine, ts, load) => ({ machine, ts, load, temp: -load });
 const endsOf = (rows) => encodeWindows(rows, manifest, false).ends.at;
 
@@ -35,15 +38,36 @@ test("a series is the same whether it is a number or its text, and times of a co
 });
 
 test("rows without names are the steps of one series, or windows, by their number of cells", () => {
-  const steps = [[1, 2], [3, 4], [5, 6]];
+  const steps = [
+    [1, 2],
+    [3, 4],
+    [5, 6],
+  ];
   const flat = { data: Float64Array.from(steps.flat()), shape: [3, 2] };
   for (const rows of [steps, flat]) {
     const { x, ends } = encodeWindows(rows, manifest, false);
-    assert.deepEqual([[...x], ends.at], [[1, 2, 3, 4, 3, 4, 5, 6], [1, 2]]);
+    assert.deepEqual(
+      [[...x], ends.at],
+      [
+        [1, 2, 3, 4, 3, 4, 5, 6],
+        [1, 2],
+      ],
+    );
   }
   const data = Float64Array.of(1, 2, 3, 4);
   const named = { "load[t-1]": 1, "temp[t-1]": 2, "load[t]": 3, "temp[t]": 4 };
-  for (const rows of [[[1, 2, 3, 4]], [[[1, 2], [3, 4]]], [named], { data, shape: [1, 4] }, { data, shape: [1, 2, 2] }]) {
+  for (const rows of [
+    [[1, 2, 3, 4]],
+    [
+      [
+        [1, 2],
+        [3, 4],
+      ],
+    ],
+    [named],
+    { data, shape: [1, 4] },
+    { data, shape: [1, 2, 2] },
+  ]) {
     const { x, ends } = encodeWindows(rows, manifest, false);
     assert.deepEqual([[...x], ends], [[1, 2, 3, 4], null]);
   }

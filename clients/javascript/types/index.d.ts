@@ -221,7 +221,10 @@ export class Client {
   /** q(z|x) of each row: mu and sigma. */
   encode(inputs: Inputs, options?: EncodeOptions): Promise<EncodeReply>;
   /** Mean and scale of p(x|z) in raw units, for latents z (N, Z). */
-  decode(latents: readonly (readonly number[] | ArrayLike<number>)[] | Matrix, options?: DecodeOptions): Promise<DecodeReply>;
+  decode(
+    latents: readonly (readonly number[] | ArrayLike<number>)[] | Matrix,
+    options?: DecodeOptions,
+  ): Promise<DecodeReply>;
   /** n draws of the model. */
   sample(n: number, options?: SampleOptions): Promise<SampleReply>;
   /** ELBO of each row in nats, p-value, verdict at alpha, and on request explanations. */

@@ -43,8 +43,8 @@ export interface ScoreOptions {
 }
 
 /**
- * One value per row, under the names of the service's reply. Bounds and scores are in nats. For the time steps of series,
- * the result of the window that ends there; where none ends, null, and an empty list for novel and tolerated.
+ * One value per row, under the names of the service's reply. Bounds and scores are in nats. For the time steps of
+ * series, the result of the window that ends there; where none ends, null, and an empty list for novel and tolerated.
  */
 export interface Scored {
   model: string;
@@ -75,8 +75,8 @@ export interface Scored {
 }
 
 /**
- * Rows in column order or by name, or as a matrix; for image models pixels 0..255. Files of images are not decoded. For a
- * model of series, the time steps of series, or windows.
+ * Rows in column order or by name, or as a matrix; for image models pixels 0..255. Files of images are not decoded. For
+ * a model of series, the time steps of series, or windows.
  */
 export type LocalInputs =
   | readonly (readonly Cell[] | ArrayLike<number> | { readonly [column: string]: unknown })[]

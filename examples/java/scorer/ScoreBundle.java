@@ -27,9 +27,10 @@ import java.util.stream.IntStream;
 /**
  * Scores rows with a vaekit bundle on ONNX Runtime: score, p-value and verdict, by docs/reference/bundle-reader.md.
  *
- * <p>Usage: {@code java -cp CLASSPATH ScoreBundle models/breast-cancer/1 examples/rows.json [ALPHA]}, with Gson and ONNX
- * Runtime's library for Java in the class path. Calibration by group and tolerance rules are not supported, and refused.
- * Levels that are times are found by their text alone. The operators of graphs are not checked: trust who made the bundle.
+ * <p>Usage: {@code java -cp CLASSPATH ScoreBundle models/breast-cancer/1 examples/rows.json [ALPHA]}, with Gson and
+ * ONNX Runtime's library for Java in the class path. Calibration by group and tolerance rules are not supported, and
+ * refused. Levels that are times are found by their text alone. The operators of graphs are not checked: trust who made
+ * the bundle.
  */
 public final class ScoreBundle {
     private static final List<String> RULES = List.of("first-k-centred-unit-moment", "first-k-whitened");
@@ -113,7 +114,8 @@ public final class ScoreBundle {
             return new double[] {-(outputs.get("elbo")[0] + outside)};
         }
         DoubleStream folds = Arrays.stream(outputs.get("fold_elbo"));
-        return DoubleStream.concat(DoubleStream.of(outputs.get("elbo")[0]), folds).map(elbo -> -(elbo + outside)).toArray();
+        DoubleStream all = DoubleStream.concat(DoubleStream.of(outputs.get("elbo")[0]), folds);
+        return all.map(elbo -> -(elbo + outside)).toArray();
     }
 
     private void refuseWhatIsMissingHere() throws IOException {

@@ -34,7 +34,8 @@ export class Bundle {
 
   /**
    * @param {Manifest} manifest
-   * @param {{ graphs: Graphs, base: Float64Array, calibrations: Map<number, Calibration>, medians: ArrayLike<number> | null }} parts
+   * @param {{ graphs: Graphs, base: Float64Array, calibrations: Map<number, Calibration>, medians: ArrayLike<number> |
+   *   null }} parts
    */
   constructor(manifest, { graphs, base, calibrations, medians }) {
     this.manifest = manifest;
@@ -110,7 +111,7 @@ export class Bundle {
       group: verdict?.group ?? null,
       group_pooled: verdict?.group_pooled ?? null,
       is_anomaly: alarms?.map((alarm, i) => alarm && !removed?.[i].length) ?? null,
-      tolerated: rules.length ? removed ?? Array.from({ length: n }, () => []) : null,
+      tolerated: rules.length ? (removed ?? Array.from({ length: n }, () => [])) : null,
       alpha: verdict ? alpha : null,
       p_value_reason: this.#reason(alpha, k),
       num_samples: k,
@@ -263,7 +264,13 @@ function baseDraws({ draws, latent_dim }, files) {
   return base;
 }
 
-/** The calibrations of the float32 graphs by K. @param {Manifest} manifest @param {Map<string, Uint8Array>} files @param {Graphs} graphs */
+/**
+ * The calibrations of the float32 graphs by K.
+ *
+ * @param {Manifest} manifest
+ * @param {Map<string, Uint8Array>} files
+ * @param {Graphs} graphs
+ */
 async function calibrationsOf(manifest, files, graphs) {
   /** @type {Map<number, Calibration>} */
   const found = new Map();
@@ -280,7 +287,12 @@ async function calibrationsOf(manifest, files, graphs) {
   return found;
 }
 
-/** The held-out medians of the surprises of columns, (D,); null without such a file. @param {Manifest} manifest @param {Map<string, Uint8Array>} files */
+/**
+ * The held-out medians of the surprises of columns, (D,); null without such a file.
+ *
+ * @param {Manifest} manifest
+ * @param {Map<string, Uint8Array>} files
+ */
 async function mediansOf(manifest, files) {
   if (!manifest.surprise) return null;
   const { file } = manifest.surprise;

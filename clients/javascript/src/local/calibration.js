@@ -8,8 +8,8 @@ import { Groups } from "./groups.js";
  * @typedef {import("./manifest.js").CalibrationEntry} CalibrationEntry
  * @typedef {import("../../types/local.js").Tail} Tail
  * @typedef {{ p_value: number, p_value_tail: number | null }} PValues
- * @typedef {{ scores: Float64Array, novel: Float64Array, tail: Tail | null }} HeldOut ascending scores of the held-out rows
- *   of one fold that are not novel, and of those that are
+ * @typedef {{ scores: Float64Array, novel: Float64Array, tail: Tail | null }} HeldOut ascending scores of the held-out
+ *   rows of one fold that are not novel, and of those that are
  */
 
 const TOLERANCE = 1e-5; // relative to scores above 1 nat, absolute below
@@ -153,15 +153,20 @@ export class Calibration {
     const few = [...this.each.keys()].filter((node) => this.smallestAlpha(node) > alpha);
     if (few.length === 0) return null;
     const shown = (/** @type {number} */ p) => Number(p.toPrecision(3));
-    if (few[0] === 0) {
-      return `alpha ${alpha} is below the smallest possible p-value, ${shown(this.smallestAlpha())}, so no row can be an anomaly`;
-    }
+    const smallest = `alpha ${alpha} is below the smallest possible p-value`;
+    if (few[0] === 0) return `${smallest}, ${shown(this.smallestAlpha())}, so no row can be an anomaly`;
     const names = few.slice(0, 3).map((node) => this.groups?.names[node]);
-    return `alpha ${alpha} is below the smallest possible p-value of ${names.join(", ")}, so no row there can be an anomaly`;
+    return `${smallest} of ${names.join(", ")}, so no row there can be an anomaly`;
   }
 }
 
-/** @param {Map<string, NdArray>} arrays @param {string} name @param {Tail | null} tail @param {string} file @returns {HeldOut} */
+/**
+ * @param {Map<string, NdArray>} arrays
+ * @param {string} name
+ * @param {Tail | null} tail
+ * @param {string} file
+ * @returns {HeldOut}
+ */
 function heldOut(arrays, name, tail, file) {
   const scores = arrays.get(name);
   if (!scores) throw new FormatError(`${file}: no array ${name}`);

@@ -11,15 +11,29 @@ export const MISSING = "missing";
 export const NOT_A_NUMBER = "not a number";
 export const NOT_FINITE = "not finite";
 const MISSING_TEXTS = new Set([
-  "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
-  "N/A", "NA", "NULL", "NaN", "n/a", "nan", "null",
-]); // prettier-ignore
+  "#N/A",
+  "#N/A N/A",
+  "#NA",
+  "-1.#IND",
+  "-1.#QNAN",
+  "-NaN",
+  "-nan",
+  "1.#IND",
+  "1.#QNAN",
+  "N/A",
+  "NA",
+  "NULL",
+  "NaN",
+  "n/a",
+  "nan",
+  "null",
+]);
 
 /**
  * The value of a cell as the graphs take it, NaN if it is missing; if it is invalid, the reason as text.
  *
- * A category is the index of its level, and the index after the last one for any other level. Numbers need not be of the
- * column's kind. With `strict` both are refused, and so is a missing cell where none may be.
+ * A category is the index of its level, and the index after the last one for any other level. Numbers need not be of
+ * the column's kind. With `strict` both are refused, and so is a missing cell where none may be.
  *
  * @param {Cell} cell
  * @param {Column} column

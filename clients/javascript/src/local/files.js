@@ -16,7 +16,7 @@ export function fileReader(source) {
     const read = own.read.bind(own);
     return { read: async (name) => asBytes(await read(name)), where: "bundle" };
   }
-  if (source instanceof URL || (typeof source === "string" && /^https?:\/\//i.test(source))) {
+  if (source instanceof URL || (typeof source === "string" && /^(?:https?|file):\/\//i.test(source))) {
     const url = new URL(source);
     if (url.protocol !== "file:") return overHttp(url);
     return inFolder(url);
@@ -50,7 +50,8 @@ function overHttp(folder) {
 function inFolder(folder) {
   return {
     where: String(folder),
-    read: async (name) => (await import("#folder")).readFromFolder(folder, name), // imported here: browsers have no folders
+    // imported here: browsers have no folders
+    read: async (name) => (await import("#folder")).readFromFolder(folder, name),
   };
 }
 

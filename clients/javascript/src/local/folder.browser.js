@@ -7,5 +7,7 @@ import { InputError } from "../errors.js";
  * @returns {Promise<Uint8Array>}
  */
 export async function readFromFolder(folder) {
-  throw new InputError(`bundle: '${folder}': expected the http or https URL of a version's folder; there are no folders here`);
+  throw new InputError(
+    `bundle: '${folder}': expected the http or https URL of a version's folder; there are no folders here`,
+  );
 }

@@ -13,7 +13,9 @@ import { FormatError, GoldenMismatch, InputError, MissingPackage, NotFinite } fr
 
 const ANY = -1; // golden index that is not compared
 
-/** @type {WeakMap<OnnxRuntime, Promise<unknown>>} the last call of each build for browsers, which makes one at a time */
+/**
+ * @type {WeakMap<OnnxRuntime, Promise<unknown>>} the last call of each build for browsers, which makes one at a time
+ */
 const lastCalls = new WeakMap();
 
 /** Whether this is the build for Node, which has threads of its own. */
@@ -32,7 +34,10 @@ function isNative(/** @type {OnnxRuntime} */ onnxruntime) {
 function inTurn(onnxruntime, call) {
   if (isNative(onnxruntime)) return call();
   const found = (lastCalls.get(onnxruntime) ?? Promise.resolve()).then(call);
-  lastCalls.set(onnxruntime, found.catch(() => undefined));
+  lastCalls.set(
+    onnxruntime,
+    found.catch(() => undefined),
+  );
   return found;
 }
 

@@ -7,8 +7,7 @@ const BLANK = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\
 const OUTER_BLANKS = new RegExp(`^[${BLANK}]+|[${BLANK}]+$`, "g");
 const NUMBER = /^(?:[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?(?:inf(?:inity)?|nan))$/i;
 const DIGITS = /^[-+]?\d+$/;
-const MOMENT =
-  /^(\d{4}-\d\d-\d\d)(?:[ T](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?(Z|[-+]\d\d(?::?\d\d)?)?)?$/;
+const MOMENT = /^(\d{4}-\d\d-\d\d)(?:[ T](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?(Z|[-+]\d\d(?::?\d\d)?)?)?$/;
 const TIME_OF_DAY = /^(\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?$/;
 /** @type {Record<string, string[]>} */
 const BOOLEAN_SPELLINGS = { true: ["true", "True", "TRUE"], false: ["false", "False", "FALSE"] };

@@ -67,7 +67,9 @@ function windowProblem(/** @type {any} */ { window, columns }) {
   if (!window) return undefined;
   if (!isCount(window.steps) || window.steps < 2 || !Array.isArray(window.columns)) return "input.window: not known";
   const lags = Array.from({ length: window.steps }, (_, i) => window.steps - 1 - i);
-  const names = lags.flatMap((lag) => window.columns.map((/** @type {string} */ name) => `${name}[t${lag ? `-${lag}` : ""}]`));
+  const names = lags.flatMap((lag) =>
+    window.columns.map((/** @type {string} */ name) => `${name}[t${lag ? `-${lag}` : ""}]`),
+  );
   return names.join("\n") === columns.map((/** @type {any} */ { name }) => name).join("\n")
     ? undefined
     : "input.columns: not those of input.window";

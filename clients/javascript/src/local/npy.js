@@ -39,7 +39,10 @@ export function readNpy(bytes, name) {
   const known = match && DTYPES[match[1]];
   if (!match || !known) throw new FormatError(`${name}: not an array of numbers: ${header.trim().slice(0, 80)}`);
   const [dtype, size, asValues] = known;
-  const shape = match[3].split(",").filter((one) => one.trim() !== "").map(Number);
+  const shape = match[3]
+    .split(",")
+    .filter((one) => one.trim() !== "")
+    .map(Number);
   const count = shape.reduce((product, one) => product * one, 1);
   const body = bytes.slice(start + length, start + length + count * size); // a copy, so that it is aligned
   if (body.length !== count * size) throw new FormatError(`${name}: truncated`);

@@ -41,7 +41,9 @@ function check(/** @type {Uint8Array} */ bytes, /** @type {string} */ message, /
     if (field === DOMAIN[message]) {
       const domain = new TextDecoder().decode(value);
       if (!STANDARD_DOMAINS.has(domain)) {
-        throw new ForbiddenGraph(`${name}: operators of the domain '${domain}'; only standard ONNX operators are allowed`);
+        throw new ForbiddenGraph(
+          `${name}: operators of the domain '${domain}'; only standard ONNX operators are allowed`,
+        );
       }
     }
     const child = CHILDREN[message]?.[field];

@@ -5,8 +5,8 @@ import { InputError } from "../errors.js";
 /** @typedef {import("../../types/local.js").ImageInput} ImageInput */
 
 /**
- * The pixels of images: a matrix {data, shape} of (N, H, W, C) or (N, H, W) integers 0..255, or a list of images, each as
- * H x W x C nested lists or as a flat list or typed array of H W C integers.
+ * The pixels of images: a matrix {data, shape} of (N, H, W, C) or (N, H, W) integers 0..255, or a list of images, each
+ * as H x W x C nested lists or as a flat list or typed array of H W C integers.
  *
  * @param {any} rows
  * @param {ImageInput} input

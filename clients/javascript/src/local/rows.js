@@ -12,8 +12,8 @@ import { encodeImages } from "./pixels.js";
 /**
  * @typedef {import("./manifest.js").Manifest} Manifest
  * @typedef {import("./manifest.js").Column} Column
- * @typedef {{ n: number, x: Float64Array | Uint8Array, ignored: string[], ends: null }} EncodedRows x is (N, D) row by row, with NaN for a
- *   missing cell and the index of the level for a category; or pixels
+ * @typedef {{ n: number, x: Float64Array | Uint8Array, ignored: string[], ends: null }} EncodedRows x is (N, D) row by
+ *   row, with NaN for a missing cell and the index of the level for a category; or pixels
  */
 
 const MOST_IGNORED = 1000; // names of columns that rows may have beside the model's
@@ -40,7 +40,8 @@ export function encodeRows(rows, manifest, strict) {
  * @param {any} rows
  * @param {Column[]} columns
  * @param {boolean} strict
- * @param {(string | null | undefined)[]} [beside] other columns of rows by name, which are not ignored but taken elsewhere
+ * @param {(string | null | undefined)[]} [beside] other columns of rows by name, which are not ignored but taken
+ *   elsewhere
  */
 export function encodeCells(rows, columns, strict, beside = []) {
   return isMatrix(rows)
@@ -118,7 +119,9 @@ function ignoredNames(rows, columns, strict, beside) {
 function ofMatrix({ data, shape }, columns, strict) {
   const [n, width] = shape;
   if (shape.length !== 2 || width !== columns.length || n * width !== data.length) {
-    throw new InputError(`inputs: shape (${shape.join(", ")}) of ${data.length} values, expected (N, ${columns.length})`);
+    throw new InputError(
+      `inputs: shape (${shape.join(", ")}) of ${data.length} values, expected (N, ${columns.length})`,
+    );
   }
   if (n === 0) throw new InputError("inputs: no rows, expected at least 1");
   const x = new Float64Array(data.length);

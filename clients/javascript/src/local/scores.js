@@ -1,4 +1,6 @@
-/** Scores checked rows with the graphs of a bundle, and leaves missing and novel cells out. N rows, D columns, K draws. */
+/**
+ * Scores checked rows with the graphs of a bundle, and leaves missing and novel cells out. N rows, D columns, K draws.
+ */
 
 import { isOutside, missingCells } from "./cells.js";
 import { dimensions, mostMissing } from "./manifest.js";
@@ -54,7 +56,12 @@ export class Scores {
     return found;
   }
 
-  /** @param {string} operation @param {Float64Array | Uint8Array} x @param {Float32Array} eps @param {string[]} wanted */
+  /**
+   * @param {string} operation
+   * @param {Float64Array | Uint8Array} x
+   * @param {Float32Array} eps
+   * @param {string[]} wanted
+   */
   async #chunk(operation, x, eps, wanted) {
     const { input } = this.#manifest;
     const d = dimensions(input);
@@ -104,7 +111,13 @@ export class Scores {
     return this.#call(operation, { x: { shape, data: own }, ...masked }, rows.length, eps, wanted);
   }
 
-  /** @param {string} operation @param {Record<string, any>} feeds @param {number} n @param {Float32Array} eps @param {string[]} wanted */
+  /**
+   * @param {string} operation
+   * @param {Record<string, any>} feeds
+   * @param {number} n
+   * @param {Float32Array} eps
+   * @param {string[]} wanted
+   */
   async #call(operation, feeds, n, eps, wanted) {
     const z = this.#manifest.latent_dim;
     const data = new Float32Array(n * eps.length); // every row has the same draws

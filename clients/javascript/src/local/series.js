@@ -14,15 +14,15 @@ import { encodeCells, isMatrix, isObject, refuseEmpty, refuseMoreMissing, show }
  * @typedef {import("./manifest.js").Column} Column
  * @typedef {import("../../types/local.js").SeriesWindow} SeriesWindow
  * @typedef {{ n: number, x: Float64Array, ignored: string[] }} Encoded
- * @typedef {{ total: number, at: number[], reason: string | null }} Ends at which of `total` steps a window ends, and why
- *   steps have no result
+ * @typedef {{ total: number, at: number[], reason: string | null }} Ends at which of `total` steps a window ends, and
+ *   why steps have no result
  */
 
 /**
  * The windows of rows of any form, and the steps at which they end; `ends` is null for windows that are given as such.
  *
- * Rows of D cells, or objects with the columns of a time step, are the steps of series in order of time. Rows of W D cells
- * or of W lists of D cells, and objects with columns such as `load[t-1]`, are windows.
+ * Rows of D cells, or objects with the columns of a time step, are the steps of series in order of time. Rows of W D
+ * cells or of W lists of D cells, and objects with columns such as `load[t-1]`, are windows.
  *
  * @param {any} rows
  * @param {Manifest} manifest
@@ -90,7 +90,10 @@ function accepted(/** @type {SeriesWindow} */ { steps, columns }) {
 function besideColumns(rows, { series, time, time_is }) {
   for (const name of [series, time]) {
     const without = name ? rows.findIndex((row) => !isObject(row) || !Object.hasOwn(row, name)) : -1;
-    if (without >= 0) throw new InputError(`row ${without}: the input lacks the column '${name}', of ${name === series ? "series" : "times"}`);
+    if (without >= 0)
+      throw new InputError(
+        `row ${without}: the input lacks the column '${name}', of ${name === series ? "series" : "times"}`,
+      );
   }
   return {
     series: series ? rows.map((row, i) => seriesName(row[series], i, series)) : undefined,
@@ -123,7 +126,8 @@ function timeNumber(cell, row, name, is) {
 function seconds(/** @type {unknown} */ cell) {
   const moment = typeof cell === "string" ? momentOf(cell) : undefined;
   if (!moment?.includes("T")) return undefined;
-  return Date.parse(`${moment.slice(0, 19)}Z`) / 1000 + Number(`0.${moment.slice(20, 26)}`); // microseconds, as in Python
+  const microseconds = moment.slice(20, 26); // as many digits as Python reads
+  return Date.parse(`${moment.slice(0, 19)}Z`) / 1000 + Number(`0.${microseconds}`);
 }
 
 /**
@@ -162,8 +166,10 @@ function cutWindows(x, total, window, { series, times }) {
 
 /** Whether there is a gap before a step, at which `passed` has passed since the step before in its series. */
 function hasGap(/** @type {number} */ passed, /** @type {number} */ row, /** @type {SeriesWindow} */ { time, gap }) {
-  if (passed === 0) throw new InputError(`row ${row}, column '${time}': the same time as the row before; keep one of them`);
-  if (passed < 0) throw new InputError(`row ${row}, column '${time}': an earlier time than the row before; sort the rows`);
+  if (passed === 0)
+    throw new InputError(`row ${row}, column '${time}': the same time as the row before; keep one of them`);
+  if (passed < 0)
+    throw new InputError(`row ${row}, column '${time}': an earlier time than the row before; sort the rows`);
   return passed > (gap ?? Infinity);
 }
 

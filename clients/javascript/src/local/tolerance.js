@@ -8,8 +8,8 @@ import { isOutside } from "./cells.js";
  * @typedef {import("./manifest.js").Column} Column
  * @typedef {import("../../types/local.js").ToleranceRules} ToleranceRules
  * @typedef {{ d: number, name: string, above: number, below: number }} Rule
- * @typedef {{ elbo: number, logLikelihood: Float64Array, expected: Float64Array }} Cells of a row: its ELBO, and of each cell
- *   log p(x_d | the other cells) and the value expected there, (D,) each
+ * @typedef {{ elbo: number, logLikelihood: Float64Array, expected: Float64Array }} Cells of a row: its ELBO, and of
+ *   each cell log p(x_d | the other cells) and the value expected there, (D,) each
  */
 
 const MOST_CELLS = 8; // of a row that are replaced; an alarm that needs more of them stays
@@ -44,7 +44,9 @@ export function rulesInForce(manifest, given, predictsCells) {
         "with ignore: {} for verdicts without rules, or use the service",
     );
   }
-  return columns.flatMap(({ name }, d) => (Object.hasOwn(rules, name) ? [{ d, name, ...sizes(name, rules[name]) }] : []));
+  return columns.flatMap(({ name }, d) =>
+    Object.hasOwn(rules, name) ? [{ d, name, ...sizes(name, rules[name]) }] : [],
+  );
 }
 
 /** @param {string} name @param {any} rule */
