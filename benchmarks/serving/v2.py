@@ -23,11 +23,12 @@ from benchmarks.serving.contenders import (
     peer,
     require_all_answered,
 )
-from benchmarks.serving.models import LARGE, K, Shape
+from benchmarks.serving.models import LARGE, SMALL, K, Shape
 from benchmarks.serving.plan import Plan
 from benchmarks.serving.servers import Request, Server, started
 
 CONNECTIONS = 32
+SHAPES = (SMALL, LARGE)
 JSON_ROWS, BINARY_ROWS = (1, 64), (1, 64, 512)  # rows of one request
 JSON_TARGET, BINARY_TARGET = 3.0, 0.9  # requests per second over those of MLServer, and of our own arrays
 LENGTH = "inference-header-content-length"
@@ -38,12 +39,17 @@ Found = dict[str, dict[str, Any]]  # by the name of the load
 
 def measure(plan: Plan) -> Measured:
     """JSON of ours and of MLServer's, then bytes and npy of ours. All replies must have the ELBO of the graph."""
-    figures = binary_figures(run_rounds({"vaekit": partial(_binary, plan, LARGE)}, plan.rounds)["vaekit"])
-    if plan.peers is None:
-        return Measured(figures)
-    servers = {"vaekit": as_v2(plan, LARGE), PEER: peer(plan, plan.peers, LARGE, PEER)}
-    found = run_rounds({name: partial(_json, plan, LARGE, server) for name, server in servers.items()}, plan.rounds)
-    return Measured([*json_figures(found), *figures], {"peers_installed": venvs.installed(venvs.MLSERVER, plan.peers)})
+    figures: list[Figure] = []
+    if plan.peers is not None:
+        for shape in SHAPES:
+            servers = {"vaekit": as_v2(plan, shape), PEER: peer(plan, plan.peers, shape, PEER)}
+            runs = {name: partial(_json, plan, shape, server) for name, server in servers.items()}
+            figures += json_figures(shape, run_rounds(runs, plan.rounds))
+    for shape in SHAPES:
+        found = run_rounds({"vaekit": partial(_binary, plan, shape)}, plan.rounds)["vaekit"]
+        figures += binary_figures(shape, found)
+    peers = None if plan.peers is None else venvs.installed(venvs.MLSERVER, plan.peers)
+    return Measured(figures, {"peers_installed": peers})
 
 
 def as_v2(plan: Plan, shape: Shape, *, binary: bool = False) -> Server:
@@ -107,21 +113,21 @@ def _loads(plan: Plan, shape: Shape, server: Server, loads: Mapping[str, tuple[S
     return found
 
 
-def json_figures(found: Mapping[str, Sequence[Found]]) -> list[Figure]:
+def json_figures(shape: Shape, found: Mapping[str, Sequence[Found]]) -> list[Figure]:
     """Our requests per second over those of MLServer, and both."""
     figures = []
     for n in JSON_ROWS:
-        label = f"V2, JSON, D = {LARGE.dims}, {_rows(n)}"
+        label = f"V2, JSON, D = {shape.dims}, {_rows(n)}"
         rates = {name: [run[f"{n}"] for run in runs] for name, runs in found.items()}
         figures += _compared(label, "vaekit", PEER, rates, JSON_TARGET)
     return figures
 
 
-def binary_figures(found: Sequence[Found]) -> list[Figure]:
+def binary_figures(shape: Shape, found: Sequence[Found]) -> list[Figure]:
     """The requests per second in bytes over those as npy, and both."""
     figures = []
     for n in BINARY_ROWS:
-        label = f"V2, bytes, D = {LARGE.dims}, {_rows(n)}"
+        label = f"V2, bytes, D = {shape.dims}, {_rows(n)}"
         rates = {name: [run[f"{name} {n}"] for run in found] for name in ("V2", "npy")}
         figures += _compared(label, "V2", "npy", rates, BINARY_TARGET)
     return figures

@@ -20,7 +20,6 @@ from vaekit_service.messages import Answer
 
 PROBABILITIES = "probabilities"  # one output per category: probabilities.<column>
 _VERDICTS = ("is_anomaly", "is_discovery")
-_POOLED = "group_pooled"
 _TEXTS = frozenset({"novel", "tolerated", "explanation", "similar"})
 
 
@@ -52,17 +51,19 @@ def write(answer: Answer, form: ReplyForm) -> tuple[bytes, int | None]:
     unknown = _unknown(answer)
     for name, binary in wanted.items():
         a = found[name]
-        is_text = name in _TEXTS or a.dtype.kind in "OU"
-        datatype, shape = ("BYTES", (len(a),)) if is_text else (tensors.datatype_of(a.dtype), a.shape)
-        listed: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
+        datatype = tensors.datatype_of(a.dtype)
+        texts = None if datatype else _texts(name, a, answer)
         if binary:
-            data = tensors.elements(_texts(name, a, answer)) if is_text else tensors.to_bytes(a, datatype)
-            listed["parameters"] = {"binary_data_size": len(data)}
+            data = tensors.to_bytes(a, datatype) if datatype else tensors.elements(texts or ())
+            values: dict[str, Any] = {"parameters": {"binary_data_size": len(data)}}
             tail.append(data)
+        elif texts is None:
+            lost = None if datatype != "BOOL" else unknown if name in _VERDICTS else answer.unscored
+            values = {"data": _values(a, lost)}
         else:
-            lost = unknown if name in _VERDICTS else answer.unscored if name == _POOLED else None
-            listed["data"] = _texts(name, a, answer) if is_text else _values(a, lost)
-        outputs.append(listed)
+            values = {"data": texts}
+        shape = a.shape if datatype else (len(a),)
+        outputs.append({"name": name, "datatype": datatype or "BYTES", "shape": shape, **values})
     reply = {
         "model_name": form.model,
         "model_version": str(answer.version),
@@ -133,4 +134,5 @@ def _values(a: NDArray[Any], lost: NDArray[np.bool_] | None) -> Any:
     """
     if lost is not None:
         return [None if one else value for one, value in zip(lost, a.tolist(), strict=True)]
-    return np.ascontiguousarray(a).reshape(-1)
+    flat = a if a.ndim == 1 else a.reshape(-1)
+    return flat if flat.flags.c_contiguous else flat.copy()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ from vaekit_service.messages import ParsedRequest, Target
 INPUTS, LATENTS, MEMBERS = "inputs", "latents", "members"
 SAMPLE = ("n", "seed", "temperature", "observe")  # inputs of one value
 _TEXT_OPTIONS = {"id_column"}
+_SMALL = {int, float, bool}  # types of values that are kept; text may be long
 
 
 def parsed(request: InferRequest, target: Target) -> ParsedRequest | None:
@@ -63,16 +64,16 @@ def _options(request: InferRequest, target: Target, inputs: Mapping[str, Any]) -
     kind = OPTIONS[target.operation]
     fields = kind.model_fields
     given = {name: value for name, value in request.parameters.items() if name in fields}
-    if not given and not inputs and (known := _defaults(kind)) is not None:
-        return known
     if twice := sorted(given.keys() & inputs.keys()):
         raise InputError(f"{twice[0]}: is both an input and a parameter, expected one of them")
     for name, value in given.items():
         if isinstance(value, str) and name not in _TEXT_OPTIONS:
             with suppress(orjson.JSONDecodeError):  # the options refuse what stays text
                 given[name] = orjson.loads(value)
+    given |= inputs
     try:
-        options = kind.model_validate({**given, **inputs})
+        values = tuple((name, type(value), value) for name, value in given.items())
+        options = _known(kind, values) if set(map(type, given.values())) <= _SMALL else kind.model_validate(given)
     except ValidationError as exc:
         error = refusal(first_errors(exc)[0], target.manifest)
         raise (InputError(str(error)) if isinstance(error, Unparsable) else error) from None
@@ -81,12 +82,10 @@ def _options(request: InferRequest, target: Target, inputs: Mapping[str, Any]) -
     return options
 
 
-@cache
-def _defaults(kind: type[Request]) -> Request | None:
-    """The options of a request that has none, which are frozen; None if some are required."""
-    with suppress(ValidationError):
-        return kind()
-    return None
+@lru_cache(1024)
+def _known(kind: type[Request], values: tuple[tuple[str, type, Any], ...]) -> Request:
+    """The options of these names and values, which are frozen. Callers use the same few again and again."""
+    return kind.model_validate({name: value for name, _, value in values})
 
 
 def _single_values(request: InferRequest) -> dict[str, Any]:

@@ -49,7 +49,8 @@ DATATYPES: dict[str, Datatype] = {
 }
 BINARY_ONLY = ("FP16", "BF16")  # not in JSON
 _OF_JSON = {"d": np.dtype("f8"), "i": np.dtype("i8"), "u": np.dtype("u8")}
-_NAMES = {stored.dtype: name for name, stored in DATATYPES.items() if name not in ("BF16", "BYTES")}
+_NAMES = {stored.dtype.char: name for name, stored in DATATYPES.items() if name not in ("BF16", "BYTES")}
+_NAMES |= {np.dtype(np.longlong).char: "INT64", np.dtype(np.ulonglong).char: "UINT64"}  # the other one of two names
 
 
 class Tensor(NamedTuple):
@@ -66,9 +67,9 @@ class Tensor(NamedTuple):
         return self.flat.reshape(self.shape)
 
 
-def datatype_of(dtype: np.dtype[Any]) -> str:
-    """The data type of an array of numbers or booleans."""
-    return _NAMES.get(dtype) or _NAMES[dtype.newbyteorder("<")]
+def datatype_of(dtype: np.dtype[Any]) -> str | None:
+    """The data type of an array of numbers or booleans; None for any other array."""
+    return _NAMES.get(dtype.char)
 
 
 def checked_datatype(name: str, datatype: Any) -> Datatype:
@@ -181,7 +182,7 @@ def _narrowed(name: str, flat: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[An
 
 
 def _outside(name: str, value: Any, dtype: np.dtype[Any]) -> InputError:
-    return InputError(f"input {name!r}: {show(value)} is outside the range of {_NAMES[dtype.newbyteorder('<')]}")
+    return InputError(f"input {name!r}: {show(value)} is outside the range of {_NAMES[dtype.char]}")
 
 
 def _check_count(name: str, given: int, count: int) -> None:

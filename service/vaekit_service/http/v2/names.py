@@ -25,7 +25,7 @@ class V2Name(NamedTuple):
     operation: Operation
 
 
-@lru_cache(1024)
+@lru_cache(256)
 def parse(name: str) -> V2Name:
     """The bundle and the operation that a name means.
 

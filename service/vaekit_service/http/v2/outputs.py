@@ -25,10 +25,11 @@ def outputs_of(operation: Operation, model: Model) -> tuple[TensorSpec, ...]:
 def _encode(model: Model) -> Iterator[TensorSpec]:
     m, z = model.manifest.members, model.manifest.latent_dim
     dtypes = {tensor.name: np.dtype(tensor.dtype) for tensor in model.manifest.operations["encode"].outputs}
-    for name in ("mu", "sigma"):
-        yield TensorSpec(name, datatype_of(dtypes[name]), (ROWS, z) if m == 1 else (ROWS, m, z))
-    if m > 1:
-        yield TensorSpec("weights", datatype_of(dtypes["weights"]), (ROWS, m))
+    shapes = {"mu": (ROWS, z), "sigma": (ROWS, z)} if m == 1 else {"mu": (ROWS, m, z), "sigma": (ROWS, m, z)}
+    for name, shape in {**shapes, **({"weights": (ROWS, m)} if m > 1 else {})}.items():
+        datatype = datatype_of(dtypes[name])
+        assert datatype is not None
+        yield TensorSpec(name, datatype, shape)
 
 
 def _decode(model: Model) -> Iterator[TensorSpec]:
