@@ -19,6 +19,7 @@ from PIL import Image
 from benchmarks import venvs
 from tests.live import serving
 from tests.service.keyed import KEYS, TEXT
+from tests.service.v2.cases import TRITON, case_of
 from vaekit.runtime import Model
 
 HERE = Path(__file__).parent
@@ -88,6 +89,7 @@ def run(package: str, arguments: list[str], **more: Any) -> str:
 
 
 @pytest.mark.parametrize(("package", "script"), SCRIPTS)
+@case_of(TRITON, "input objects used twice", 200)
 def test_a_client_gets_the_answers_of_the_models(package: str, script: str, url: str, expected: Path) -> None:
     path = HERE / "clients" / script
     done = run(package, [str(path), url, KEYS["all"], str(expected)])
