@@ -149,11 +149,12 @@ class OperationHandler:
         *,
         first: int = 0,
         with_ids: bool = True,
+        queue_timeout: float = float("inf"),
     ) -> Answer:
         """As run, with the invalid rows of the request, and its ids, in the answer.
 
         Args:
-            model, parsed, context, start: see run.
+            model, parsed, context, start, queue_timeout: see run.
             first: number of the first row in the request.
             with_ids: whether the reply has the ids.
 
@@ -161,7 +162,7 @@ class OperationHandler:
             VaeError: see run.
         """
         if parsed.n or not parsed.invalid:
-            answer = await self.run(model, parsed, context, start)
+            answer = await self.run(model, parsed, context, start, queue_timeout)
         else:
             manifest = model.manifest
             answer = Answer(manifest.name, manifest.version, 0, {}, {}, manifest.input)

@@ -172,3 +172,15 @@ async def test_time_steps_are_columns_and_have_one_result_each(start: Any, windo
 async def test_invalid_rows_cannot_be_reported(service: Any) -> None:
     reply = await infer(service.http, BREAST, rows(X), parameters={"errors": "report"})
     assert "no place in the tensors of a reply" in refused(reply, 400)
+
+
+async def test_files_of_another_size_are_scaled_if_asked(service: Any, digit_images: Any) -> None:
+    large = png(np.kron(digit_images[0][..., 0], np.ones((3, 3), np.uint8)))
+    body, headers = packed({"inputs": ("BYTES", [1], elements([large]))})
+    refused(await service.http.post(DIGITS, content=body, headers=headers), 400)
+    body, headers = packed({"inputs": ("BYTES", [1], elements([large]))}, parameters={"resize": True})
+    reply = await service.http.post(DIGITS, content=body, headers=headers)
+    own = await service.post("/models/digits/elbo", {"inputs": [base64.b64encode(large).decode()], "resize": True})
+    assert outputs(reply)["elbo"].tolist() == own.json()["elbo"]
+    assert outputs(reply)["image_size"].tolist() == own.json()["image_size"] == [[24, 24]]
+    assert reply.json()["parameters"]["resize"] == "bilinear"

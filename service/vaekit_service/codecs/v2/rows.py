@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -16,10 +16,10 @@ from vaekit.bundle.input_spec import ImageSpec, VectorSpec
 from vaekit.client.wire import Request, RowId
 from vaekit.errors import InputError
 from vaekit.tabular import encode_named
-from vaekit.tabular.columns import NOTHING_IGNORED, model_order
+from vaekit.tabular.columns import model_order
 from vaekit.tabular.frames import Table
 from vaekit.tabular.windows import read_table
-from vaekit_service.codecs.images import read_images
+from vaekit_service.codecs.image_options import read_files
 from vaekit_service.codecs.requests import OPTIONS
 from vaekit_service.codecs.row_ids import checked_id, id_column, listed_ids
 from vaekit_service.codecs.series import RowsOfRequest, request_rows, windows_of
@@ -49,6 +49,8 @@ def parsed(request: InferRequest, target: Target) -> ParsedRequest | None:
     inputs, strict = dict(request.inputs), getattr(options, "strict", False)
     column = id_column(options)
     ids = listed_ids(options) if column is None else _ids(inputs.pop(column, None), column)
+    if isinstance(target.manifest.input, ImageSpec):
+        return _images(inputs, ids, options, target)
     found = _rows(inputs, target, strict=strict)
     if found is None:
         return None
@@ -123,12 +125,7 @@ def _check_known(inputs: Mapping[str, Tensor], known: tuple[str, ...]) -> None:
 
 def _rows(inputs: Mapping[str, Tensor], target: Target, *, strict: bool) -> RowsOfRequest | None:
     spec = target.manifest.input
-    if isinstance(spec, ImageSpec):
-        _check_known(inputs, (INPUTS,))
-        if INPUTS not in inputs:
-            raise InputError(f"input {INPUTS!r}: missing, expected images {INPUTS} of shape [N, H, W, C]")
-        x = _images(inputs[INPUTS], spec, target.max_rows)
-        return None if x is None else (x, None, NOTHING_IGNORED)
+    assert isinstance(spec, VectorSpec)
     tensor = inputs.get(INPUTS)
     if len(inputs) == 1 and tensor is not None and not (len(tensor.shape) < 2 and INPUTS in spec.names):
         return _matrix(tensor, target, spec, strict=strict)
@@ -179,8 +176,15 @@ def _cells(tensor: Tensor) -> NDArray[Any]:
     return cells
 
 
-def _images(tensor: Tensor, spec: ImageSpec, max_rows: int) -> NDArray[Any] | None:
-    """Pixels (N, H, W, C), from files [N] in bytes, or in JSON as base64, or from numbers."""
+def _images(
+    inputs: Mapping[str, Tensor], ids: Sequence[RowId] | None, options: Request, target: Target
+) -> ParsedRequest | None:
+    """Images from files [N] in bytes, or in JSON as base64, or from pixels; None if there are none."""
+    _check_known(inputs, (INPUTS,))
+    spec, tensor = target.manifest.input, inputs.get(INPUTS)
+    assert isinstance(spec, ImageSpec)
+    if tensor is None:
+        raise InputError(f"input {INPUTS!r}: missing, expected images {INPUTS} of shape [N, H, W, C]")
     if not len(tensor.flat):
         return None
     if tensor.datatype != "BYTES":
@@ -188,15 +192,13 @@ def _images(tensor: Tensor, spec: ImageSpec, max_rows: int) -> NDArray[Any] | No
         if tensor.shape[1:] not in shapes:
             wanted = ", ".join(map(str, spec.row_shape))
             raise InputError(f"input {INPUTS!r}: shape {list(tensor.shape)}, expected [N, {wanted}]")
-        return encode_named(tensor.shaped, spec)[0]
-    n = len(tensor.flat)
-    if tensor.shape[1:] not in ((), (1,)) or n > max_rows:
-        raise InputError(f"input {INPUTS!r}: shape {list(tensor.shape)}, expected [N] files, at most {max_rows}")
-    if not tensor.is_text:
-        return encode_named(read_images(tensor.flat, spec), spec)[0]
-    if None in tensor.flat:
-        raise InputError(f"input {INPUTS!r}: value {tensor.flat.tolist().index(None)} is null, expected base64")
-    return encode_named(read_images(tensor.flat.tolist(), spec), spec)[0]
+        return ParsedRequest(options, encode_named(tensor.shaped, spec)[0], ids=ids)
+    files = tensor.flat.tolist()
+    if tensor.shape[1:] not in ((), (1,)) or len(files) > target.max_rows:
+        raise InputError(f"input {INPUTS!r}: shape {list(tensor.shape)}, expected [N] files, at most {target.max_rows}")
+    if None in files:
+        raise InputError(f"input {INPUTS!r}: value {files.index(None)} is null, expected base64")
+    return read_files(files, ids, options, target, repeats_ids=False)
 
 
 def _ids(tensor: Tensor | None, column: str) -> list[RowId]:

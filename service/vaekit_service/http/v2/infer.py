@@ -66,8 +66,11 @@ class InferHandler:
         reading = self._read(body, head_bytes, handler.target(model))
         del body
         request, parsed = await reading
-        if parsed is not None:
-            answer = await handler.run(model, parsed, context, start, request.queue_seconds)
+        seconds = request.queue_seconds
+        if parsed is not None and parsed.sizes is None:
+            answer = await handler.run(model, parsed, context, start, seconds)
+        elif parsed is not None:  # with the sizes of files that were scaled
+            answer = await handler.run_valid(model, parsed, context, start, with_ids=False, queue_timeout=seconds)
         else:
             context.rows, context.stages.decode = 0, perf_counter() - start
             answer = empty_answer(handler.operation, model)
