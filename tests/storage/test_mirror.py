@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -97,6 +98,16 @@ def test_what_is_removed_from_the_store_is_removed_from_the_copy(
     mirror.refresh()
     assert listed(mirror) == {"breast-cancer/1"}
     assert [path.name for path in mirror.folder.iterdir() if path.name.startswith(".")] == [".stamps.json"]
+
+
+def test_what_a_killed_process_left_is_removed_after_an_hour(models: Path, tmp_path: Path) -> None:
+    mirror = mirror_of(models, tmp_path)
+    old, new = mirror.folder / ".pulling-old", mirror.folder / ".pulling-new"
+    for path in (old, new):
+        path.mkdir()
+    os.utime(old, (0, 0))
+    mirror.refresh()
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 def test_a_store_that_is_empty_or_away_takes_nothing_away(models: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 
 from vaekit.bundle.disk import writing
 from vaekit.bundle.manifest import MANIFEST_FILE
@@ -30,6 +30,7 @@ from vaekit.storage.transfer import fetch_bundle
 from vaekit.storage.versions import FoundBundle, bundles, policies
 
 RETRY_SECONDS, LONGEST_PAUSE = 30.0, 16  # before a bundle that is invalid is fetched again; doubles up to 16 times that
+ABANDONED_SECONDS = 3600.0  # after which an unfinished version is nobody's any more
 # by prefix in the store, the stamp of the version that is here, empty if it is invalid, and its path
 _STAMPS = ".stamps.json"
 _UNFINISHED, _REMOVED = ".pulling-", ".removing-"
@@ -80,6 +81,7 @@ class Mirror:
             StoreError: the store or the hub cannot be reached, or holds no bundle; the first error of several.
             StorageError: the local folder cannot be written.
         """
+        self._remove_abandoned()
         files = self._remote.files()
         found = bundles(files)
         if not found:
@@ -177,6 +179,13 @@ class Mirror:
             hidden = Path(tempfile.mkdtemp(prefix=_REMOVED, dir=self.folder))
             folder.rename(hidden / "version")
             shutil.rmtree(hidden, ignore_errors=True)
+
+    def _remove_abandoned(self) -> None:
+        """Remove what processes that were killed left unfinished."""
+        for path in self.folder.glob(".*-*"):
+            with suppress(OSError):
+                if path.name.startswith((_UNFINISHED, _REMOVED)) and time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                    shutil.rmtree(path, ignore_errors=True)
 
     def _remove_others(self, kept: Mapping[str, list[str]]) -> None:
         """Remove the versions that are not kept, and write down the stamps of the others."""

@@ -20,7 +20,7 @@ def digest_of(folder: Path) -> str:
 
 def files_to_push(folder: Path, manifest: Manifest) -> list[str]:
     """The files of a bundle, the manifest last: whoever sees it may read the others."""
-    unsigned = sorted((name for name in files_below(folder) if UNSIGNED.fullmatch(name)), key=_proposal_first)
+    unsigned = sorted(name for name in files_below(folder) if UNSIGNED.fullmatch(name))
     return [*unsigned, *(part.file for part in manifest.files), MANIFEST_FILE]
 
 
@@ -53,7 +53,3 @@ def warning_of(manifest: Manifest, where: str) -> str | None:
         f"{manifest.name}@{manifest.version} holds {rows} training rows, in its graphs{raw}; whoever can read {where} "
         "can recover them. docs/explanation/privacy.md says how to train a model without them"
     )
-
-
-def _proposal_first(name: str) -> tuple[bool, str]:
-    return name.startswith("report/"), name
