@@ -16,7 +16,8 @@ from tests.kinds import Published, series_columns
 from tests.scoring.test_pipe import piped
 from vaekit import Model
 from vaekit.errors import InputError
-from vaekit.scoring import LocalScorer
+from vaekit.scoring import LocalScorer, Options, score_file
+from vaekit.storage.paths import storage_path
 from vaekit_training.config import make_config
 from vaekit_training.data.load import of_array
 from vaekit_training.run import train
@@ -90,6 +91,15 @@ def test_no_window_crosses_an_invalid_row(model: Model, untimed: Model, together
     assert counts.invalid.total() == 1
     assert all(rows[i]["elbo"] == "" for i in (20, 22, 24, 26))
     assert rows[28]["elbo"] != ""
+
+
+def test_a_quarantine_needs_times_which_show_the_gap_of_an_invalid_row(untimed: Model, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("a,b\n" + "1,2\n" * 9, encoding="utf-8")
+    options = Options(quarantine=storage_path(tmp_path / "bad.csv"))
+    with pytest.raises(InputError, match=r"quarantine: .* or train with data.time, which shows gaps"):
+        score_file(LocalScorer(untimed), tmp_path / "in.csv", tmp_path / "out.csv", options=options)
+    score_file(LocalScorer(untimed), tmp_path / "in.csv", tmp_path / "out.csv")
+    assert pd.read_csv(tmp_path / "out.csv")["elbo"].isna().tolist() == [True, True, *[False] * 7]
 
 
 def test_steps_out_of_order_or_without_a_time_are_refused(model: Model) -> None:

@@ -25,7 +25,7 @@ def test_the_page_walks_from_a_file_to_scores(tmp_path: Path) -> None:
             done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=110)
             assert done.returncode == 0, done.stderr
             said[one.split("\n")[0]] = done.stdout + done.stderr
-    assert "22 time steps have no score" in said["vae score series series.csv scored.csv --alpha 0.01"]
+    assert "22 time steps have no score" in said["vae score series series.csv scored.csv --alpha 0.02"]
     assert "load[t] " in said["vae explain series series.csv --row 7801"]
     assert said["import pandas as pd"].strip().endswith("-1")
     assert "'feature': 'load[t]'" in said["import pandas as pd"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
@@ -12,16 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.kinds import Published
+from tests.kinds import Published, series_columns
+from vaekit import Model
 from vaekit.bundle import Calibration, VectorSpec
 from vaekit.bundle.read import read_manifest
 from vaekit.bundle.window import SeriesWindow
 from vaekit.errors import ConfigError, InputError
 from vaekit_training.config import make_config
-from vaekit_training.data.load import Rows, load, of_columns
+from vaekit_training.data.findings import findings
+from vaekit_training.data.load import Rows, load, of_array, of_columns
 from vaekit_training.data.rows import PlaceInSeries
 from vaekit_training.data.split import SPLITS, Splits, split
 from vaekit_training.data.window_split import blocks_left_out
+from vaekit_training.run import train
 from vaekit_training.sections import DataConfig, LikelihoodConfig
 
 
@@ -129,9 +134,8 @@ def test_validation_windows_stay_out_of_training_with_a_kernel_prior() -> None:
 
 @pytest.mark.parametrize("n", [60, 400, 4000])
 def test_windows_left_out_in_the_search_share_no_step_with_those_kept(n: int) -> None:
-    place = PlaceInSeries(
-        SeriesWindow(steps=7, columns=("a",)), np.zeros(n, int), np.arange(6, n + 6), np.array([n + 6]), None, None
-    )
+    window, ends = SeriesWindow(steps=7, columns=("a",)), np.arange(6, n + 6)
+    place = PlaceInSeries(window, np.zeros(n, int), ends, ends, np.array([n + 6]), None, None)
     index = np.random.default_rng(0).permutation(n)
     found = blocks_left_out(place, index, 5, 0.2, n, np.random.default_rng(1))
     assert found
@@ -217,3 +221,53 @@ def test_a_bundle_of_windows_describes_them_and_its_calibration(windowed: Publis
     assert manifest.calibration is not None
     assert "share no time step" in manifest.calibration.assumption
     assert manifest.format == "1.6"
+
+
+def test_a_value_far_outside_is_reported_once_with_its_row() -> None:
+    x = np.random.default_rng(0).standard_normal(400)
+    x[60] = 1e6
+    rows = rows_of({"a": x, "t": np.arange(400.0)}, time="t")
+    said = findings(rows, split(rows, config(time="t"), 0))
+    assert len(said) == 1
+    assert "'a[t]'" in said[0]
+    assert "(rows 60)" in said[0]
+
+
+def test_the_exemplars_of_windows_have_the_rows_at_which_they_end(tmp_path: Path) -> None:
+    config = make_config(
+        {
+            "name": "shown",
+            "data": {"source": "memory", "window": 3},
+            "likelihood": {"name": "auto"},
+            "privacy": {"show_exemplars": True},
+        }
+    )
+    x = np.random.default_rng(0).standard_normal((120, 1))
+    train(config, tmp_path, device="cpu", rows=of_array(x, ["a"], config=config.data), draws_report=False)
+    with Model.load(tmp_path / "shown", device="cpu") as model:
+        found = model.similar(x, top=1)
+    assert found.row is not None
+    assert found.rows is not None
+    for row, window in zip(found.row[2:, 0], found.rows[2:, 0], strict=True):
+        np.testing.assert_array_equal(window, x[row - 2 : row + 1, 0])
+
+
+def test_an_older_reader_gives_windows_the_same_scores_and_refuses_time_steps(
+    windowed: Published, tmp_path: Path
+) -> None:
+    """A reader of format 1.5 ignores `input.window`."""
+    shutil.copytree(windowed.folder, tmp_path / "windowed")
+    path = tmp_path / "windowed" / "1" / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    del manifest["input"]["window"]
+    path.write_text(json.dumps({**manifest, "format": "1.5"}), encoding="utf-8")
+    columns = series_columns(12, gap=None)
+    steps = [[columns[name][i] for name in ("load", "temp", "mode")] for i in range(0, 24, 2)]
+    windows = [[cell for step in steps[i : i + 4] for cell in step] for i in range(9)]
+    with Model.load(windowed.folder, device="cpu") as new, Model.load(tmp_path / "windowed", device="cpu") as old:
+        want = new.elbo(steps)
+        found = old.elbo(windows)
+        np.testing.assert_array_equal(found.elbo, want.elbo[3:])
+        np.testing.assert_array_equal(found.p_value, want.p_value[3:])  # type: ignore[index]
+        with pytest.raises(InputError, match="3 values, expected 12"):
+            old.elbo(steps)

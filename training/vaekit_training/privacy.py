@@ -50,9 +50,10 @@ def shows_exemplars(config: Config, vae: AnyVAE) -> bool:
 
 
 def exemplars(vae: KernelVAE, rows: Rows, splits: Splits) -> Exemplars:
-    """The training rows of the prior, raw units, in its order."""
+    """The training rows of the prior, raw units, in its order; a window has the number of the row at which it ends."""
     row = splits.train[vae.prior.row.numpy()]  # (M,)
-    return Exemplars(row.astype(np.int64), np.asarray(rows.x[row], dtype=np.float64))
+    number = row if rows.place is None else rows.place.row[row]
+    return Exemplars(number.astype(np.int64), np.asarray(rows.x[row], dtype=np.float64))
 
 
 def training_rows(vae: AnyVAE, splits: Splits) -> NDArray[np.intp]:

@@ -39,9 +39,11 @@ def _columns(rows: Rows, splits: Splits, kept: Container[str]) -> Iterator[str]:
     at = _some(rows, splits.train)
     x = np.asarray(rows.x[at], dtype=np.float64)  # (n, D)
     numbers = at if rows.streamed is None else None
+    numbers = numbers if rows.place is None else rows.place.row[at]
+    first = 0 if rows.place is None else len(rows.columns) - rows.place.window.dim  # of windows only the last step
     nearly, ids = [], []
     for d, (name, kind) in enumerate(zip(rows.columns, rows.kinds, strict=True)):
-        if kind not in ("real", "positive", "count"):
+        if d < first or kind not in ("real", "positive", "count"):
             continue
         there = ~np.isnan(x[:, d])
         if name not in kept and len(rows.columns) > 1 and is_id(name, x[there, d]):

@@ -61,6 +61,7 @@ class PlaceInSeries:
     window: SeriesWindow
     series: NDArray[np.intp]  # (N,), number of the series, 0 .. S - 1
     end: NDArray[np.intp]  # (N,), place of the last step
+    row: NDArray[np.intp]  # (N,), row of the source of the last step
     lengths: NDArray[np.intp]  # (S,), number of time steps
     time: NDArray[np.float64] | None  # (N,), time of the last step; None: rows have no times
     begin: NDArray[np.float64] | None  # (N,), time of the first step

@@ -82,6 +82,7 @@ def rows_of_windows(
         window=window,
         series=series[ends],
         end=position[ends],
+        row=ends,
         lengths=lengths,
         time=None if steps.time is None else steps.time[ends],
         begin=None if steps.time is None else steps.time[_first(series, position, ends, window.steps)],
