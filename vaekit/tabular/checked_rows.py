@@ -102,6 +102,7 @@ class RowChecker:
         self._spec, self._strict, self._written = spec, strict, written
         self._columns = (spec.lenient if takes_novel and not strict else spec).columns
         self._most_missing = most_missing if strict else None
+        self._known = frozenset(spec.names)
 
     def rows(self, rows: Sequence[Any]) -> CheckedRows:
         """Check lists in column order, mappings by column name, and unreadable lines.
@@ -146,7 +147,7 @@ class RowChecker:
         cells = [given.get(name, _ABSENT) for name in known]
         lacking = [name for name, cell in zip(known, cells, strict=True) if cell is _ABSENT]
         if len(given) > len(known) - len(lacking):
-            extra |= dict.fromkeys(str(name) for name in given.keys() - set(known))
+            extra |= dict.fromkeys(str(name) for name in given if name not in self._known)
             absent |= dict.fromkeys(lacking)
             if len(extra) > MOST_IGNORED or (self._strict and extra):
                 ignored(extra, absent, strict=self._strict, where=f"row {row}: ")
