@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from vaekit_service.codecs import image_options
+from vaekit_service.codecs.image import options as image_options
 
 pytestmark = pytest.mark.anyio
 

@@ -20,7 +20,8 @@ from tests.service.conftest import Run, Running
 from vaekit.client.wire import CSV_TYPE, NDJSON_TYPE, NPY_TYPE, PNG_TYPE, ElboReply
 from vaekit.errors import VaeError
 from vaekit.runtime import Model
-from vaekit_service.codecs import multipart_codec, png_codec
+from vaekit_service.codecs.image import form as form_codec
+from vaekit_service.codecs.image import sheet as sheet_codec
 from vaekit_service.errors import TooLarge
 from vaekit_service.messages import Target
 
@@ -125,7 +126,7 @@ def test_whatever_a_form_holds_is_read_or_refused(digits: Model, parts: list[byt
     target = Target("elbo", digits.manifest, 3)
     for body in (b"".join(parts), b"--b\r\n" + b"\r\n".join(parts) + b"\r\n--b--\r\n"):
         try:
-            multipart_codec.read(b"b", body, {}, target)
+            form_codec.read(b"b", body, {}, target)
         except VaeError:
             continue
 
@@ -203,7 +204,7 @@ async def test_a_picture_of_elbo_shows_where_an_image_is_surprising(service: Any
     mu = (await service.post(ENCODE, {"inputs": [odd.tolist()]})).json()["mu"]
     mean = (await service.post("/models/digits/decode", {"latents": mu})).json()["mean"]
     np.testing.assert_allclose(decoded[..., 0], np.array(mean)[0, ..., 0], atol=1)
-    np.testing.assert_array_equal(heat, png_codec.heatmap(surprise, surprise.min(), surprise.max()))
+    np.testing.assert_array_equal(heat, sheet_codec.heatmap(surprise, surprise.min(), surprise.max()))
     assert heat[0, 7].tolist() == [252, 255, 164]
 
 
@@ -234,15 +235,15 @@ async def test_a_picture_has_no_place_for_reasons(service: Any, digit_images: An
 
 
 def test_a_sheet_shrinks_its_images_until_they_fit() -> None:
-    assert png_codec._layout(1, 1, 8, 8) == (12, 1)
-    times, columns = png_codec._layout(10_000, 1, 28, 28)
+    assert sheet_codec._layout(1, 1, 8, 8) == (12, 1)
+    times, columns = sheet_codec._layout(10_000, 1, 28, 28)
     assert times == 1
     assert 50 <= columns <= 200
     with pytest.raises(TooLarge, match="do not fit on a sheet"):
-        png_codec._layout(10_000, 3, 224, 224)
+        sheet_codec._layout(10_000, 3, 224, 224)
 
 
 def test_colours_get_lighter_with_the_surprise() -> None:
-    colours = png_codec.heatmap(np.linspace(0.0, 1.0, 50), 0.0, 1.0) @ [0.299, 0.587, 0.114]
+    colours = sheet_codec.heatmap(np.linspace(0.0, 1.0, 50), 0.0, 1.0) @ [0.299, 0.587, 0.114]
     assert (np.diff(colours) > 0).all()
-    assert png_codec.heatmap(np.zeros((2, 2)), 0.0, 0.0).shape == (2, 2, 3)
+    assert sheet_codec.heatmap(np.zeros((2, 2)), 0.0, 0.0).shape == (2, 2, 3)

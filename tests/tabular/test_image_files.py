@@ -18,7 +18,7 @@ from vaekit.bundle import ImageSpec
 from vaekit.errors import InputError
 from vaekit.scoring.files.sources import open_source
 from vaekit.tabular.image_files import _ADAM7, class_of, read_pixels, select
-from vaekit_service.codecs.images import read_image
+from vaekit_service.codecs.image.files import read_image
 from vaekit_training.data.sources import read
 
 H, W = 6, 9
@@ -223,7 +223,7 @@ def test_another_size_is_refused_or_scaled() -> None:
 def test_the_service_bounds_the_pixels_that_it_scales(monkeypatch: pytest.MonkeyPatch) -> None:
     import base64
 
-    from vaekit_service.codecs import images
+    from vaekit_service.codecs.image import files as images
 
     monkeypatch.setattr(images, "MOST_PIXELS", 3 * H * W)
     files = [base64.b64encode(png(GREY)).decode()] * 4

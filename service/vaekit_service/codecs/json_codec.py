@@ -34,7 +34,7 @@ from vaekit.tabular.explained_cells import named
 from vaekit.tabular.levels import level_names, level_slices
 from vaekit.tabular.pixels import encode_images
 from vaekit.tabular.series import Steps, as_windows
-from vaekit_service.codecs.image_options import read_files
+from vaekit_service.codecs.image.options import read_files
 from vaekit_service.codecs.reported import read_valid, with_invalid
 from vaekit_service.codecs.requests import OPTIONS, forms
 from vaekit_service.codecs.row_ids import id_column, listed_ids, without_ids

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 from vaekit.client.wire import ARROW_TYPE, CSV_TYPE, FORM_TYPE, IMAGE_TYPES, JSON_TYPE, NDJSON_TYPE, NPY_TYPE, PNG_TYPE
-from vaekit_service.codecs import image_codec, json_codec, multipart_codec, npy_codec, png_codec
+from vaekit_service.codecs import json_codec, npy_codec
 from vaekit_service.codecs.arrow import codec as arrow_codec
+from vaekit_service.codecs.image import form, one_file, sheet
 from vaekit_service.codecs.lines.reader import LineReader, read_csv, read_csv_without_header, read_ndjson
 from vaekit_service.codecs.lines.writers import CsvWriter, LineWriter, NdjsonWriter, write_csv, write_ndjson
 from vaekit_service.codecs.reply_headers import headers
@@ -78,10 +79,10 @@ _READ_NDJSON = Reader(
 )
 _READ_FORM = Reader(
     FORM_TYPE,
-    partial(multipart_codec.read, b""),
+    partial(form.read, b""),
     "image files, one per part, for an image model; their names are the ids of the rows",
     not_for=frozenset({"sample", "decode"}),
-    missing=multipart_codec.missing,
+    missing=form.missing,
 )
 READERS = (
     Reader(JSON_TYPE, json_codec.read),
@@ -90,7 +91,7 @@ READERS = (
     _READ_CSV,
     _READ_NDJSON,
     _READ_FORM,
-    *(Reader(kind, image_codec.read, _IMAGE, not_for=frozenset({"sample", "decode"})) for kind in IMAGE_TYPES),
+    *(Reader(kind, one_file.read, _IMAGE, not_for=frozenset({"sample", "decode"})) for kind in IMAGE_TYPES),
 )
 WRITERS = (
     Writer(JSON_TYPE, json_codec.write),
@@ -98,7 +99,7 @@ WRITERS = (
     Writer(ARROW_TYPE, arrow_codec.write, _TABLE, headers, large=0, missing=arrow_codec.missing),
     Writer(CSV_TYPE, write_csv, _RECORDS, headers, large=_LINES, lines=CsvWriter),
     Writer(NDJSON_TYPE, write_ndjson, _OBJECTS, headers, large=_LINES, lines=NdjsonWriter),
-    Writer(PNG_TYPE, png_codec.write, _SHEET, headers, large=0, takes_invalid=False, is_sheet=True),
+    Writer(PNG_TYPE, sheet.write, _SHEET, headers, large=0, takes_invalid=False, is_sheet=True),
 )
 
 
@@ -189,7 +190,7 @@ def _reader(content_type: bytes, content_encoding: bytes, operation: Operation) 
     if found is None or not _is_utf8(parameters):
         raise _not_accepted(stated, operation)
     if found is _READ_FORM:
-        return replace(found, read=partial(multipart_codec.read, _boundary(content_type)))
+        return replace(found, read=partial(form.read, _boundary(content_type)))
     return _READ_CSV_WITHOUT_HEADER if found is _READ_CSV and _ABSENT.search(parameters) else found
 
 

@@ -13,7 +13,7 @@ from vaekit.bundle.input_spec import ImageSpec
 from vaekit.client.wire import DecodeOptions, ElboOptions, EncodeOptions
 from vaekit.runtime import Model
 from vaekit.runtime.results import Decoded, Posterior
-from vaekit_service.codecs.png_codec import INPUT, RECONSTRUCTION
+from vaekit_service.codecs.image.sheet import INPUT, RECONSTRUCTION
 from vaekit_service.components import Components
 from vaekit_service.engine.answers import make_job
 from vaekit_service.messages import Answer, Operation, ParsedRequest

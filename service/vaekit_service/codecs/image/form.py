@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from vaekit.bundle.input_spec import ImageSpec
 from vaekit.client.wire import LONGEST_ID, RowId
 from vaekit.errors import InputError
-from vaekit_service.codecs.image_options import read_files
+from vaekit_service.codecs.image.options import read_files
 from vaekit_service.codecs.query_options import read_options
 from vaekit_service.codecs.row_ids import listed_ids
 from vaekit_service.errors import MediaType, TooLarge, Unparsable

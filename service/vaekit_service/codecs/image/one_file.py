@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vaekit.bundle.input_spec import ImageSpec
-from vaekit_service.codecs.image_options import read_files
+from vaekit_service.codecs.image.options import read_files
 from vaekit_service.codecs.query_options import read_options
 from vaekit_service.codecs.row_ids import listed_ids
 from vaekit_service.errors import MediaType

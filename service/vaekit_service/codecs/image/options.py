@@ -8,7 +8,7 @@ from typing import Any
 from vaekit.bundle.input_spec import ImageSpec, VectorSpec
 from vaekit.client.wire import Request, RowId, RowOptions
 from vaekit.errors import InputError
-from vaekit_service.codecs.images import read_each
+from vaekit_service.codecs.image.files import read_each
 from vaekit_service.codecs.row_ids import split_ids
 from vaekit_service.messages import ParsedRequest, Target
 

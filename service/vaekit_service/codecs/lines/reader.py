@@ -13,7 +13,7 @@ from vaekit.errors import InputError
 from vaekit.tabular.columns import Ignored
 from vaekit.tabular.text_lines import CsvSplitter, LineSplitter
 from vaekit.tabular.text_rows import CsvRows, JsonRows
-from vaekit_service.codecs.image_options import spec_of
+from vaekit_service.codecs.image.options import spec_of
 from vaekit_service.codecs.lines.rows import Numbered, RowsOfCsv, RowsOfImages, RowsOfJson, latent_spec
 from vaekit_service.codecs.query_options import read_options
 from vaekit_service.codecs.row_ids import id_column, split_ids

@@ -21,7 +21,7 @@ from vaekit.tabular.pixels import encode_images
 from vaekit.tabular.series import Steps
 from vaekit.tabular.text_rows import CsvRows, JsonRows, UnreadableLine
 from vaekit.tabular.windows import check_beside, is_of_steps, steps_of
-from vaekit_service.codecs.images import read_each
+from vaekit_service.codecs.image.files import read_each
 from vaekit_service.codecs.lines.numbers import csv_numbers, json_numbers
 from vaekit_service.codecs.row_ids import checked_ids
 

@@ -19,7 +19,7 @@ from vaekit.tabular import encode_named
 from vaekit.tabular.columns import model_order
 from vaekit.tabular.frames import Table
 from vaekit.tabular.windows import read_table
-from vaekit_service.codecs.image_options import read_files
+from vaekit_service.codecs.image.options import read_files
 from vaekit_service.codecs.requests import OPTIONS
 from vaekit_service.codecs.row_ids import checked_id, id_column, listed_ids
 from vaekit_service.codecs.series import RowsOfRequest, request_rows, windows_of
