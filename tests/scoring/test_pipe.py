@@ -13,16 +13,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from tests.conftest import ROOT
-from tests.kinds import Published, series_columns
 from vaekit.bundle import ImageSpec
 from vaekit.errors import InputError
-from vaekit.runtime import Model
-from vaekit.scoring import LocalScorer
 from vaekit.scoring.batch.invalid_rows import InvalidRowLimit
 from vaekit.scoring.pipe.run import PipeCounts, PipeOptions, score_pipe
 from vaekit.tabular.csv_text import CsvDialect
@@ -279,42 +274,3 @@ def test_a_full_disk_behind_the_pipe_is_one_sentence() -> None:
         1,
         b"error: standard output: cannot be written: No space left on device\n",
     )
-
-
-@pytest.fixture(scope="module")
-def machines(windowed: Published) -> Iterator[Model]:
-    with Model.load(windowed.folder, device="cpu") as model:
-        yield model
-
-
-STEPS = pd.DataFrame(series_columns(30, seed=9, gap=20))
-
-
-@pytest.mark.parametrize("size", [1, 7, 1000])
-@pytest.mark.parametrize("form", ["csv", "ndjson"])
-def test_time_steps_are_answered_with_the_windows_that_end_there(machines: Model, form: str, size: int) -> None:
-    want = machines.bound(STEPS)
-    is_csv = form == "csv"
-    text = STEPS.to_csv(index=False) if is_csv else STEPS.to_json(orient="records", lines=True, double_precision=15)
-    lines = text.splitlines(keepends=True)
-    pieces = ["".join(lines[at : at + size]) for at in range(0, len(lines), size)]
-    written, counts = piped(LocalScorer(machines), *pieces, format=form)
-    rows: list[Any] = rows_of(written) if is_csv else [json.loads(line) for line in written.splitlines()]
-    found = [float(row["elbo"]) if row["elbo"] not in ("", None) else np.nan for row in rows]
-    np.testing.assert_allclose(found, want.elbo, rtol=1e-5)
-    assert np.isnan(found).sum() == 12  # three at each start of two series, and after a gap of each
-    assert (counts.rows, counts.invalid.total()) == (60, 0)
-
-
-def test_no_window_reaches_across_an_invalid_step(machines: Model) -> None:
-    text = STEPS[STEPS.machine == "p"].head(12).to_csv(index=False).splitlines(keepends=True)
-    broken = text[6].split(",")
-    text[6] = ",".join([*broken[:2], "n/a", *broken[3:]])
-    other = STEPS[STEPS.machine == "q"].head(12).to_csv(index=False).splitlines(keepends=True)
-    written, counts = piped(LocalScorer(machines), text[0], *text[1:], "".join(other[1:7]), "nonsense\n", *other[7:])
-    rows = rows_of(written)
-    scored = ["x" if row["error"] else "." if row["elbo"] else "-" for row in rows]
-    assert "".join(scored) == "---..x---..." + "---..." + "x" + "---..."
-    assert counts.invalid.total() == 2
-    with pytest.raises(InputError, match=r"^row 1, column 'ts': the same time as the row before of series 'p'"):
-        piped(LocalScorer(machines), text[0], text[1], text[1])

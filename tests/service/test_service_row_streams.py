@@ -4,84 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 
-from tests.service.conftest import Process, Run, Running
-from tests.talk import SECONDS, Served, serving
+from tests.service.conftest import Run, Running
+from tests.service.talks import CSV, HEAD, NDJSON, ROW, Talk, streaming
+from tests.talk import SECONDS
 from vaekit_service.errors import Overloaded
 from vaekit_service.http import output_buffer, row_stream
 
 pytestmark = pytest.mark.anyio
-ROW = b"[" + b",".join([b"1.5"] * 30) + b"]\n"
-HEAD = "\r\n".join(
-    [
-        "POST {path} HTTP/1.1",
-        "host: 127.0.0.1",
-        "content-type: {kind}",
-        "accept: {kind}",
-        "transfer-encoding: chunked",
-        "",
-        "",
-    ]
-)
-NDJSON, CSV = "application/x-ndjson", "text/csv"
-
-
-@asynccontextmanager
-async def streaming(start: Run, models_dir: Path, **settings: Any) -> AsyncIterator[tuple[Running, Served]]:
-    """A service behind its own protocol, on a socket."""
-    async with (
-        start(models_dir, default_model="breast-cancer", **settings) as service,
-        serving(service.app) as served,
-    ):
-        yield service, served
-
-
-class Talk:
-    """One request whose body is sent in pieces."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    @classmethod
-    async def begin(cls, served: Served, path: str = "/elbo", kind: str = NDJSON) -> Talk:
-        reader, writer = await served.open()
-        writer.write(HEAD.format(path=path, kind=kind).encode())
-        return cls(reader, writer)
-
-    async def say(self, piece: bytes) -> None:
-        self.writer.write(b"%x\r\n" % len(piece) + piece + b"\r\n")
-        await self.writer.drain()
-
-    def end(self) -> None:
-        self.writer.write(b"0\r\n\r\n")
-
-    async def head(self) -> dict[str, str]:
-        top = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), SECONDS)
-        status, *lines = top.decode().split("\r\n")[:-2]
-        return {"status": status[9:12], **dict(line.split(": ", 1) for line in lines)}
-
-    async def chunk(self) -> bytes | None:
-        """The next chunk of the reply, b'' at its end; None if the connection ends without it."""
-        size = await asyncio.wait_for(self.reader.readline(), SECONDS)
-        if not size:
-            return None
-        part = await asyncio.wait_for(self.reader.readexactly(int(size, 16) + 2), SECONDS)
-        return part[:-2]
-
-    async def rest(self) -> tuple[bytes, bool]:
-        """All that is left of the reply, and whether it is complete."""
-        parts = []
-        while part := await self.chunk():
-            parts.append(part)
-        return b"".join(parts), part is not None
 
 
 async def test_a_row_is_answered_before_the_next_one_is_sent(start: Run, models_dir: Path) -> None:
@@ -277,61 +214,6 @@ async def test_a_body_larger_than_a_request_may_be_is_answered(start: Run, model
             reply = await http.post("/elbo?log_evidence=false", content=ROW * 2000, headers=headers)
         assert reply.text.count("\n") == 2001
         assert len(set(reply.text.splitlines()[1:])) == 1
-
-
-def resident(pid: int) -> int:
-    """Bytes of memory that a process has used at most."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return 1024 * int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1])
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory of a process from /proc")
-def test_100_mb_of_csv_take_little_memory(process: Callable[..., Process], models_dir: Path) -> None:
-    began = process("--models", str(models_dir), VAE_DEFAULT_MODEL="breast-cancer")
-    address = began.until(r"(http://127\.0\.0\.1:\d+)")
-    rng = np.random.default_rng(0)
-    block = "".join(",".join(f"{value:.6g}" for value in row) + "\n" for row in rng.normal(10, 3, (2000, 30))).encode()
-    blocks, headers = 100 * 10**6 // len(block) + 1, {"content-type": f"{CSV};header=absent", "accept": CSV}
-    with httpx.Client(base_url=address, timeout=60) as http:
-        while http.get("/readyz").status_code != 200:
-            pass
-        assert http.post("/elbo", content=block, headers=headers).text.count("\n") == 2001
-        before = resident(began.popen.pid)
-    rows = asyncio.run(exchanged(address, block, blocks))
-    assert rows == 1 + 2000 * blocks
-    grown = resident(began.popen.pid) - before
-    print(f"{len(block) * blocks / 1e6:.0f} MB of CSV: {grown / 1e6:.1f} MB more memory")
-    assert grown < 40e6
-
-
-async def exchanged(address: str, block: bytes, blocks: int) -> int:
-    """Send blocks and read the reply at the same time, as curl does; returns the number of its lines."""
-    host, port = address.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(
-        HEAD.format(path="/elbo?log_evidence=false", kind=CSV)
-        .replace(f"type: {CSV}", f"type: {CSV};header=absent")
-        .encode()
-    )
-    talk = Talk(reader, writer)
-
-    async def send() -> None:
-        for _ in range(blocks):
-            await talk.say(block)
-        talk.end()
-
-    async def lines() -> int:
-        await talk.head()
-        found = 0
-        while part := await talk.chunk():
-            found += part.count(b"\n")
-        assert part == b""
-        return found
-
-    found, _ = await asyncio.gather(lines(), send())
-    writer.close()
-    return found
 
 
 @pytest.mark.parametrize("root", ["", "/behind"])
