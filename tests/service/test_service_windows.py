@@ -222,6 +222,26 @@ async def test_invalid_time_steps_cannot_be_reported_row_by_row(service: Running
     assert "errors: 'report' is for rows that are scored one by one" in answer.json()["detail"]
 
 
+async def test_a_body_of_lines_may_have_as_many_series_as_a_request_has_rows(windowed: Published) -> None:
+    rows = [{**row, "machine": f"m{i}"} for i, row in enumerate(RECORDS[:12])]
+    headers = {"content-type": "application/x-ndjson", "accept": "application/x-ndjson"}
+    async with run(windowed.root, max_rows=10) as small:
+        answer = await small.http.post("/elbo", content=ndjson_body(rows), headers=headers)
+    assert "more than 10 series; send their steps in several requests" in answer.text
+
+
+@pytest.mark.parametrize("report", [True, False])
+async def test_an_invalid_time_step_ends_the_request(service: Running, report: bool) -> None:
+    broken = csv_body().splitlines(keepends=True)
+    broken[1] = b"2024-03-01T00:00:00,p,high,20,day\n"
+    answer = await service.http.post(
+        f"/elbo?errors={'report' if report else 'fail'}", content=b"".join(broken), headers={"content-type": "text/csv"}
+    )
+    assert answer.status_code == 422
+    said = "rows that are scored one by one" if report else "row 0, feature 'load': not a number: 'high'"
+    assert said in answer.json()["detail"]
+
+
 async def test_lines_that_end_before_the_first_window_are_refused(service: Running) -> None:
     answer = await service.http.post(
         "/elbo", content=ndjson_body(RECORDS[:6]), headers={"content-type": "application/x-ndjson"}

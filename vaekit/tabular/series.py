@@ -104,6 +104,11 @@ class WindowCutter:
         x = np.concatenate([own.x for own in found])[order]
         return Windows(x, ends[order], len(steps), places[order], gaps)
 
+    @property
+    def series(self) -> int:
+        """Number of series so far; the last W - 1 steps of each are kept."""
+        return len(self._tails)
+
     def forget(self, name: str | None) -> None:
         """Begin a series anew after a row that is no step, so that no window reaches across it; None: all series."""
         for one in list(self._tails) if name is None else {name} & self._tails.keys():

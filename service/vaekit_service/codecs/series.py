@@ -62,7 +62,7 @@ class LineWindows:
         """first: the first time steps, which say whether rows have series and times."""
         window = target.manifest.input.window
         assert window is not None
-        self._needs, self._dim = window.needs, target.manifest.input.dim
+        self._needs, self._dim, self._most = window.needs, target.manifest.input.dim, target.max_rows
         if first.series is None and first.time is None:
             window = window.model_copy(update={"series": None, "time": None})
         self._cutter, self._some, self._total = WindowCutter(window), False, 0
@@ -72,8 +72,13 @@ class LineWindows:
 
         Raises:
             InputError: the steps of a series are not in order of time.
+            TooLarge: more series than one request may have rows; W - 1 steps of each are kept.
         """
+        if not len(steps):
+            return ParsedRequest(options, np.empty((0, self._dim)), ignored)
         cut = self._cutter.cut(steps)
+        if self._cutter.series > self._most:
+            raise TooLarge(f"body: more than {self._most} series; send their steps in several requests")
         self._some, self._total = self._some or len(cut.ends) > 0, self._total + cut.total
         x = np.ascontiguousarray(cut.x) if len(cut.ends) else np.zeros((1, self._dim))
         ends = Ends(cut.ends, cut.total, self._needs)

@@ -101,13 +101,14 @@ class LineReader:
         start, report = self._start, isinstance(self.options, RowOptions) and self.options.errors == "report"
         found = self._rows.read(lines, start, report=report)
         self._start += (total := found.n + len(found.invalid))
+        if self._rows.window is not None:
+            refuse_report(report=report)
         if found.invalid and not report:
             raise InputError(str(found.invalid[0]))
         ids = found.ids
         if self._ids is not None:
             ids, found = self._listed(found, start, total)
         if found.steps is not None:
-            refuse_report(report=report)
             self._windows = self._windows or LineWindows(found.steps, self._target)
             return self._windows.parsed(self.options, found.steps, found.ignored, ids)
         return ParsedRequest(

@@ -63,19 +63,19 @@ class _TableRows:
             spec, strict=strict, takes_novel=not is_latents, most_missing=most_missing, written=written
         )
         self._ignored = NOTHING_IGNORED
-        self._window: SeriesWindow | None = None  # if rows are time steps
+        self.window: SeriesWindow | None = None  # if rows are time steps
 
     def _use_steps(self, window: SeriesWindow, *, most_missing: int | None, written: bool) -> None:
         """Read time steps from now on, not windows."""
-        self._window, self._spec = window, self._spec.step
+        self.window, self._spec = window, self._spec.step
         self._taken = self._spec if self._strict else self._spec.lenient
         self._checker = RowChecker(self._spec, strict=self._strict, most_missing=most_missing, written=written)
 
     def _with_steps(self, found: Numbered, beside: Mapping[str, Any], start: int) -> Numbered:
         """The rows with the cells of the columns of series and times, by name; unchanged if they are no time steps."""
-        if self._window is None or found.invalid:
+        if self.window is None or found.invalid:
             return found
-        return replace(found, steps=steps_of(found.x, self._window, beside, start))
+        return replace(found, steps=steps_of(found.x, self.window, beside, start))
 
     def _directly(self, x: NDArray[np.float64] | None) -> Numbered | None:
         """Numbers that were read without a Python object for each, if all are valid."""
@@ -123,7 +123,7 @@ class RowsOfCsv(_TableRows):
         if self._id_at is not None:
             ids = [None if isinstance(row, UnreadableLine) else row[self._id_at] or None for row in rows]
         numbered = self._numbered(self._checker.columns(rows, self._at, self._ignored), ids, start)
-        if self._window is None or numbered.invalid:
+        if self.window is None or numbered.invalid:
             return numbered
         whole = [row for row in rows if not isinstance(row, UnreadableLine)]  # all rows: none is invalid
         beside = {name: _objects([row[at] for row in whole]) for name, at in self._beside_at.items()}
@@ -163,13 +163,13 @@ class RowsOfJson(_TableRows):
 
     def read(self, lines: Sequence[bytes], start: int, *, report: bool) -> Numbered:  # noqa: ARG002 - as RowsOfImages
         """Rows of lines; `start` is the number of the first."""
-        lists = self._window is None or not self._window.beside
+        lists = self.window is None or not self.window.beside
         if lists and self._id_column is None and (found := self._directly(json_numbers(lines, self._spec))) is not None:
             return self._with_steps(found, {}, start)
         rows, ids = self._lines.read(lines), None
         if self._spec.window is not None and rows:
             self._find(rows[0], self._spec.window)
-        beside = {} if self._window is None else self._beside(rows, self._window, start)
+        beside = {} if self.window is None else self._beside(rows, self.window, start)
         if self._id_column is not None:
             ids = beside.get(self._id_column) or _taken(rows, self._id_column, start)
         if self._is_latents:
@@ -191,7 +191,7 @@ class RowsOfJson(_TableRows):
             if not isinstance(given, dict):
                 if row or start or not isinstance(given, list):
                     raise InputError(f"row {start + row}: expected an object by column name, like the rows before")
-                self._window = window.model_copy(update={"series": None, "time": None})  # one series in order
+                self.window = window.model_copy(update={"series": None, "time": None})  # one series in order
                 return {}
             try:
                 check_beside(list(given), window)
@@ -202,6 +202,8 @@ class RowsOfJson(_TableRows):
 
 class RowsOfImages:
     """Images in NDJSON: base64 of a file, lists of pixels, or an object with the key `image`."""
+
+    window: SeriesWindow | None = None
 
     def __init__(self, spec: ImageSpec, column: str | None) -> None:
         self._spec, self._id_column, self._lines = spec, column, JsonRows()
