@@ -57,18 +57,18 @@ def rows_of_windows(
     Raises:
         InputError: a name like load[t-1], a missing time or series, steps out of order, or too few windows.
     """
-    columns = tuple(c.name for c in cells)
+    columns, source = tuple(c.name for c in cells), f"{where}: " if where else ""
     for name in columns:
         if has_lag(name):
-            raise InputError(f"{where}: column {name!r} is named like the cell of a window: rename it")
+            raise InputError(f"{source}column {name!r} is named like the cell of a window: rename it")
     try:
         window, steps = _window(x, columns, beside, config)
         cut = _cut(steps, window)
     except InputError as exc:
-        raise InputError(f"{where}: {exc}" if where else str(exc)) from None
+        raise InputError(f"{source}{exc}") from None
     if len(cut.ends) < FEWEST:
         raise InputError(
-            f"{where}: too few windows: {len(cut.ends)} of {window.steps} consecutive time steps without a gap; at "
+            f"{source}too few windows: {len(cut.ends)} of {window.steps} consecutive time steps without a gap; at "
             f"least {FEWEST} are needed"
         )
     position, series, lengths = _positions(steps)
