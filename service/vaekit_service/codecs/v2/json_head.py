@@ -122,7 +122,9 @@ def _by_simdjson(head: Body) -> dict[str, Any] | None:
             return None
         found = {name: _plain(value) for name, value in fields.items() if name != "inputs"}
         inputs = []
-        for each in fields.get("inputs", ()):
+        if not isinstance(given := fields.get("inputs", []), simdjson.Array | list):
+            return None
+        for each in given:
             if (tensor := _fields(each)) is None:
                 return None
             inputs.append({name: value if name == "data" else _plain(value) for name, value in tensor.items()})

@@ -171,6 +171,7 @@ def infer_router(handler: InferHandler) -> APIRouter:
             _INFER_STATUSES,
             name=INFER,
             openapi_extra=_infer_extra(),
+            in_bytes="JSON, then tensors in bytes; the same header has the bytes of the JSON",
         )(infer)
     return router
 
@@ -210,10 +211,14 @@ def declare(
     *,
     name: str | None = None,
     openapi_extra: openapi.Schema | None = None,
+    in_bytes: str | None = None,
 ) -> Callable[[Endpoint], Endpoint]:
-    """Declare a route whose errors have the form of this protocol."""
+    """Declare a route whose errors have the form of this protocol; `in_bytes` describes its other reply, if any."""
     known = sorted({*statuses, *(() if access == "probes" else KEY_STATUSES)})
     error = {"model": V2Error, "description": "The reason."}
+    answered = openapi.answered()
+    if in_bytes is not None:
+        answered["content"] = {BINARY_TYPE: {"schema": openapi.as_bytes(in_bytes)}}
     parameters = [
         {"name": one, "in": "path", "required": True, "schema": {"type": "string"}}
         for one in ("model", "version", "region")
@@ -233,7 +238,7 @@ def declare(
             name=name or endpoint.__name__,
             summary=summary,
             response_model=schema,
-            responses={200: openapi.answered(), **dict.fromkeys(known, error), "default": error},
+            responses={200: answered, **dict.fromkeys(known, error), "default": error},
             response_description=openapi.ANSWERED,
             openapi_extra=extra or None,
             dependencies=needs(access),
