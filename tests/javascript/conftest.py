@@ -19,6 +19,7 @@ from tests.kinds import Published
 from vaekit.runtime import Model
 
 PACKAGE = ROOT / "clients" / "javascript"
+ANY = {"above": "any", "below": "any"}
 PROGRAMS, OLDEST_NODE = ("node", "npm"), 20
 LONGEST = 300  # seconds for one command
 
@@ -88,6 +89,9 @@ def cases(
     trained = [published.folder for published in (mixed, several, folded, grouped, shown, kernel, colour)]
     for model in (*committed, *trained):
         write_case(folder / "bundles", model.name, model / "1")
+    for published, rules in ((mixed, ["load", "size"]), (several, ["a", "b"]), (folded, ["a", "c"])):
+        name = f"{published.name}-with-rules"
+        write_case(folder / "bundles", name, published.folder / "1", ignore={rule: ANY for rule in rules})
     with Model.load(windowed.folder, device="cpu") as model:
         parts = series_rows(model)
     write_case(folder / "bundles", windowed.name, windowed.folder / "1", parts)

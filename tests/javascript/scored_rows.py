@@ -6,7 +6,7 @@ The file of one case holds the rows as a caller in another language has them: le
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +58,11 @@ def _odd_cells(column: Column, cell: Any) -> list[Any]:
     return [None, far, -1.5, 0.25, 1e300, True, *column.missing_values]
 
 
-def expected(model: Model, rows: list[Any]) -> dict[str, Any]:
+def expected(model: Model, rows: list[Any], ignore: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The fields of Scored in the JavaScript package, from this package.
 
-    Where no window of a series ends, they are None, or an empty list of names.
+    Where no window of a series ends, they are None, or an empty list of names. `ignore` has tolerance rules in place of
+    those of the bundle.
     """
     x, ends, _ = read_windows(rows, model.spec)
     scored, calibration = model.bound_checked(x), model.calibration()
@@ -82,14 +83,16 @@ def expected(model: Model, rows: list[Any]) -> dict[str, Any]:
     return {
         **{name: _spread(values, ends) for name, values in arrays.items()},
         "novel": novel if novel is None or ends is None else _in_place(novel, ends, []),
-        "verdicts": {alpha: _verdict(model, rows, alpha, found, ends) for alpha, found in verdicts.items()},
+        "verdicts": {alpha: _verdict(model, rows, alpha, found, ends, ignore) for alpha, found in verdicts.items()},
     }
 
 
-def _verdict(model: Model, rows: list[Any], alpha: float, found: Any, ends: Ends | None) -> dict[str, Any]:
-    if model.tolerances is None:
+def _verdict(
+    model: Model, rows: list[Any], alpha: float, found: Any, ends: Ends | None, ignore: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    if model.tolerances is None and ignore is None:
         return {"is_anomaly": _spread(found.is_anomaly, ends), "tolerated": None}
-    tolerated = model.tolerated(rows, alpha=alpha).tolist()
+    tolerated = model.tolerated(rows, alpha=alpha, ignore=ignore).tolist()
     removed = np.array([bool(names) for names in tolerated])
     return {"is_anomaly": (found.is_anomaly & ~removed).tolist(), "tolerated": tolerated}
 
@@ -107,8 +110,22 @@ def _in_place(values: list[Any], ends: Ends, empty: Any) -> list[Any]:
     return [at.get(step, empty) for step in range(ends.total)]
 
 
-def write_case(folder: Path, name: str, bundle: Path, parts: Sequence[list[Any]] | None = None) -> None:
-    """Write the file of one bundle into a folder; parts: rows of each call, None: random rows by order and by name."""
+def write_case(
+    folder: Path,
+    name: str,
+    bundle: Path,
+    parts: Sequence[list[Any]] | None = None,
+    ignore: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the file of one bundle into a folder.
+
+    Args:
+        folder: where to write it.
+        name: of the file.
+        bundle: the folder of a version.
+        parts: rows of each call; None: random rows by order and by name.
+        ignore: tolerance rules in place of those of the bundle; None: those of the bundle.
+    """
     with Model.load(bundle, device="cpu") as model:
         if parts is None:
             rows = random_rows(model)
@@ -117,7 +134,8 @@ def write_case(folder: Path, name: str, bundle: Path, parts: Sequence[list[Any]]
         case = {
             "name": name,
             "folder": str(bundle),
-            "parts": [{"rows": part, "expected": expected(model, part)} for part in parts if part],
+            "ignore": ignore,
+            "parts": [{"rows": part, "expected": expected(model, part, ignore)} for part in parts if part],
         }
     folder.mkdir(exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps(case), encoding="utf-8")

@@ -7,8 +7,7 @@
  * │   ├── FormatError          no manifest, an unreadable one, or a newer major format
  * │   ├── IntegrityError       a file that is missing, or whose sha256 differs from the manifest's
  * │   ├── ForbiddenGraph       external data or operators of an unknown domain
- * │   ├── GoldenMismatch       the graphs do not reproduce the golden outputs on this machine
- * │   └── NotSupported         a bundle that needs a part of the format that this package does not have
+ * │   └── GoldenMismatch       the graphs do not reproduce the golden outputs on this machine
  * ├── NotFinite                a graph gave NaN or an infinity: no result is returned
  * ├── MissingPackage           a peer dependency is not installed: the message says what to install
  * └── ClientError              an error of the HTTP client
@@ -32,7 +31,6 @@ export class FormatError extends BundleError {}
 export class IntegrityError extends BundleError {}
 export class ForbiddenGraph extends BundleError {}
 export class GoldenMismatch extends BundleError {}
-export class NotSupported extends BundleError {}
 
 export class NotFinite extends VaeError {}
 export class MissingPackage extends VaeError {}
@@ -75,7 +73,6 @@ const NAMED = {
   IntegrityError,
   ForbiddenGraph,
   GoldenMismatch,
-  NotSupported,
   NotFinite,
   MissingPackage,
   ClientError,

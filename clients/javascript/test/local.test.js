@@ -111,13 +111,23 @@ test("graphs that give other outputs than the golden ones are refused", async (t
   await assert.rejects(Bundle.open(folder), { name: "GoldenMismatch", message: /elbo: .* golden/ });
 });
 
-test("rules for a model without a kernel prior need the service", async (t) => {
-  const folder = copy(t, (folder) => changeManifest(folder, (m) => (m.ignore = { "mean area": { above: 1 } })));
-  const bundle = await opened(t, folder);
+test("rules of the bundle are in force unless the call has others, and need an alpha", async (t) => {
+  const rules = { "mean area": { above: 1 } };
+  const bundle = await opened(
+    t,
+    copy(t, (folder) => changeManifest(folder, (m) => (m.ignore = rules))),
+  );
   const rows = [Array.from({ length: 30 }, () => 1)];
-  await assert.rejects(bundle.score(rows, { alpha: 0.05 }), { name: "NotSupported", message: /use the service/ });
-  assert.deepEqual((await bundle.score(rows, { alpha: 0.05, ignore: {} })).is_anomaly, [true]);
-  assert.equal((await bundle.score(rows)).is_anomaly, null);
+  const [own, none, without] = [{ alpha: 0.05 }, { alpha: 0.05, ignore: {} }, {}];
+  const found = await Promise.all([own, none, without].map((options) => bundle.score(rows, options)));
+  assert.deepEqual(
+    found.map(({ is_anomaly, tolerated }) => [is_anomaly, tolerated]),
+    [
+      [[true], [[]]],
+      [[true], null],
+      [null, null],
+    ],
+  );
 });
 
 test("all forms of rows give the same scores", async (t) => {

@@ -13,8 +13,6 @@ export class FormatError extends BundleError {}
 export class IntegrityError extends BundleError {}
 export class ForbiddenGraph extends BundleError {}
 export class GoldenMismatch extends BundleError {}
-/** A bundle that needs a part of the format that this package does not have. */
-export class NotSupported extends BundleError {}
 
 /** A graph gave NaN or an infinity. */
 export class NotFinite extends VaeError {}

@@ -11,7 +11,6 @@ export {
   IntegrityError,
   MissingPackage,
   NotFinite,
-  NotSupported,
   VaeError,
 } from "./errors.js";
 
@@ -90,7 +89,7 @@ export class Bundle {
    * Read a version's folder, verify its files, and replay the golden rows of the graphs that score.
    *
    * @param source a folder's path (Node), the URL of a folder, or an object that reads a file by name
-   * @throws FormatError, IntegrityError, ForbiddenGraph, GoldenMismatch, NotSupported: see BundleError
+   * @throws FormatError, IntegrityError, ForbiddenGraph, GoldenMismatch: see BundleError
    * @throws MissingPackage: ONNX Runtime is not installed
    */
   static open(

@@ -1,12 +1,14 @@
 /** Opens a bundle, and scores rows with it: ELBO, p-value and verdict, as the service gives them. */
 
-import { FormatError, InputError } from "../errors.js";
-import { Calibration } from "./calibration.js";
+import { InputError } from "../errors.js";
+import { baseDraws, calibrationsOf, contentOf, heldOutCells } from "./contents.js";
 import { defaultEps } from "./draws.js";
+import { firstKernelCells } from "./first_cells.js";
 import { fileReader, readManifest, readSigned } from "./files.js";
 import { Graphs, installedRuntime } from "./graphs.js";
-import { checkManifest, dimensions, graphFiles, signedFiles } from "./manifest.js";
-import { readNpy, readNpz } from "./npy.js";
+import { checkManifest, graphFiles, signedFiles } from "./manifest.js";
+import { NetworkCells } from "./network_cells.js";
+import { readNpz } from "./npy.js";
 import { checkGraph } from "./onnxfile.js";
 import { encodeRows } from "./rows.js";
 import { Scores } from "./scores.js";
@@ -15,7 +17,7 @@ import { rulesInForce, tolerated } from "./tolerance.js";
 
 /**
  * @typedef {import("./manifest.js").Manifest} Manifest
- * @typedef {import("./npy.js").NdArray} NdArray
+ * @typedef {import("./calibration.js").Calibration} Calibration
  * @typedef {import("../../types/local.js").OpenOptions} OpenOptions
  * @typedef {import("../../types/local.js").ScoreOptions} ScoreOptions
  * @typedef {import("../../types/local.js").Scored} Scored
@@ -26,7 +28,7 @@ export class Bundle {
   #graphs;
   #scores;
   #base;
-  #medians;
+  #heldOut;
   /** @type {Map<number, Calibration>} by K */
   #calibrations;
   /** @type {Map<number, Float32Array>} the default draws by K */
@@ -34,16 +36,20 @@ export class Bundle {
 
   /**
    * @param {Manifest} manifest
-   * @param {{ graphs: Graphs, base: Float64Array, calibrations: Map<number, Calibration>, medians: ArrayLike<number> |
-   *   null }} parts
+   * @param {{
+   *   graphs: Graphs,
+   *   base: Float64Array,
+   *   calibrations: Map<number, Calibration>,
+   *   heldOut: import("./first_cells.js").HeldOutCells | null,
+   * }} parts
    */
-  constructor(manifest, { graphs, base, calibrations, medians }) {
+  constructor(manifest, { graphs, base, calibrations, heldOut }) {
     this.manifest = manifest;
     this.#graphs = graphs;
     this.#scores = new Scores(manifest, graphs);
     this.#base = base;
     this.#calibrations = calibrations;
-    this.#medians = medians;
+    this.#heldOut = heldOut;
   }
 
   /**
@@ -66,7 +72,7 @@ export class Bundle {
       graphs,
       base: baseDraws(manifest, files),
       calibrations: await calibrationsOf(manifest, files, graphs),
-      medians: await mediansOf(manifest, files),
+      heldOut: await heldOutCells(manifest, files),
     });
     try {
       await graphs.open(bundle.#operation(false));
@@ -88,7 +94,7 @@ export class Bundle {
   async score(rows, options = {}) {
     const { alpha = null, num_samples, log_evidence = false, strict = false, ignore } = options;
     const k = this.#checkedOptions(alpha, num_samples);
-    const rules = alpha === null ? [] : rulesInForce(this.manifest, ignore, this.#predictsCells);
+    const rules = alpha === null ? [] : rulesInForce(this.manifest, ignore);
     const { input, name, version } = this.manifest;
     const isSeries = input.kind === "vector" && Boolean(input.window);
     const { x, n, ignored, ends } = (isSeries ? encodeWindows : encodeRows)(rows, this.manifest, strict);
@@ -128,10 +134,6 @@ export class Bundle {
   /** Release the memory of the graphs. */
   async close() {
     await this.#graphs.close();
-  }
-
-  get #predictsCells() {
-    return this.#graphs.gives("surprise", "feature_expected");
   }
 
   /** The graph that scores: `bound` is faster where there is one, and has no log_evidence. */
@@ -214,12 +216,7 @@ export class Bundle {
     const found = alarms.map(() => /** @type {string[]} */ ([]));
     if (input.kind !== "vector" || x instanceof Uint8Array || !calibration) return found;
     const { columns } = input;
-    const medians = this.#medians ?? [];
-    const wanted = ["elbo", "feature_log_likelihood", "feature_expected"];
-    const cellsOf = async (/** @type {Float64Array} */ row) => {
-      const terms = await this.#scores.terms("surprise", row, this.#draws(draws.default), wanted);
-      return { elbo: terms.elbo[0], logLikelihood: terms.feature_log_likelihood, expected: terms.feature_expected };
-    };
+    const firstCells = this.#firstCells(columns, this.#draws(draws.default));
     for (const [i, alarm] of alarms.entries()) {
       if (!alarm) continue;
       const row = x.slice(i * columns.length, (i + 1) * columns.length);
@@ -229,9 +226,29 @@ export class Bundle {
         const verdict = this.#verdict(changed, 1, terms, this.#scores.novel(changed), k, [node]);
         return verdict !== null && verdict.p_value[0] <= alpha;
       };
-      found[i] = await tolerated(row, rules, columns, medians, cellsOf, isAnomaly);
+      found[i] = await tolerated(row, rules, columns, firstCells, isAnomaly);
     }
     return found;
+  }
+
+  /**
+   * How to find the cells that an alarm is about, and the values expected there.
+   *
+   * @param {import("./manifest.js").Column[]} columns
+   * @param {Float32Array} eps (K, Z)
+   * @returns {(row: Float64Array) => Promise<import("./first_cells.js").FirstCells>}
+   */
+  #firstCells(columns, eps) {
+    const heldOut = /** @type {import("./first_cells.js").HeldOutCells} */ (this.#heldOut);
+    if (!this.#graphs.gives("surprise", "feature_expected")) {
+      const cells = new NetworkCells(this.manifest, this.#graphs, this.#scores, eps, heldOut);
+      return (row) => cells.first(row);
+    }
+    const wanted = ["elbo", "feature_log_likelihood", "feature_expected"];
+    return async (row) => {
+      const terms = await this.#scores.terms("surprise", row, eps, wanted);
+      return firstKernelCells(row, columns, heldOut.middle, terms);
+    };
   }
 
   /** Why there are no p-values, or why no row can be an anomaly at alpha; null: nothing. */
@@ -246,59 +263,4 @@ export class Bundle {
 /** Values with null for NaN, as in JSON. */
 function listed(/** @type {Float64Array} */ values) {
   return Array.from(values, (v) => (Number.isNaN(v) ? null : v));
-}
-
-/** @param {Map<string, Uint8Array>} files @param {string} file */
-function contentOf(files, file) {
-  return /** @type {Uint8Array} */ (files.get(file));
-}
-
-/** @param {Manifest} manifest @param {Map<string, Uint8Array>} files */
-function baseDraws({ draws, latent_dim }, files) {
-  const { shape, data } = readNpy(contentOf(files, draws.file), draws.file);
-  if (shape.join() !== [draws.maximum, latent_dim].join()) {
-    throw new FormatError(`${draws.file}: shape (${shape.join(", ")}), expected (${draws.maximum}, ${latent_dim})`);
-  }
-  const base = Float64Array.from(/** @type {Float64Array} */ (data));
-  if (!base.every(Number.isFinite)) throw new FormatError(`${draws.file}: a draw is not finite`);
-  return base;
-}
-
-/**
- * The calibrations of the float32 graphs by K.
- *
- * @param {Manifest} manifest
- * @param {Map<string, Uint8Array>} files
- * @param {Graphs} graphs
- */
-async function calibrationsOf(manifest, files, graphs) {
-  /** @type {Map<number, Calibration>} */
-  const found = new Map();
-  if (!manifest.calibration) return found;
-  const { file, entries } = manifest.calibration;
-  const arrays = await readNpz(contentOf(files, file), file);
-  for (const entry of entries) {
-    if ((entry.precision ?? "float32") !== "float32") continue;
-    if (entry.folds && !graphs.gives("elbo", "fold_elbo")) {
-      throw new FormatError(`${file}: ${entry.array} has folds, but the graph of elbo gives no fold_elbo`);
-    }
-    found.set(entry.num_samples, new Calibration(entry, arrays, file));
-  }
-  return found;
-}
-
-/**
- * The held-out medians of the surprises of columns, (D,); null without such a file.
- *
- * @param {Manifest} manifest
- * @param {Map<string, Uint8Array>} files
- */
-async function mediansOf(manifest, files) {
-  if (!manifest.surprise) return null;
-  const { file } = manifest.surprise;
-  const middle = (await readNpz(contentOf(files, file), file)).get("features.middle");
-  if (!middle || middle.data.length !== dimensions(manifest.input)) {
-    throw new FormatError(`${file}: no array features.middle of the model's columns`);
-  }
-  return Array.from(/** @type {Float32Array} */ (middle.data));
 }

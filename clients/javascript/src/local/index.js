@@ -10,6 +10,5 @@ export {
   IntegrityError,
   MissingPackage,
   NotFinite,
-  NotSupported,
   VaeError,
 } from "../errors.js";

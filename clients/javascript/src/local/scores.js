@@ -129,6 +129,31 @@ export class Scores {
     return found;
   }
 
+  /**
+   * mu and sigma of q(z|x) of rows (n, D) of columns, (n, M, Z) each, and with members their weights (n, M).
+   *
+   * @param {Float64Array} rows
+   * @param {Float32Array} eps (K, Z)
+   * @param {ArrayLike<number>} usual values of the columns, for graphs that cannot leave cells out, (D,)
+   * @returns {Promise<{ mu: Float32Array, sigma: Float32Array, weights: Float32Array | null }>}
+   */
+  async encode(rows, eps, usual) {
+    const { columns } = /** @type {import("../../types/local.js").VectorInput} */ (this.#manifest.input);
+    const shape = [rows.length / columns.length, columns.length];
+    const observed = rows.map((v, at) => Number(!Number.isNaN(v) && !isOutside(v, columns[at % columns.length])));
+    const takesObserved = this.#graphs.takesObserved("encode");
+    const standIn = columns.map(({ kind }, d) => (Number.isFinite(usual[d]) ? usual[d] : Number(kind === "positive")));
+    const x = rows.map((v, at) => (observed[at] ? v : takesObserved ? 0 : standIn[at % columns.length]));
+    const draws = new Float32Array(shape[0] * eps.length).map((_, at) => eps[at % eps.length]);
+    const z = this.#manifest.latent_dim;
+    const { mu, sigma, weights } = await this.#graphs.run("encode", {
+      x: { shape, data: x },
+      observed: { shape, data: Uint8Array.from(observed) },
+      eps: { shape: [shape[0], eps.length / z, z], data: draws },
+    });
+    return { mu: mu.data, sigma: sigma.data, weights: weights?.data ?? null };
+  }
+
   /** The terms with log 1 / (n + 1) added for each cell that is outside. */
   #withOutside(/** @type {Terms} */ terms, /** @type {Float64Array} */ x) {
     const { input } = this.#manifest;
