@@ -91,7 +91,7 @@ def cases(
         write_case(folder / "bundles", model.name, model / "1")
     for published, rules in ((mixed, ["load", "size"]), (several, ["a", "b"]), (folded, ["a", "c"])):
         name = f"{published.name}-with-rules"
-        write_case(folder / "bundles", name, published.folder / "1", ignore={rule: ANY for rule in rules})
+        write_case(folder / "bundles", name, published.folder / "1", ignore=dict.fromkeys(rules, ANY))
     with Model.load(windowed.folder, device="cpu") as model:
         parts = series_rows(model)
     write_case(folder / "bundles", windowed.name, windowed.folder / "1", parts)

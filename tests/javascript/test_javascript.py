@@ -51,7 +51,8 @@ def test_the_cases_have_novel_rows_removed_alarms_and_groups(cases: Path) -> Non
     assert all(sum(len(part["elbo"]) for part in each) >= 200 for each in parts.values())
     assert parts["windowed"][0]["elbo"].count(None) == 2 * 2 * 3  # of two machines, at the start and after a gap
     assert all(any(map(any, part["novel"])) for part in parts["kernel"])
-    assert any(any(part["verdicts"]["0.05"]["tolerated"]) for part in parts["kernel"])
+    for name in ("kernel", "mixed-with-rules", "several-with-rules", "folded-with-rules"):
+        assert any(any(part["verdicts"]["0.05"]["tolerated"]) for part in parts[name]), name
     assert len({group for part in parts["grouped"] for group in part["group"]}) > 3
     assert None in parts["sensors"][0]["elbo"]  # a bundle of format 1.0 cannot score novel rows
 
