@@ -169,6 +169,7 @@ def make_components(settings: Settings, log: Log) -> Components:
         traces=make_provider() if settings.traces else None,
     )
     metrics.worker_ends = lambda: worker.ended
+    metrics.reads_store = lambda: updates.reads_store
     metrics.observe(engine, registry, ready=lambda: components.unready() is None)
     metrics.add(HealthGauges(health, registry.loaded_models))
     return components

@@ -98,6 +98,7 @@ class Metrics:
         self.log_lines_dropped: Callable[[], int] = lambda: 0  # set by the server
         self.score_log_rows: Callable[[], tuple[int, int]] = lambda: (0, 0)  # rows written and dropped; set by the app
         self.worker_ends: Callable[[], int] = lambda: 0  # set by make_components
+        self.reads_store: Callable[[], bool | None] = lambda: None  # set by make_components
         self.rows = Counter(
             "vae_rows",
             "Rows, latents or samples that ran on the device.",
@@ -256,6 +257,9 @@ class _Gauges(Collector):
             if (memory := model.device_memory) is not None:
                 used.add_metric([name], memory.used)
                 total.add_metric([name], memory.total)
+        store = GaugeMetricFamily("vae_store_readable", "1 if the last look could read the stores of models, else 0.")
+        if (readable := self._metrics.reads_store()) is not None:
+            store.add_metric([], float(readable))
         in_flight, dropped = self._metrics.in_flight, self._metrics.log_lines_dropped()
         connections = self._metrics.connections()
         logged, lost = self._metrics.score_log_rows()
@@ -273,6 +277,7 @@ class _Gauges(Collector):
                 value=self._metrics.worker_ends(),
             ),
             GaugeMetricFamily("vae_ready", "1 while /readyz answers 200, else 0.", value=float(self._ready())),
+            store,
             info,
             failed,
             serving,

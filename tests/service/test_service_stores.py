@@ -107,10 +107,12 @@ async def test_a_store_that_is_away_takes_no_model_down_and_writes_one_line(
         inside(store).rename(store.folder / "away")
         for _ in range(5):
             assert await versions(running) == {"breast-cancer": 1}
+            assert "vae_store_readable 0.0" in (await running.http.get("/metrics")).text
         assert (await running.post(ELBO, BODY)).status_code == 200
         (store.folder / "away").rename(inside(store))
         for _ in range(3):
             await versions(running)
+            assert "vae_store_readable 1.0" in (await running.http.get("/metrics")).text
         events = [(line["level"], line["event"]) for line in running.lines() if "store" in line["event"]]
     assert events == [("error", AWAY), ("info", "the store can be read again")]
 

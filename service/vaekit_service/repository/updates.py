@@ -51,6 +51,11 @@ class ModelUpdates:
                 self._add(name, found)
         registry.choose_default()
 
+    @property
+    def reads_store(self) -> bool | None:
+        """Whether the last look could read the stores; None: all models are in local folders."""
+        return not self._is_store_away if self._source.mirrors else None
+
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="model updates")
 
