@@ -27,7 +27,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from benchmarks import venvs
-from tests.kinds import Published
+from tests.kinds import NAMES, Published, mixed_rows, series_columns
 from tests.versions import add_version
 from vaekit.bundle.manifest import FORMAT
 from vaekit.bundle.read import read_manifest
@@ -107,6 +107,23 @@ def test_a_model_without_a_calibration_has_no_verdicts(breast_cancer: Model, fra
         found = Scorer(model).predict(frame)
     assert found[["p_value", "is_anomaly"]].isna().all(axis=None)
     assert found["score"].notna().all()
+
+
+def test_time_steps_without_a_window_have_no_scores_and_no_verdicts(windowed: Published) -> None:
+    steps = pd.DataFrame(series_columns(10))
+    with Model.load(windowed.folder, device="cpu") as model:
+        found, bound = Scorer(model).predict(steps), model.bound(steps)
+    lost = np.isnan(bound.elbo)
+    assert 0 < lost.sum() < len(steps)
+    for name in found:
+        assert found[name].isna().tolist() == lost.tolist(), name
+
+
+def test_rows_of_all_kinds_of_columns_are_scored(mixed: Published) -> None:
+    rows = pd.DataFrame(mixed_rows(20), columns=NAMES)
+    with Model.load(mixed.folder, device="cpu") as model:
+        found = Scorer(model).predict(rows)
+        assert found["score"].tolist() == (-model.bound(rows).elbo).tolist()
 
 
 def test_images_are_scored_too(digits: Model, digit_images: NDArray[np.uint8]) -> None:

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vaekit._version import __version__
+from vaekit.bundle.calibration import check_alpha
 from vaekit.bundle.input_spec import ImageSpec
 from vaekit.bundle.manifest import Manifest
 from vaekit.bundle.models_folder import bundle_folder
@@ -137,17 +139,24 @@ class Scorer:
         import pandas as pd
 
         alpha = float((params or {}).get("alpha", ALPHA))
-        bound, calibration = self.model.bound(rows), self.model.calibration()
+        check_alpha(alpha)
+        bound = self.model.bound(rows)
         nothing = [None] * len(bound.elbo)
         columns: dict[str, Any] = {"elbo": bound.elbo, "score": bound.score, "p_value": nothing, "is_anomaly": nothing}
-        if not isinstance(calibration, str):
-            verdict = calibration.verdict(bound, alpha)
-            assert verdict.is_anomaly is not None  # alpha was given
-            columns |= {"p_value": verdict.p_value, "is_anomaly": verdict.is_anomaly}
-            if self.model.manifest.ignore:
-                tolerated = [bool(rules) for rules in self.model.tolerated(rows, alpha=alpha)]
-                columns["is_anomaly"] = verdict.is_anomaly & ~np.array(tolerated, dtype=bool)
+        if bound.p_value is not None:
+            columns |= {"p_value": bound.p_value, "is_anomaly": self._flags(rows, bound.p_value, alpha)}
         return pd.DataFrame(columns, index=rows.index if isinstance(rows, pd.DataFrame) else None)
+
+    def _flags(self, rows: Any, p_value: NDArray[np.float64], alpha: float) -> NDArray[Any]:
+        """is_anomaly after the tolerance rules of the bundle, (N,); None for a row without a p-value."""
+        flags = p_value <= alpha
+        if self.model.manifest.ignore:
+            flags &= ~np.array([bool(rules) for rules in self.model.tolerated(rows, alpha=alpha)], dtype=bool)
+        if not (unknown := np.isnan(p_value)).any():
+            return flags
+        known = flags.astype(object)
+        known[unknown] = None
+        return known
 
 
 def set_tracking(uri: str | None) -> None:
@@ -214,7 +223,9 @@ def _signature(manifest: Manifest) -> Any:
     if isinstance(spec, ImageSpec):
         inputs = Schema([TensorSpec(np.dtype("uint8"), (-1, *spec.row_shape))])
     else:
-        inputs = Schema([ColSpec(AnyType(), one.name, required=not one.may_be_missing) for one in spec.step.columns])
+        beside = () if spec.window is None else spec.window.beside  # the time and the series of a row
+        columns = [ColSpec(AnyType(), one.name, required=not one.may_be_missing) for one in spec.step.columns]
+        inputs = Schema([*columns, *(ColSpec(AnyType(), name, required=False) for name in beside)])
     outputs = Schema(
         [
             *(ColSpec("double", name) for name in ("elbo", "score")),

@@ -362,3 +362,12 @@ def test_the_client_and_a_remote_run_follow_the_same_rule(windowed: Published, m
         FRAME.to_csv(tmp_path / "in.csv", index=False)
         score_file(RemoteScorer(client, "windowed"), tmp_path / "in.csv", tmp_path / "out.csv", batch_rows=7)
     np.testing.assert_allclose(pd.read_csv(tmp_path / "out.csv")["elbo"], want.elbo, rtol=1e-5)
+
+
+async def test_kserve_v1_answers_a_prediction_for_each_time_step(service: Running, model: Model) -> None:
+    path = f"/v1/models/{model.manifest.name}:predict"
+    found = (await service.post(path, {"instances": RECORDS})).json()["predictions"]
+    want = model.elbo(FRAME)
+    scores = np.array([one["score"] for one in found], dtype=float)  # null is NaN
+    np.testing.assert_allclose(scores, -want.elbo, rtol=1e-5)
+    assert [one["is_anomaly"] is None for one in found] == np.isnan(want.elbo).tolist()
