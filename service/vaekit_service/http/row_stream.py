@@ -31,9 +31,10 @@ from vaekit_service.messages import Answer, Operation, ParsedRequest, Target
 
 MOST_ROWS = 2048  # of one batch: four full batches of the device
 INLINE = 16 * 1024  # bytes of lines that are read in the event loop
+FULL_PAUSE = 0.05  # seconds between two attempts to queue a batch while the queue is full
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-FULL_PAUSE = 0.05  # seconds between two attempts to queue a batch while the queue is full
 
 
 class Handler(Protocol):
@@ -174,7 +175,11 @@ class RowStream(Response):
     async def _put(self, answer: Answer, reader: LineReader, send: Send, context: RequestContext) -> None:
         """Write an answer; the first one begins the reply."""
         start = perf_counter()
-        content = self._lines.write(answer)
+        size = sum(a.nbytes for a in answer.rows.values() if a is not None)
+        if size <= self._writer.large:
+            content = self._lines.write(answer)
+        else:
+            content = await self._handler.in_pool(self._lines.write, answer)
         context.stages.encode += perf_counter() - start
         if self._output is None:
             if not content:
