@@ -216,10 +216,11 @@ def test_the_recipe_with_kcat_runs_on_a_mock_broker(shell: dict[str, str], tmp_p
         say(produce, json.dumps(ROW))  # makes the topic
         command = command.replace("localhost:9092", broker).replace("-o end", "-o beginning")
         stack.enter_context(running(command, shell))
-        say(produce, *ROWS, *[json.dumps(ROW)] * 10)  # kcat passes scores on once it has read a KiB of them
+        say(produce, *ROWS)
         consume = ["kcat", "-b", broker, "-C", "-t", "scores", "-o", "beginning", "-e", "-u", "-q"]
 
         def scored() -> list[str]:
+            say(produce, *[json.dumps(ROW)] * 5)  # kcat passes scores on once it has read a KiB more of them
             found = subprocess.run(consume, capture_output=True, text=True, check=False, timeout=SECONDS)
             return sorted(found.stdout.splitlines())
 
