@@ -30,7 +30,7 @@ JARS = Path("/usr/share/java")  # of Debian's packages
 ALPHA = 0.05
 TOLERANCE = 1e-5  # of scores, relative above 1 nat
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def jar(name: str) -> Path:

@@ -21,7 +21,7 @@ from vaekit.runtime import Model
 PACKAGE = ROOT / "clients" / "javascript"
 ANY = {"above": "any", "below": "any"}
 PROGRAMS, OLDEST_NODE = ("node", "npm"), 20
-LONGEST = 300  # seconds for one command
+LONGEST = 600  # seconds for one command
 
 
 def run_in(folder: Path, command: list[str], environment: Mapping[str, str]) -> str:
@@ -83,18 +83,22 @@ def cases(
     kernel: Published,
     colour: Published,
 ) -> Path:
-    """Files with rows, cells and draws, and what Python makes of them."""
-    folder = tmp_path_factory.mktemp("cases")
+    """Files with rows, cells and draws, and what Python makes of them, written once per test run."""
     committed = [models_dir / "breast-cancer", models_dir / "digits", ROOT / "tests" / "old" / "sensors"]
     trained = [published.folder for published in (mixed, several, folded, grouped, shown, kernel, colour)]
-    for model in (*committed, *trained):
-        write_case(folder / "bundles", model.name, model / "1")
-    for published, rules in ((mixed, ["load", "size"]), (several, ["a", "b"]), (folded, ["a", "c"])):
-        name = f"{published.name}-with-rules"
-        write_case(folder / "bundles", name, published.folder / "1", ignore=dict.fromkeys(rules, ANY))
-    with Model.load(windowed.folder, device="cpu") as model:
-        parts = series_rows(model)
-    write_case(folder / "bundles", windowed.name, windowed.folder / "1", parts)
-    write_cells(folder / "cells.json")
-    write_draws(folder / "draws.json")
-    return folder
+    with_rules = ((mixed, ["load", "size"]), (several, ["a", "b"]), (folded, ["a", "c"]))
+
+    def write(folder: Path) -> Path:
+        for model in (*committed, *trained):
+            write_case(folder / "bundles", model.name, model / "1")
+        for published, rules in with_rules:
+            name = f"{published.name}-with-rules"
+            write_case(folder / "bundles", name, published.folder / "1", ignore=dict.fromkeys(rules, ANY))
+        with Model.load(windowed.folder, device="cpu") as model:
+            parts = series_rows(model)
+        write_case(folder / "bundles", windowed.name, windowed.folder / "1", parts)
+        write_cells(folder / "cells.json")
+        write_draws(folder / "draws.json")
+        return folder
+
+    return once_per_run(tmp_path_factory, "javascript", write)

@@ -22,7 +22,7 @@ REFERENCE = (ROOT / "docs" / "reference" / "javascript.md").read_text(encoding="
 RUNTIMES = ("onnxruntime-node", "onnxruntime-web")
 TOLERANCE = 1e-5  # of scores, relative above 1 nat
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def node_test(package: Path, environment: dict[str, str], *files: str) -> str:
