@@ -262,3 +262,17 @@ async def test_a_model_that_arrives_in_an_empty_folder_makes_the_service_ready(s
         await service.components.updates.look()
         assert (await service.http.get("/readyz")).status_code == 200
         assert await version(service) == 1
+
+
+@pytest.mark.parametrize("layout", ["breast-cancer", "breast-cancer/1"], ids=["model", "bundle"])
+async def test_a_folder_of_one_model_keeps_its_name_when_a_manifest_breaks(
+    start: Any, copied: Path, more_versions: Any, layout: str
+) -> None:
+    async with start(copied / layout) as running:
+        assert running.components.registry.names == ["breast-cancer"]
+        broken = more_versions(copied, 2) if layout == "breast-cancer" else copied / layout
+        (broken / "manifest.json").write_text("{")
+        await running.components.updates.looked()
+        (model,) = (await running.http.get("/models")).json()["models"]
+        assert (model["name"], model["version"], model["state"]) == ("breast-cancer", 1, "ready")
+        assert (await running.post("/elbo", {"inputs": [[1.0] * 30]})).status_code == 200

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from vaekit.bundle.manifest import MANIFEST_FILE
-from vaekit.bundle.models_folder import check_name, has_manifest, models, taken_numbers
+from vaekit.bundle.models_folder import has_manifest, models, taken_numbers
 from vaekit.bundle.policy import LATEST, Policy, read_policy
 from vaekit.bundle.proposal import is_proposed
 from vaekit.bundle.read import read_manifest
-from vaekit.errors import FormatError, UnknownModel, VaeError
+from vaekit.errors import FormatError, VaeError
 
 Stamp = tuple[int, ...]  # inode, size and time of a manifest; empty if it cannot be read
 
@@ -69,6 +70,7 @@ class ModelSource:
     ) -> None:
         self.root, self._named, self._pins = root, dict(named), dict(pins)
         self.mirrors = mirrors
+        self._name = "model"  # of the model whose folder the root is; it stays if no manifest can be read any more
 
     def refresh(self) -> str | None:
         """Make copies like the folders in stores; may take long. Returns why that failed; None: it did not."""
@@ -107,11 +109,19 @@ class ModelSource:
         if self.root is not None:
             if not self.root.is_dir():
                 raise FormatError(f"{self.root}: no such folder")
-            if (single := single_model(self.root)) is not None:
-                yield single, self.root
+            if found := bundles_of_one_model(self.root):
+                yield self._name_of(found), self.root
             else:
                 yield from ((name, self.root / name) for name in models(self.root) if name not in self._named)
         yield from self._named.items()
+
+    def _name_of(self, bundles: list[Path]) -> str:
+        """The name of a model: that of its newest manifest that can be read."""
+        for bundle in bundles:
+            with suppress(FormatError):
+                self._name = read_manifest(bundle).name
+                break
+        return self._name
 
     def _read(self, name: str, folder: Path) -> FoundModel:
         try:
@@ -125,27 +135,15 @@ class ModelSource:
             return FoundModel(folder, reason=str(exc))
 
 
-def single_model(root: Path) -> str | None:
-    """The name of the model whose bundle, or whose versions, are directly in a folder; None: it is no such folder.
+def bundles_of_one_model(root: Path) -> list[Path]:
+    """The folders of the bundles of the model that a folder is, the newest first; empty if it is no model's folder.
 
     Raises:
         FormatError: the folder cannot be read.
     """
     if has_manifest(root):
-        return _name_of(root, root)
-    numbers = [number for number in taken_numbers(root) if has_manifest(root / str(number))]
-    return _name_of(root / str(max(numbers)), root) if numbers else None
-
-
-def _name_of(bundle: Path, folder: Path) -> str:
-    """The name in a manifest; if that cannot be read, a name for the model that cannot be served."""
-    try:
-        return read_manifest(bundle).name
-    except FormatError:
-        try:
-            return check_name(folder.name)
-        except UnknownModel:
-            return "model"
+        return [root]
+    return [root / str(number) for number in reversed(taken_numbers(root)) if has_manifest(root / str(number))]
 
 
 def _read_folder(folder: Path, policy: Policy, any_name: bool) -> FoundModel:
