@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -23,8 +22,7 @@ _VERDICTS = ("is_anomaly", "is_discovery")
 _TEXTS = frozenset({"novel", "tolerated", "explanation", "similar"})
 
 
-@dataclass(frozen=True)
-class ReplyForm:
+class ReplyForm(NamedTuple):
     """What a caller wants of a reply."""
 
     model: str  # as the caller named it
@@ -50,20 +48,9 @@ def write(answer: Answer, form: ReplyForm) -> tuple[bytes, int | None]:
     outputs, tail = [], []
     unknown = _unknown(answer)
     for name, binary in wanted.items():
-        a = found[name]
-        datatype = tensors.datatype_of(a.dtype)
-        texts = None if datatype else _texts(name, a, answer)
-        if binary:
-            data = tensors.to_bytes(a, datatype) if datatype else tensors.elements(texts or ())
-            values: dict[str, Any] = {"parameters": {"binary_data_size": len(data)}}
-            tail.append(data)
-        elif texts is None:
-            lost = None if datatype != "BOOL" else unknown if name in _VERDICTS else answer.unscored
-            values = {"data": _values(a, lost)}
-        else:
-            values = {"data": texts}
-        shape = a.shape if datatype else (len(a),)
-        outputs.append({"name": name, "datatype": datatype or "BYTES", "shape": shape, **values})
+        listed, data = _output(name, found[name], answer, binary, unknown)
+        outputs.append(listed)
+        tail.append(data)
     reply = {
         "model_name": form.model,
         "model_version": str(answer.version),
@@ -72,7 +59,29 @@ def write(answer: Answer, form: ReplyForm) -> tuple[bytes, int | None]:
         "outputs": outputs,
     }
     head = orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY)
-    return (b"".join([head, *tail]), len(head)) if tail else (head, None)
+    return (b"".join([head, *tail]), len(head)) if any(wanted.values()) else (head, None)
+
+
+def _output(
+    name: str, a: NDArray[Any], answer: Answer, binary: bool, unknown: NDArray[np.bool_] | None
+) -> tuple[dict[str, Any], bytes]:
+    """(an output as the JSON lists it, its bytes behind the JSON)."""
+    datatype = tensors.datatype_of(a.dtype)
+    if datatype is None:
+        texts = _texts(name, a, answer)
+        listed: dict[str, Any] = {"name": name, "datatype": "BYTES", "shape": (len(a),)}
+        data = tensors.elements(texts) if binary else b""
+    else:
+        listed = {"name": name, "datatype": datatype, "shape": a.shape}
+        data = tensors.to_bytes(a, datatype) if binary else b""
+    if binary:
+        listed["parameters"] = {"binary_data_size": len(data)}
+    elif datatype is None:
+        listed["data"] = texts
+    else:
+        lost = None if datatype != "BOOL" else unknown if name in _VERDICTS else answer.unscored
+        listed["data"] = _values(a, lost)
+    return listed, data
 
 
 def parameters_of(answer: Answer) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
@@ -20,8 +19,7 @@ _RESERVED = "triton_"  # parameters that begin so are Triton's own
 _SEQUENCES = ("sequence_id", "sequence_start", "sequence_end")
 
 
-@dataclass(frozen=True)
-class InferRequest:
+class InferRequest(NamedTuple):
     """A request before its tensors are compared with the model."""
 
     inputs: dict[str, Tensor]

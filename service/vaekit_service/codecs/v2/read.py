@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from vaekit_service.codecs.v2 import infer_request, json_head, rows
 from vaekit_service.codecs.v2.infer_request import InferRequest
 from vaekit_service.messages import Body, ParsedRequest, Target
@@ -26,4 +24,4 @@ def read_infer(
     request = infer_request.read(body, head_bytes, direct=direct)
     if request is None:
         return None
-    return replace(request, inputs={}), rows.parsed(request, target)
+    return request._replace(inputs={}), rows.parsed(request, target)
