@@ -1,4 +1,4 @@
-"""Forms of many image files, images of other sizes, and replies that are a picture."""
+"""Forms of many image files, images of other sizes, and replies that are a sheet of images."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def opened(reply: httpx.Response) -> Image.Image:
     return Image.open(io.BytesIO(reply.content))
 
 
-async def test_samples_and_decoded_images_can_be_one_picture(service: Any) -> None:
+async def test_samples_and_decoded_images_can_be_one_sheet(service: Any) -> None:
     body = {"n": 5, "seed": 1}
     drawn = (await service.post("/models/digits/sample", body)).json()
     reply = await service.http.post("/models/digits/sample", json=body, headers={"accept": PNG_TYPE})
@@ -189,7 +189,7 @@ async def test_samples_and_decoded_images_can_be_one_picture(service: Any) -> No
     opened(await service.http.post("/models/digits/decode", json=latents, headers={"accept": "image/*"}))
 
 
-async def test_a_picture_of_elbo_shows_where_an_image_is_surprising(service: Any, digit_images: Any) -> None:
+async def test_a_sheet_of_elbo_shows_where_an_image_is_surprising(service: Any, digit_images: Any) -> None:
     odd = digit_images[0].copy()
     odd[0, 7] = 255  # a corner that is always black
     body = {"inputs": [odd.tolist()], "features": True}
@@ -216,19 +216,19 @@ async def test_a_picture_of_elbo_shows_where_an_image_is_surprising(service: Any
         ("/elbo", {"inputs": []}, "model 'breast-cancer' has rows of 30 columns, not images"),
     ],
 )
-async def test_what_is_no_image_has_no_picture(service: Any, path: str, body: Any, said: str) -> None:
+async def test_what_is_no_image_has_no_sheet(service: Any, path: str, body: Any, said: str) -> None:
     refused = await service.http.post(path, json=body, headers={"accept": PNG_TYPE})
     assert (refused.status_code, said in refused.json()["detail"]) == (406, True)
     assert "reply types are application/json" in refused.json()["detail"]
 
 
-async def test_a_browser_that_prefers_pictures_gets_json_of_a_table(service: Any) -> None:
+async def test_a_browser_that_prefers_images_gets_json_of_a_table(service: Any) -> None:
     accept = "image/avif,image/webp,image/png,*/*;q=0.8"
     reply = await service.http.post("/sample", json={"n": 1}, headers={"accept": accept})
     assert reply.headers["content-type"] == "application/json"
 
 
-async def test_a_picture_has_no_place_for_reasons(service: Any, digit_images: Any) -> None:
+async def test_a_sheet_has_no_place_for_reasons(service: Any, digit_images: Any) -> None:
     body = {"inputs": digit_images[:1].tolist(), "errors": "report"}
     refused = await service.http.post(ELBO, json=body, headers={"accept": PNG_TYPE})
     assert refused.status_code == 406

@@ -50,7 +50,7 @@ class Writer:
     missing: Callable[[], str | None] = lambda: None  # see Reader
     lines: Callable[[], LineWriter] | None = None  # how rows are written as they are answered; None: only whole replies
     takes_invalid: bool = True  # whether it has a place for the reasons of invalid rows
-    is_sheet: bool = False  # whether it is a picture of images, which only some replies of some models have
+    is_sheet: bool = False  # whether it is a sheet of images, which only some replies of some models can be
 
 
 _NO_ROWS: frozenset[Operation] = frozenset({"sample"})  # has no rows, so only JSON can hold its options
