@@ -6,12 +6,15 @@ import csv
 import io
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vaekit.errors import InputError
+from vaekit.tabular import text_lines
+from vaekit.tabular.csv_lines import line_of_open_quote
 from vaekit.tabular.text_lines import CsvSplitter, LineSplitter
 from vaekit.tabular.text_rows import CsvRows, JsonRows, UnreadableLine
 
@@ -118,3 +121,19 @@ def test_json_that_is_not_plain_is_an_unreadable_line() -> None:
         [row] = JsonRows().read([line])
         assert isinstance(row, UnreadableLine)
         assert row.reason.startswith("not JSON: ")
+
+
+def test_lines_of_a_quote_that_is_never_closed_are_looked_at_twice_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+
+    def look(*given: Any) -> int:
+        looks.append(given[2])
+        return line_of_open_quote(*given)
+
+    monkeypatch.setattr(text_lines, "line_of_open_quote", look)
+    lines = [b'%d","b' % i for i in range(2000)]  # each leaves a quote open, whether one was open before or not
+    splitter = CsvSplitter(longest=10_000)
+    found = splitter.feed(b"\n".join(lines) + b"\n")
+    assert splitter.held <= 10_000
+    assert found + splitter.end() == lines
+    assert len(looks) <= 2 * len(lines)

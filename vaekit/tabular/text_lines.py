@@ -88,7 +88,7 @@ class CsvSplitter(LineSplitter):
     def __init__(self, delimiter: str = ",", longest: int = BLOCK) -> None:
         super().__init__(longest)
         self._fields = fields_of_line(delimiter)
-        self._quoted: list[bytes] = []  # lines of a row whose quote is open
+        self._quoted: deque[bytes] = deque()  # lines of a row whose quote is open
         self._quoted_bytes = 0
 
     @property
@@ -106,30 +106,44 @@ class CsvSplitter(LineSplitter):
             return super()._complete(lines)
         self._count += len(lines)
         rows: list[bytes] = []
-        left = deque(lines)
-        while left:
-            rows += self._row(left.popleft())
-            if self._quoted_bytes > self._longest:
+        for line in lines:
+            rows += self._row(line)
+            while self._quoted_bytes > self._longest:
                 rows += self._give_up()
         return rows
 
     def _row(self, line: bytes) -> Iterable[bytes]:
         """The row that this line completes, if it does."""
-        was_open = 1 if self._quoted else 0
-        if was_open or b'"' in line:
-            is_open = 0
-            with suppress(InputError):  # text after a closing quote: the row is complete, and is refused later
-                is_open = line_of_open_quote("", 1, line.decode("latin-1"), was_open, self._fields)
-            if is_open:
-                self._quoted.append(line)
-                self._quoted_bytes += len(line) + 1
-                return ()
+        if self._leaves_open(line, was_open=bool(self._quoted)):
+            self._quoted.append(line)
+            self._quoted_bytes += len(line) + 1
+            return ()
         row = b"\n".join([*self._quoted, line]).removesuffix(b"\r")
-        self._quoted, self._quoted_bytes = [], 0
+        self._quoted.clear()
+        self._quoted_bytes = 0
         return (row,)
 
+    def _leaves_open(self, line: bytes, *, was_open: bool) -> bool:
+        """Whether a quote is open after a line."""
+        if not was_open and b'"' not in line:
+            return False
+        with suppress(InputError):  # text after a closing quote: the row is complete, and is refused later
+            return line_of_open_quote("", 1, line.decode("latin-1"), int(was_open), self._fields) > 0
+        return False
+
     def _give_up(self) -> list[bytes]:
-        """The first line of a row whose quote is not closed, and the rows that are complete without it."""
-        first, *others = self._quoted
-        self._quoted, self._quoted_bytes = [], 0
-        return [first.removesuffix(b"\r"), *(row for line in others for row in self._row(line))]
+        """The first line of a row whose quote is not closed, and the rows that are complete without it.
+
+        No line closes an open quote. So all lines from the next one that opens a quote are one row again, and no line
+        is looked at twice.
+        """
+        rows = [self._taken()]
+        while self._quoted and not self._leaves_open(self._quoted[0], was_open=False):
+            rows.append(self._taken())
+        return rows
+
+    def _taken(self) -> bytes:
+        """The first line of a row whose quote is open, which is taken away from it."""
+        line = self._quoted.popleft()
+        self._quoted_bytes -= len(line) + 1
+        return line.removesuffix(b"\r")

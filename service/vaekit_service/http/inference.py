@@ -22,7 +22,7 @@ from vaekit_service.components import Components
 from vaekit_service.engine.alarms import alarms_job, with_rules
 from vaekit_service.engine.answers import make_answer, make_job, of_steps
 from vaekit_service.engine.jobs import Job
-from vaekit_service.errors import DeadlineExceeded, NotAcceptable, SlowBody
+from vaekit_service.errors import DeadlineExceeded, NotAcceptable, Overloaded, SlowBody
 from vaekit_service.http.body import query, read_body
 from vaekit_service.http.request_context import RequestContext, effective_timeout
 from vaekit_service.http.row_stream import RowStream
@@ -31,6 +31,7 @@ from vaekit_service.messages import Answer, Body, Operation, ParsedRequest, Targ
 from vaekit_service.repository.registry import Lease
 from vaekit_service.worker.large_json import TREE
 
+FULL_PAUSE = 0.05  # seconds between two attempts to queue a job while the queue is full
 CHUNK = 64 * 1024  # bytes; the server waits for a slow reader between two chunks, so it buffers no more than this
 _TIMEOUT = TIMEOUT_HEADER.encode()
 _OF_ALL_ROWS = {"fdr"}  # options that depend on all rows of a request, which is then not answered while it arrives
@@ -150,11 +151,12 @@ class OperationHandler:
         first: int = 0,
         with_ids: bool = True,
         queue_timeout: float = float("inf"),
+        waits: bool = False,
     ) -> Answer:
         """As run, with the invalid rows of the request, and its ids, in the answer.
 
         Args:
-            model, parsed, context, start, queue_timeout: see run.
+            model, parsed, context, start, queue_timeout, waits: see run.
             first: number of the first row in the request.
             with_ids: whether the reply has the ids.
 
@@ -162,7 +164,7 @@ class OperationHandler:
             VaeError: see run.
         """
         if parsed.n or not parsed.invalid:
-            answer = await self.run(model, parsed, context, start, queue_timeout)
+            answer = await self.run(model, parsed, context, start, queue_timeout, waits=waits)
         else:
             manifest = model.manifest
             answer = Answer(manifest.name, manifest.version, 0, {}, {}, manifest.input)
@@ -181,6 +183,8 @@ class OperationHandler:
         context: RequestContext,
         start: float,
         queue_timeout: float = float("inf"),
+        *,
+        waits: bool = False,
     ) -> Answer:
         """Run a parsed request, and record it for the metrics, the model health and the score log.
 
@@ -189,6 +193,7 @@ class OperationHandler:
             context: of the request.
             start: when its body was complete, by time.perf_counter.
             queue_timeout: seconds that it may wait for the device, if less than the service allows.
+            waits: whether it waits for room in a full queue, for as long, instead of being refused.
 
         Raises:
             VaeError: see make_job, Engine.submit and alarms_job.
@@ -198,14 +203,14 @@ class OperationHandler:
         job.stages = context.stages
         context.rows = (context.rows or 0) + job.n
         context.stages.decode += perf_counter() - start
-        latest = monotonic() + min(components.queue_timeout, queue_timeout)
-        result = await components.engine.submit(job, latest)
+        seconds = min(components.queue_timeout, queue_timeout)
+        result = await self._submitted(job, seconds, waits=waits)
         if parsed.ends is not None and not len(parsed.ends.at):  # no window: the row in its place counts nowhere
             return of_steps(make_answer(job, result, parsed.options, components.alpha), parsed.ends)
         components.metrics.scored(model.manifest, result)
         answer = make_answer(job, result, parsed.options, components.alpha)
         components.health.record(job, result, answer)
-        answer = answer if job.tolerances is None else await self._with_rules(job, answer)
+        answer = answer if job.tolerances is None else await self._with_rules(job, answer, waits=waits)
         if components.score_log is not None:
             components.score_log.record(job, answer, context.id)
         return of_steps(answer, parsed.ends)
@@ -229,13 +234,28 @@ class OperationHandler:
             reply.raw_headers.append((b"server-timing", context.stages.header()))
         return reply
 
-    async def _with_rules(self, job: Job, answer: Answer) -> Answer:
+    async def _submitted(self, job: Job, seconds: float, *, waits: bool) -> RowArrays:
+        """The result of a job that starts within `seconds`, which may wait for room in the queue.
+
+        Raises:
+            VaeError: see Engine.submit.
+        """
+        latest = monotonic() + seconds
+        while True:
+            try:
+                return await self._components.engine.submit(job, latest)
+            except Overloaded:
+                if not waits or monotonic() > latest:
+                    raise
+            await asyncio.sleep(FULL_PAUSE)
+
+    async def _with_rules(self, job: Job, answer: Answer, *, waits: bool) -> Answer:
         """The answer after the tolerance rules of the request or the model."""
         components = self._components
         alarms, found = alarms_job(job, answer, components.limits, components.max_batch_rows), None
         if alarms is not None:
             alarms.stages = job.stages
-            found = await components.engine.submit(alarms, monotonic() + components.queue_timeout)
+            found = await self._submitted(alarms, components.queue_timeout, waits=waits)
         return with_rules(job, answer, found)
 
     def target(self, model: Model) -> Target:

@@ -30,8 +30,7 @@ from vaekit_service.http.request_context import RequestContext
 from vaekit_service.messages import Answer, Operation, ParsedRequest, Target
 
 MOST_ROWS = 2048  # of one batch: four full batches of the device
-INLINE = 16 * 1024  # bytes of lines that are read in the event loop
-FULL_PAUSE = 0.05  # seconds between two attempts to queue a batch while the queue is full
+INLINE, INLINE_ROWS = 16 * 1024, 128  # bytes of lines or arrays, and rows, that are handled in the event loop
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -45,7 +44,14 @@ class Handler(Protocol):
     def target(self, model: Model) -> Target: ...
 
     async def run_valid(
-        self, model: Model, parsed: ParsedRequest, context: RequestContext, start: float, *, first: int = 0
+        self,
+        model: Model,
+        parsed: ParsedRequest,
+        context: RequestContext,
+        start: float,
+        *,
+        first: int = 0,
+        waits: bool = False,
     ) -> Answer: ...
 
     async def in_pool(self, work: Callable[[*Ts], T], *args: *Ts) -> T: ...
@@ -117,9 +123,11 @@ class RowStream(Response):
         more = True
         while more:
             data, more = await self._next_bytes(receive, context)
-            lines = reader.feed(data)
+            is_small = data.count(b"\n") <= INLINE_ROWS
+            lines = reader.feed(data) if is_small else await self._handler.in_pool(reader.feed, data)
             if not more:
-                lines += reader.end()
+                is_small = reader.held <= INLINE
+                lines += reader.end() if is_small else await self._handler.in_pool(reader.end)
             await self._hold(reader.held + sum(map(len, lines)), context)
             if lines:
                 yield lines
@@ -155,28 +163,20 @@ class RowStream(Response):
         seconds = self._seconds
         context.timer.set_deadline(seconds, lambda: DeadlineExceeded(f"no answer within {seconds:g} s"))
         start, first = perf_counter(), reader.rows
-        if sum(map(len, lines)) <= INLINE and not reader.decodes_images:
+        if len(lines) <= INLINE_ROWS and sum(map(len, lines)) <= INLINE and not reader.decodes_images:
             parsed = reader.parse(lines)
         else:
             parsed = await self._handler.in_pool(reader.parse, lines)
         if not parsed.n and not parsed.invalid:
             return None
-        until = monotonic() + self._components.queue_timeout
-        while True:
-            try:
-                return await self._handler.run_valid(model, parsed, context, start, first=first)
-            except Overloaded:
-                context.rows = (context.rows or 0) - parsed.n
-                if self._output is None or monotonic() > until:  # a reply that has begun waits instead of failing
-                    raise
-                await asyncio.sleep(FULL_PAUSE)
-                start = perf_counter()
+        waits = self._output is not None  # a reply that has begun waits for room in the queue instead of failing
+        return await self._handler.run_valid(model, parsed, context, start, first=first, waits=waits)
 
     async def _put(self, answer: Answer, reader: LineReader, send: Send, context: RequestContext) -> None:
         """Write an answer; the first one begins the reply."""
         start = perf_counter()
         size = sum(a.nbytes for a in answer.rows.values() if a is not None)
-        if size <= self._writer.large:
+        if answer.n + len(answer.invalid) <= INLINE_ROWS and size <= INLINE:
             content = self._lines.write(answer)
         else:
             content = await self._handler.in_pool(self._lines.write, answer)
@@ -194,8 +194,8 @@ class RowStream(Response):
         assert context.model is not None
         own = Answer(context.model.name, context.model.version, 0, {}, {}, context.model.input)
         headers = self._writer.headers(answer or own)
-        self.raw_headers = [(b"content-type", self._writer.media_type.encode())]
-        self.raw_headers += [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        own_headers = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        self.raw_headers = [(b"content-type", self._writer.media_type.encode()), *own_headers, *self.raw_headers]
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         context.timer.stop()
         self._output = OutputBuffer(send, context.timer, self._components.reply_seconds)
