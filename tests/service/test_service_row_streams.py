@@ -15,8 +15,10 @@ import pytest
 from tests.service.conftest import Run, Running
 from tests.service.talks import CSV, HEAD, NDJSON, ROW, Talk, streaming
 from tests.talk import SECONDS
+from vaekit_service.engine import room
 from vaekit_service.errors import Overloaded
-from vaekit_service.http import output_buffer, row_stream
+from vaekit_service.http import output_buffer
+from vaekit_service.http.inference import OperationHandler
 
 pytestmark = pytest.mark.anyio
 
@@ -164,7 +166,7 @@ async def test_a_caller_that_hangs_up_frees_its_memory(start: Run, models_dir: P
 async def test_a_full_queue_refuses_the_first_batch_and_delays_a_later_one(
     start: Run, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(row_stream, "FULL_PAUSE", 0.001)
+    monkeypatch.setattr(room, "FULL_PAUSE", 0.001)
     async with streaming(start, models_dir) as (service, served):
         engine, full = service.components.engine, 0
         submit: Callable[..., Any] = engine.submit
@@ -247,3 +249,52 @@ async def test_rows_of_a_stream_count_in_model_health_and_the_score_log(
         assert health["rows"] == 6
     logged = pq.read_table(tmp_path / "log").to_pylist()
     assert sorted(row["id"] for row in logged) == sorted([f"k{i}" for i in range(3)] * 2)
+
+
+async def test_many_rows_at_once_are_handled_in_a_thread(
+    start: Run, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    in_pool = OperationHandler.in_pool
+
+    async def noted(handler: OperationHandler, work: Any, *given: Any) -> Any:
+        done.append(work.__name__)
+        return await in_pool(handler, work, *given)
+
+    monkeypatch.setattr(OperationHandler, "in_pool", noted)
+    async with start(models_dir, default_model="breast-cancer") as service:
+        headers = {"content-type": NDJSON, "accept": NDJSON}
+        for rows, expected in [(1, []), (1000, ["feed", "parse", "write"])]:
+            done.clear()
+            reply = await service.http.post("/elbo?errors=report", content=b"1\n" * rows, headers=headers)
+            assert (reply.status_code, reply.text.count('"error"')) == (200, rows)
+            assert done == expected
+
+
+async def test_a_stream_that_waits_for_room_counts_each_row_once(
+    start: Run, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "FULL_PAUSE", 0.001)
+    async with streaming(start, models_dir) as (service, served):
+        engine, path = service.components.engine, "/elbo?ignore=%7B%22mean+radius%22:%7B%22above%22:0.1%7D%7D&alpha=0.9"
+        submit, calls = engine.submit, 0
+
+        async def full_for_rules(*given: Any) -> Any:  # the second job of each batch compares its alarms with the rules
+            nonlocal calls
+            calls += 1
+            if calls == 4:
+                raise Overloaded("full")
+            return await submit(*given)
+
+        recorded: list[int] = []  # rows, by the model health
+        monkeypatch.setattr(engine, "submit", full_for_rules)
+        monkeypatch.setattr(service.components.health, "record", lambda job, *_: recorded.append(job.n))
+        talk = await Talk.begin(served, path)
+        await talk.say(ROW)
+        await talk.head()
+        await talk.chunk()
+        await talk.say(ROW)
+        talk.end()
+        said, is_complete = await talk.rest()
+        assert (said.count(b"\n"), is_complete, calls) == (1, True, 5)
+        assert recorded == [1, 1]

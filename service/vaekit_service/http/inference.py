@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import TypeVar, TypeVarTuple
 from weakref import WeakKeyDictionary
 
@@ -22,7 +22,8 @@ from vaekit_service.components import Components
 from vaekit_service.engine.alarms import alarms_job, with_rules
 from vaekit_service.engine.answers import make_answer, make_job, of_steps
 from vaekit_service.engine.jobs import Job
-from vaekit_service.errors import DeadlineExceeded, NotAcceptable, Overloaded, SlowBody
+from vaekit_service.engine.room import submitted
+from vaekit_service.errors import DeadlineExceeded, NotAcceptable, SlowBody
 from vaekit_service.http.body import query, read_body
 from vaekit_service.http.request_context import RequestContext, effective_timeout
 from vaekit_service.http.row_stream import RowStream
@@ -31,7 +32,6 @@ from vaekit_service.messages import Answer, Body, Operation, ParsedRequest, Targ
 from vaekit_service.repository.registry import Lease
 from vaekit_service.worker.large_json import TREE
 
-FULL_PAUSE = 0.05  # seconds between two attempts to queue a job while the queue is full
 CHUNK = 64 * 1024  # bytes; the server waits for a slow reader between two chunks, so it buffers no more than this
 _TIMEOUT = TIMEOUT_HEADER.encode()
 _OF_ALL_ROWS = {"fdr"}  # options that depend on all rows of a request, which is then not answered while it arrives
@@ -204,7 +204,7 @@ class OperationHandler:
         context.rows = (context.rows or 0) + job.n
         context.stages.decode += perf_counter() - start
         seconds = min(components.queue_timeout, queue_timeout)
-        result = await self._submitted(job, seconds, waits=waits)
+        result = await submitted(components.engine, job, seconds, waits=waits)
         if parsed.ends is not None and not len(parsed.ends.at):  # no window: the row in its place counts nowhere
             return of_steps(make_answer(job, result, parsed.options, components.alpha), parsed.ends)
         components.metrics.scored(model.manifest, result)
@@ -234,28 +234,13 @@ class OperationHandler:
             reply.raw_headers.append((b"server-timing", context.stages.header()))
         return reply
 
-    async def _submitted(self, job: Job, seconds: float, *, waits: bool) -> RowArrays:
-        """The result of a job that starts within `seconds`, which may wait for room in the queue.
-
-        Raises:
-            VaeError: see Engine.submit.
-        """
-        latest = monotonic() + seconds
-        while True:
-            try:
-                return await self._components.engine.submit(job, latest)
-            except Overloaded:
-                if not waits or monotonic() > latest:
-                    raise
-            await asyncio.sleep(FULL_PAUSE)
-
     async def _with_rules(self, job: Job, answer: Answer, *, waits: bool) -> Answer:
         """The answer after the tolerance rules of the request or the model."""
         components = self._components
         alarms, found = alarms_job(job, answer, components.limits, components.max_batch_rows), None
         if alarms is not None:
             alarms.stages = job.stages
-            found = await self._submitted(alarms, components.queue_timeout, waits=waits)
+            found = await submitted(components.engine, alarms, components.queue_timeout, waits=waits)
         return with_rules(job, answer, found)
 
     def target(self, model: Model) -> Target:

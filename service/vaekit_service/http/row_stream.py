@@ -22,6 +22,7 @@ from vaekit_service.codecs.lines.reader import LineReader, batches
 from vaekit_service.codecs.negotiation import Reader, Writer
 from vaekit_service.components import Components
 from vaekit_service.engine.answers import rows_per_job
+from vaekit_service.engine.room import FULL_PAUSE
 from vaekit_service.errors import DeadlineExceeded, Disconnected, Overloaded, SlowBody
 from vaekit_service.http import problems
 from vaekit_service.http.access_log import ReplyNotRead

@@ -26,6 +26,7 @@ from vaekit_service.worker.process import WorkerProcess
 INLINE = 256 * 1024  # of numbers or pixels that are read in the event loop
 DIRECT = 2**20  # of numbers or pixels that are read in a thread
 TREE = 64 * 1024  # of any other body that is read in the event loop
+TEXTS = 4096  # elements of BYTES that are read in the event loop
 
 _FACTS = [field.name for field in fields(Answer) if field.name != "spec"]
 
@@ -69,7 +70,7 @@ class LargeJson:
         """
         head, found = body if head_bytes is None else body[:head_bytes], None
         if len(head) <= INLINE:
-            found = read_infer(target, body, head_bytes, direct=True)
+            found = read_infer(target, body, head_bytes, direct=True, most_texts=TEXTS)
         elif len(head) <= DIRECT:
             work = partial(read_infer, target, body, head_bytes, direct=True)
             found = await asyncio.get_running_loop().run_in_executor(self._pool, work)

@@ -6,8 +6,10 @@ import gzip
 import json
 import socket
 import sys
+import threading
 import zlib
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,10 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from tests.service.v2.cases import TRAP, TRITON, X, case_of
-from tests.service.v2.talk_v2 import BREAST, LENGTH, infer, outputs, refused, rows
+from tests.service.v2.talk_v2 import BREAST, LENGTH, infer, outputs, packed, refused, rows
+from vaekit_service.codecs.v2 import tensors
+from vaekit_service.engine.limits import MemoryBudget
+from vaekit_service.http.v2 import compression
 
 pytestmark = pytest.mark.anyio
 
@@ -164,3 +169,39 @@ async def test_a_packed_reply_names_its_coding(service: Any, coding: str, binary
         assert (length is not None) == binary
         assert json.loads(on_the_wire[: None if length is None else int(length)])["model_name"] == "breast-cancer"
     refused(await service.http.get("/v2/nothing", headers={"accept-encoding": coding}), 404)
+
+
+async def test_a_small_body_that_becomes_a_large_one_is_unpacked_in_a_thread() -> None:
+    jobs = 0
+
+    class Counting(ThreadPoolExecutor):
+        def submit(self, *given: Any, **more: Any) -> Any:
+            nonlocal jobs
+            jobs += 1
+            return super().submit(*given, **more)
+
+    with Counting(1) as pool:
+        for size, in_thread in [(1000, False), (4 * MIB, True)]:
+            memory = MemoryBudget(max_body_bytes=8 * MIB, max_inflight_bytes=8 * MIB).reserve()
+            body = gzip.compress(bytes(size))
+            assert len(body) < 2**15
+            assert len(await compression.unpacked(body, "gzip", memory, pool)) == size
+            assert (jobs > 0) is in_thread
+
+
+async def test_many_elements_of_bytes_are_read_in_a_thread_and_too_many_are_refused(
+    service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+    elements_of = tensors._elements
+
+    def watched(*given: Any) -> Any:
+        threads.append(threading.current_thread())
+        return elements_of(*given)
+
+    monkeypatch.setattr(tensors, "_elements", watched)
+    for n, status, in_thread in [(10, 400, False), (10_000, 400, True), (400_000, 413, None)]:
+        threads.clear()
+        body, headers = packed({"mean radius": ("BYTES", [n], bytes(4 * n))})
+        refused(await service.http.post(BREAST, content=body, headers=headers), status)
+        assert [one is not threading.main_thread() for one in threads] == ([] if in_thread is None else [in_thread])

@@ -11,7 +11,7 @@ from vaekit_service.codecs.v2 import json_head, tensors
 from vaekit_service.codecs.v2.tensors import Tensor
 from vaekit_service.codecs.validation_messages import show
 from vaekit_service.errors import Unsupported
-from vaekit_service.messages import Body
+from vaekit_service.messages import Body, Target
 
 MAX_ID = 1024  # characters
 _SHORT, _KNOWN = 2048, 128  # bytes of JSON that is kept, and how many
@@ -35,18 +35,23 @@ class InferRequest(NamedTuple):
         return micros / 1e6 if micros else float("inf")
 
 
-def read(body: Body, head_bytes: int | None, *, direct: bool = False) -> InferRequest | None:
+def read(
+    body: Body, head_bytes: int | None, target: Target, *, direct: bool = False, most_texts: float = float("inf")
+) -> InferRequest | None:
     """Read a request.
 
     Args:
         body: JSON, then the bytes of tensors.
         head_bytes: bytes of the JSON; None: all.
-        direct: whether to give up if some tensor needs a Python object for each of its values.
+        target: the operation and the model.
+        direct: whether to give up if some tensor in the JSON needs a Python object for each of its values.
+        most_texts: elements of BYTES behind the JSON; with more of them it gives up too.
 
     Returns:
-        The request; None if `direct` does not suffice.
+        The request; None if it gave up.
 
     Raises:
+        TooLarge: more elements of BYTES than a request may have.
         Unparsable: not JSON, or nested too deep.
         InputError: JSON of another form, or tensors that do not have the size that they say.
         Unsupported: the request needs shared memory, sequences or classification.
@@ -61,7 +66,7 @@ def read(body: Body, head_bytes: int | None, *, direct: bool = False) -> InferRe
         head = _read_head(body[:head_bytes])
     tail = memoryview(b"" if head_bytes is None else body)[head_bytes or 0 :]
     inputs: dict[str, Tensor] = {}
-    at = 0
+    at = texts = 0
     for given in head.inputs:
         name = _name(given, "inputs")
         if name in inputs:
@@ -75,19 +80,16 @@ def read(body: Body, head_bytes: int | None, *, direct: bool = False) -> InferRe
             if size > len(tail) - at:
                 missing = size - (len(tail) - at)
                 raise InputError(f"input {name!r}: expecting {missing} additional bytes, of {size}, behind the JSON")
+            texts += _texts(name, given)
+            json_head.check_elements(texts, target)
+            if texts > most_texts:
+                return None
             tensor = _from_bytes(name, given, tail[at : at + size])
             at += size
         inputs[name] = tensor
     if at < len(tail):
         raise InputError(f"unexpected additional input data: {len(tail) - at} bytes are left over behind the tensors")
     return InferRequest(inputs, head.parameters, head.outputs, head.binary, head.id)
-
-
-def read_all(body: Body, head_bytes: int | None) -> InferRequest:
-    """As `read`, whatever it takes."""
-    request = read(body, head_bytes)
-    assert request is not None
-    return request
 
 
 class _Head(NamedTuple):
@@ -203,6 +205,11 @@ def _from_json(name: str, given: dict[str, Any], *, direct: bool) -> Tensor | No
             return None
         flat = tensors.from_lists(name, data, datatype, prod(shape))
     return Tensor(name, datatype, shape, flat, is_text=datatype == "BYTES")
+
+
+def _texts(name: str, given: dict[str, Any]) -> int:
+    """The elements of a tensor of BYTES; 0 for other tensors."""
+    return prod(tensors.checked_shape(name, given.get("shape"))) if given.get("datatype") == "BYTES" else 0
 
 
 def _from_bytes(name: str, given: dict[str, Any], data: memoryview) -> Tensor:

@@ -36,12 +36,33 @@ def check_size(head: Body, target: Target) -> None:
     if len(head) <= SMALL:
         return
     spec, most = target.manifest.input, target.max_rows
-    per_row = target.manifest.latent_dim if target.operation == "decode" else spec.dim
+    per_row = _per_row(target)
     spare = _PER_TENSOR * (per_row + MOST_IGNORED)
     text = sum(level.count(",") for column in getattr(spec, "columns", ()) for level in column.levels or ())
     values = most * (per_row + text) + spare
     if max(head.count(b","), head.count(b"[")) > values or head.count(b":") > spare + most:
-        raise TooLarge(f"body: too many values; one request to this model may have at most {most} rows of {per_row}")
+        raise _too_many(target)
+
+
+def check_elements(given: int, target: Target) -> None:
+    """Check the number of elements of BYTES behind the JSON, which take much more memory as objects.
+
+    Raises:
+        TooLarge: more than a request may have.
+    """
+    if given > target.max_rows * _per_row(target) + _PER_TENSOR * MOST_IGNORED:
+        raise _too_many(target)
+
+
+def _per_row(target: Target) -> int:
+    return target.manifest.latent_dim if target.operation == "decode" else target.manifest.input.dim
+
+
+def _too_many(target: Target) -> TooLarge:
+    return TooLarge(
+        f"body: too many values; one request to this model may have at most {target.max_rows} rows of "
+        f"{_per_row(target)}"
+    )
 
 
 def check_depth(head: Body) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from math import prod
+from struct import Struct
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from vaekit_service.codecs.validation_messages import show
 
 MAX_AXES, MAX_SIZE = 16, 2**31 - 1  # of a shape
 _LENGTH = 4  # bytes before each element of BYTES
+_U4 = Struct("<I").unpack_from
 
 
 class Datatype(NamedTuple):
@@ -213,13 +215,13 @@ def from_bytes(name: str, data: memoryview, datatype: str, count: int) -> NDArra
 def _elements(name: str, data: memoryview, count: int) -> NDArray[Any]:
     if len(data) < count * _LENGTH:
         raise InputError(f"input {name!r}: {len(data)} bytes for {count} elements; each has {_LENGTH} bytes of length")
-    found = np.empty(count, dtype=object)
+    found, size = np.empty(count, dtype=object), len(data)
     at = 0
     for i in range(count):
         start = at + _LENGTH
-        at = start + int.from_bytes(data[at:start], "little")
-        if start > len(data) or at > len(data):
-            raise InputError(f"input {name!r}: element {i} ends at byte {at}, but the tensor has {len(data)}")
+        at = start + (_U4(data, at)[0] if start <= size else 0)
+        if at > size:
+            raise InputError(f"input {name!r}: element {i} ends at byte {at}, but the tensor has {size}")
         found[i] = bytes(data[start:at])
     if at != len(data):
         raise InputError(f"input {name!r}: {len(data) - at} bytes are left over after {count} elements")

@@ -49,7 +49,7 @@ async def unpacked(body: Body, coding: str, memory: Reservation, pool: Executor)
     for at in range(0, len(body), _LARGE):
         rest = bytes(body[at : at + _LARGE])
         while rest:
-            if len(body) > _LARGE:
+            if max(len(body), len(whole)) > _LARGE:  # a small body may become a large one
                 part = await loop.run_in_executor(pool, _step, stream, rest, coding)
             else:
                 part = _step(stream, rest, coding)

@@ -15,6 +15,7 @@ from vaekit.errors import InputError
 from vaekit_service.codecs.v2 import infer_reply, infer_request, published, rows
 from vaekit_service.codecs.v2.infer_reply import ReplyForm
 from vaekit_service.codecs.v2.infer_request import InferRequest
+from vaekit_service.codecs.v2.read import read_infer
 from vaekit_service.components import Components
 from vaekit_service.http.inference import ModelResponse, OperationHandler
 from vaekit_service.http.request_context import RequestContext
@@ -23,7 +24,7 @@ from vaekit_service.http.v2 import compression, names
 from vaekit_service.http.v2.outputs import empty_answer
 from vaekit_service.messages import Answer, Body, ParsedRequest, Target
 from vaekit_service.repository.registry import Lease
-from vaekit_service.worker.large_json import TREE
+from vaekit_service.worker.large_json import TEXTS, TREE
 
 LENGTH_HEADER = "inference-header-content-length"
 BINARY_TYPE = "application/octet-stream"
@@ -94,8 +95,12 @@ class InferHandler:
         head = len(body) if head_bytes is None else head_bytes
         if head > TREE:
             return await self._components.large_json.read_v2(body, head_bytes, target)
-        request = infer_request.read_all(body, head_bytes)
-        return request, await self._parsed(request, target, len(body) - head)
+        quick = infer_request.read(body, head_bytes, target, most_texts=TEXTS)
+        if quick is not None:
+            return quick, await self._parsed(quick, target, len(body) - head)
+        found = await self._in_pool(read_infer, target, body, head_bytes)
+        assert found is not None
+        return found
 
     async def _parsed(self, request: InferRequest, target: Target, tail: int) -> ParsedRequest | None:
         """The rows of a request with `tail` bytes of tensors."""
