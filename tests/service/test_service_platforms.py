@@ -190,6 +190,10 @@ def test_custom_attributes_name_the_operation_and_its_options(container: Any, po
     assert set(reply.json()) >= {"mu", "sigma"}
     assert reply.headers["x-amzn-sagemaker-custom-attributes"] == "operation=encode"
     assert len(invoke("operation=sample", json={"n": 2, "seed": 1}).json()["samples"]) == 2
+    csv = {"content-type": "text/csv", "accept": "text/csv"}
+    stream = invoke("operation=encode", content=",".join(map(str, ROWS[0])) + "\n", headers=csv)
+    assert stream.text.startswith("mu.0,")
+    assert stream.headers["x-amzn-sagemaker-custom-attributes"] == "operation=encode"
     array = {"content": npy(ROWS), "headers": {"content-type": "application/x-npy"}}
     assert invoke("alpha=0.2,explain=1", **array).json()["alpha"] == 0.2
     assert "alpha" in invoke("c000b4f9-df62-4c85-a0bf-7c525f9104a4", json={"inputs": ROWS}).json()
