@@ -296,5 +296,4 @@ async def test_a_stream_that_waits_for_room_counts_each_row_once(
         await talk.say(ROW)
         talk.end()
         said, is_complete = await talk.rest()
-        assert (said.count(b"\n"), is_complete, calls) == (1, True, 5)
-        assert recorded == [1, 1]
+        assert (said.count(b"\n"), is_complete, calls, recorded) == (1, True, 5, [1, 1])
