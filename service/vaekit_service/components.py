@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vaekit_service.engine.engine import Engine
@@ -26,6 +27,13 @@ class Lifecycle:
     """Whether the service is shutting down."""
 
     draining: bool = False
+    idle: set[Callable[[], None]] = field(default_factory=set)  # called once when draining begins
+
+    def drain(self) -> None:
+        """Begin to shut down, and tell the streams whose callers send nothing. Called in the event loop."""
+        self.draining = True
+        for told in list(self.idle):
+            told()
 
 
 @dataclass(frozen=True)

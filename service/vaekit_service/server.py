@@ -205,6 +205,7 @@ class Server(uvicorn.Server):
         self._exit_at: float | None = None  # by the monotonic clock; None until the first signal
         self._tell_task: asyncio.Task[None] | None = None
         self._reloads = False  # SIGHUP has arrived
+        self._has_told = False  # whether streams know that the service shuts down
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -233,6 +234,9 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         if self._exit_at is not None and monotonic() >= self._exit_at:
             self.should_exit = True
+        if self._exit_at is not None and not self._has_told:
+            self._has_told = True
+            self._components.lifecycle.drain()  # here, since a signal handler may interrupt the event loop anywhere
         if self._reloads:
             self._reloads = False
             self._components.updates.look_now()

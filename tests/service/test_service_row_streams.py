@@ -297,3 +297,17 @@ async def test_a_stream_that_waits_for_room_counts_each_row_once(
         talk.end()
         said, is_complete = await talk.rest()
         assert (said.count(b"\n"), is_complete, calls, recorded) == (1, True, 5, [1, 1])
+
+
+async def test_an_idle_stream_ends_when_the_service_shuts_down(start: Run, models_dir: Path) -> None:
+    async with streaming(start, models_dir) as (service, served):
+        talk = await Talk.begin(served)
+        await talk.say(ROW)
+        await talk.head()
+        await talk.chunk()
+        service.components.lifecycle.drain()
+        said, is_complete = await talk.rest()
+        problem = json.loads(said)["problem"]
+        assert (problem["status"], is_complete) == (503, False)
+        assert problem["detail"] == "the service is shutting down; send the rows that have no answer again"
+        assert not service.components.lifecycle.idle

@@ -23,7 +23,7 @@ from vaekit_service.codecs.negotiation import Reader, Writer
 from vaekit_service.components import Components
 from vaekit_service.engine.answers import rows_per_job
 from vaekit_service.engine.room import FULL_PAUSE
-from vaekit_service.errors import DeadlineExceeded, Disconnected, Overloaded, SlowBody
+from vaekit_service.errors import DeadlineExceeded, Disconnected, NotReady, Overloaded, SlowBody
 from vaekit_service.http import problems
 from vaekit_service.http.access_log import ReplyNotRead
 from vaekit_service.http.output_buffer import OutputBuffer
@@ -32,9 +32,14 @@ from vaekit_service.messages import Answer, Operation, ParsedRequest, Target
 
 MOST_ROWS = 2048  # of one batch: four full batches of the device
 INLINE, INLINE_ROWS = 16 * 1024, 128  # bytes of lines or arrays, and rows, that are handled in the event loop
+DRAIN_SECONDS = 0.5  # during shutdown: seconds after which a stream ends whose caller sends nothing
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+
+def _shutting_down() -> NotReady:
+    return NotReady("the service is shutting down; send the rows that have no answer again")
 
 
 class Handler(Protocol):
@@ -148,10 +153,20 @@ class RowStream(Response):
 
     async def _next_bytes(self, receive: Receive, context: RequestContext) -> tuple[bytes, bool]:
         """The next bytes of the body, and whether more will come."""
-        start = perf_counter()
+        start, lifecycle = perf_counter(), self._components.lifecycle
         seconds = self._components.body_seconds if self._output is None else self._components.stream_seconds
         context.timer.set_deadline(seconds, lambda: SlowBody(f"no more of the body arrived within {seconds:g} s"))
-        message = await receive()
+
+        def end_soon() -> None:
+            context.timer.set_deadline(DRAIN_SECONDS, _shutting_down)
+
+        if lifecycle.draining:
+            end_soon()
+        lifecycle.idle.add(end_soon)
+        try:
+            message = await receive()
+        finally:
+            lifecycle.idle.discard(end_soon)
         context.stages.read += perf_counter() - start
         if message["type"] != "http.request":
             raise Disconnected("the caller closed the connection while sending its body")
