@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
@@ -13,6 +13,7 @@ from vaekit.bundle.manifest import Precision
 from vaekit.bundle.policy import Policy
 from vaekit.errors import ConfigError
 from vaekit.runtime.device import Cuda
+from vaekit_service.monitoring_settings import MonitoringSettings
 from vaekit_service.platform_settings import PlatformSettings, settings_of
 from vaekit_service.score_log_settings import ScoreLogSettings
 from vaekit_service.setting_lists import names, pairs, path_or_url, policies_of
@@ -23,7 +24,7 @@ PUBLIC = ("probes", "metrics", "docs", "read", "infer", "platform")
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class Settings(PlatformSettings, ScoreLogSettings):
+class Settings(PlatformSettings, ScoreLogSettings, MonitoringSettings):
     """The settings of one service. Each field is VAE_<NAME> in the environment.
 
     Settings are frozen, so that they cannot change while an app runs.
@@ -199,32 +200,6 @@ class Settings(PlatformSettings, ScoreLogSettings):
         75,
         description="seconds that an idle connection stays open; above the 60 s of common proxies, so that they close "
         "first",
-    )
-
-    server_timing: bool = Field(
-        True, description="send the seconds of each stage of a request with its reply, in the header Server-Timing"
-    )
-    health_rows: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
-        5_000,
-        description="last scored rows of each model version that are compared with its calibration (model health), at "
-        "most 1,000,000; 0: none",
-    )
-    health_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        10.0, description="seconds between two such comparisons"
-    )
-    triton_metrics: bool = Field(
-        False, description="list counters of the models under Triton's names too, nv_inference_*, for its dashboards"
-    )
-    traces: bool = Field(
-        False,
-        description="send OpenTelemetry traces, as the variables OTEL_* say; needs the extra `traces`; see "
-        "docs/how-to/run-the-service.md",
-    )
-    log_format: Literal["console", "json"] = Field(
-        "console", description="console for people, or json for a log collector"
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="debug also shows the requests of probes and scrapes"
     )
 
     @field_validator("public")

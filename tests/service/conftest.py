@@ -8,12 +8,14 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import httpx
@@ -162,3 +164,78 @@ def process(tmp_path: Path) -> Iterator[Callable[..., Process]]:
     yield begin
     for one in started:
         one.end()
+
+
+# What the image sets; see Dockerfile
+IMAGE = {"VAE_MODELS": "/models", "VAE_HOST": "0.0.0.0", "VAE_PORT": "8000", "VAE_DEVICE": "cpu"}
+
+
+class Container(Process):
+    """The entry point of the image, `vae`, with the arguments and the variables that a platform gives."""
+
+    def __init__(self, *arguments: str, folder: Path, **environment: str) -> None:
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("VAE_", "AIP_", "SAGEMAKER_"))}
+        self.log = folder / "log.txt"
+        self._log = self.log.open("w")
+        self.popen = subprocess.Popen(
+            [sys.executable, "-c", "from vaekit.cli import main; main()", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env={**env, **IMAGE, "VAE_LOG_FORMAT": "json", "TMPDIR": str(folder), **environment},
+        )
+        assert self.popen.stdout is not None
+        self.out = self.popen.stdout
+
+    def wait_until_ready(self, url: str) -> None:
+        """Probe like a platform until the probe succeeds."""
+        end = monotonic() + 60
+        while monotonic() < end and self.popen.poll() is None:
+            try:
+                if httpx.get(url).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            sleep(0.05)
+        raise AssertionError(f"not ready: {self.log.read_text()}")
+
+    def warnings(self) -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if line["level"] == "warning"]
+
+    def end(self) -> None:
+        super().end()
+        self._log.close()
+
+
+@pytest.fixture
+def container(tmp_path: Path) -> Iterator[Callable[..., Container]]:
+    started: list[Container] = []
+
+    def begin(*arguments: str, **environment: str) -> Container:
+        started.append(Container(*arguments, folder=tmp_path, **environment))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        one.end()
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def mounted(tmp_path: Path, models_dir: Path) -> Callable[[str], Path]:
+    """mounted(layout): a folder as a platform mounts it."""
+
+    def make(layout: str) -> Path:
+        below = {"bundle": "", "versions": "1", "models": "breast-cancer/1"}[layout]
+        shutil.copytree(models_dir / "breast-cancer" / "1", tmp_path / "mounted" / below)
+        return tmp_path / "mounted"
+
+    return make
