@@ -177,9 +177,7 @@ class Settings(PlatformSettings, ScoreLogSettings, MonitoringSettings):
     )
     body_seconds: Seconds = Field(30.0, description="seconds in which a caller must send its body")
     stream_seconds: Seconds = Field(
-        300.0,
-        description="seconds in which a caller must send the next bytes of a CSV or NDJSON body that is answered while "
-        "it arrives",
+        300.0, description="seconds between two pieces of a CSV or NDJSON body that is answered while it arrives"
     )
     answer_seconds: Seconds = Field(60.0, description="seconds that a request may take; after that it gets a 504")
     reply_seconds: Seconds = Field(

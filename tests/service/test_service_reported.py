@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.service.conftest import Run
 from tests.service.texts import csv_of, ndjson_of, objects, records, send
 from vaekit.client.wire import ARROW_TYPE, CSV_TYPE, JSON_TYPE, NDJSON_TYPE, NPY_TYPE, ElboReply, EncodeReply
 from vaekit.runtime import Model
@@ -126,3 +128,24 @@ async def test_if_no_row_can_be_read_a_whole_reply_is_refused_and_lines_say_why(
         "row 0: 1 values, expected 30: 'a'",
         "row 1: 1 values, expected 30: 'b'",
     ]
+
+
+async def test_rows_of_a_stream_count_in_model_health_and_the_score_log(
+    start: Run, models_dir: Path, tmp_path: Path
+) -> None:
+    import pyarrow.parquet as pq
+
+    async with start(models_dir, default_model="breast-cancer", score_log=tmp_path / "log") as service:
+        manifest = (await service.http.get("/models/breast-cancer")).json()
+        header = ",".join(["key", *(column["name"] for column in manifest["input"]["columns"])])
+        rows = "".join(f"k{i}," + ",".join(["1.5"] * 30) + "\n" for i in range(3))
+        headers = {"content-type": CSV_TYPE, "accept": CSV_TYPE}
+        for body in (f"{header}\n{rows}bad,x\n", f"{header}\n{rows}"):
+            path = "/elbo?id_column=key&errors=report"
+            reply = await service.http.post(path, content=body, headers=headers)
+            assert reply.status_code == 200, reply.text
+        await service.components.health.update()
+        health = (await service.http.get("/models/breast-cancer/health")).json()
+        assert health["rows"] == 6
+    logged = pq.read_table(tmp_path / "log").to_pylist()
+    assert sorted(row["id"] for row in logged) == sorted([f"k{i}" for i in range(3)] * 2)

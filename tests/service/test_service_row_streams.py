@@ -230,27 +230,6 @@ async def test_put_streams_as_post_does_by_both_ways_to_the_handler(service: Run
             assert len(set(reply.text.splitlines())) == 1
 
 
-async def test_rows_of_a_stream_count_in_model_health_and_the_score_log(
-    start: Run, models_dir: Path, tmp_path: Path
-) -> None:
-    import pyarrow.parquet as pq
-
-    async with start(models_dir, default_model="breast-cancer", score_log=tmp_path / "log") as service:
-        manifest = (await service.http.get("/models/breast-cancer")).json()
-        header = ",".join(["key", *(column["name"] for column in manifest["input"]["columns"])])
-        rows = "".join(f"k{i}," + ",".join(["1.5"] * 30) + "\n" for i in range(3))
-        headers = {"content-type": CSV, "accept": CSV}
-        for body in (f"{header}\n{rows}bad,x\n", f"{header}\n{rows}"):
-            path = "/elbo?id_column=key&errors=report"
-            reply = await service.http.post(path, content=body, headers=headers)
-            assert reply.status_code == 200, reply.text
-        await service.components.health.update()
-        health = (await service.http.get("/models/breast-cancer/health")).json()
-        assert health["rows"] == 6
-    logged = pq.read_table(tmp_path / "log").to_pylist()
-    assert sorted(row["id"] for row in logged) == sorted([f"k{i}" for i in range(3)] * 2)
-
-
 async def test_many_rows_at_once_are_handled_in_a_thread(
     start: Run, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
