@@ -15,7 +15,7 @@ from tests.service.keyed import KEYS, TEXT, bearer
 from tests.service.v2.cases import X
 from tests.service.v2.talk_v2 import BREAST, ROW, infer, outputs, packed, refused, rows, tensor
 from tests.talk import serving as raw_serving
-from vaekit_service.codecs.v2 import json_head
+from vaekit_service.codecs.v2 import json_head, tensors
 
 pytestmark = pytest.mark.anyio
 
@@ -142,6 +142,16 @@ async def test_more_values_than_a_request_may_have_are_refused_before_they_are_p
 async def test_more_rows_than_a_request_may_have_are_refused(service: Any) -> None:
     body, headers = packed({"inputs": ("FP64", [10_001, 30], np.ones((10_001, 30)).tobytes())})
     assert "may have at most 10000" in refused(await service.http.post(BREAST, content=body, headers=headers), 413)
+
+
+@pytest.mark.parametrize("spare", range(8))
+async def test_bytes_may_begin_anywhere(service: Any, spare: int) -> None:
+    """An array that is not aligned is copied."""
+    body, headers = packed({"inputs": ("FP64", [1, 30], X.tobytes())}, parameters={"a": "x" * spare})
+    reply = await service.http.post(BREAST, content=body, headers=headers)
+    assert outputs(reply)["elbo"] == outputs(await infer(service.http, BREAST, rows(X)))["elbo"]
+    found = tensors.from_bytes("x", memoryview(b" " * spare + X.tobytes())[spare:], "FP64", 30)
+    assert found.flags.aligned
 
 
 async def test_the_timeout_header_works_as_on_the_other_routes(service: Any) -> None:

@@ -209,7 +209,8 @@ def from_bytes(name: str, data: memoryview, datatype: str, count: int) -> NDArra
         return found
     if datatype == "BOOL":
         return np.frombuffer(data, np.uint8).astype(np.bool_)
-    return np.frombuffer(data, dtype)
+    found = np.frombuffer(data, dtype)
+    return found if found.flags.aligned else found.copy()  # the JSON before it may have any length
 
 
 def _elements(name: str, data: memoryview, count: int) -> NDArray[Any]:
