@@ -27,6 +27,7 @@ EXAMPLES = (200, 5)  # full, quick; per operation and phase
 DIMS, LATENTS = 30, 8  # of the model
 TIMEOUT = 30  # seconds after which a request hangs
 PATIENCE = 10  # seconds: smallest vae-timeout that is sent, since a smaller one asks for a 504
+NOT_SUPPORTED = "V2: not supported"  # summary of operations that are answered with 501
 SHOWN = 20_000  # characters of the tool's output that are kept
 # A valid request may be refused: what a model accepts is not in the document.
 CHECKS = ("--exclude-checks", "positive_data_acceptance")
@@ -52,8 +53,13 @@ def measure(plan: Plan) -> Measured:
 
 
 def patient(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with a vae-timeout of at least PATIENCE."""
+    """The document with a vae-timeout of at least PATIENCE, without the operations that are answered with 501 alone."""
     found: dict[str, Any] = json.loads(json.dumps(document))
+    for path, item in list(found["paths"].items()):
+        kept = {method: operation for method, operation in item.items() if operation.get("summary") != NOT_SUPPORTED}
+        found["paths"][path] = kept
+        if not kept:
+            del found["paths"][path]
     for item in found["paths"].values():
         for operation in item.values():
             for parameter in operation.get("parameters", ()):

@@ -238,12 +238,13 @@ class LimitedProtocol(HttpToolsProtocol):
                 return
             if cycle is not self._running:
                 self.pipeline.popleft()
-            elif cycle.response_started:
-                cycle.keep_alive = False
             else:
                 cycle.disconnected = True
                 cycle.message_event.set()
                 self._running = None
+                if cycle.response_started:  # the reply to a body that arrives ends early, so that the caller sees it
+                    self._close()
+                    return
         if self._running is None:
             self._answer_error()
 

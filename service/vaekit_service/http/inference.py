@@ -66,7 +66,7 @@ class OperationHandler:
             writer = negotiation.writer(headers.get(b"accept", b"*/*"), no_sheet)
         if stated is not None and stated.lines is not None and writer.lines is not None:
             options, seconds = query(scope), self._answer_seconds(context)
-            if options.keys().isdisjoint(_OF_ALL_ROWS):
+            if options.keys().isdisjoint(_OF_ALL_ROWS) and scope["http_version"] != "1.0":  # 1.0 has no chunks
                 return RowStream(self, self._components, stated, writer, options, seconds)
         body = await self.receive_body(scope, receive)
         reader = stated or negotiation.recognise(body, content_type, self.operation)
