@@ -18,12 +18,17 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 from numpy.typing import NDArray
 
 from vaekit.runtime import Model
 
 if TYPE_CHECKING:
     from tests.kinds import Published
+
+# An example may take long on a busy machine.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 ROOT = Path(__file__).resolve().parents[1]
 T = TypeVar("T")

@@ -127,7 +127,7 @@ def test_features_sum_to_the_log_likelihood(kind: str) -> None:
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(k=st.integers(2, 64), seed=st.integers(0, 1000), spread=st.floats(0.1, 3.0), rule=st.sampled_from(RULES))
 def test_log_evidence_is_never_below_the_elbo_on_default_draws(
     k: int, seed: int, spread: float, rule: DrawsRule

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.training.models import case
@@ -24,7 +24,6 @@ def terms(elbo: torch.Tensor, kl: torch.Tensor) -> BoundTerms:
     return BoundTerms(elbo, elbo + kl, kl, elbo, (elbo + kl)[..., None])
 
 
-@settings(deadline=None)
 @given(
     exponent=st.floats(0.0, 20.0),
     apart=st.lists(st.floats(-1.0, 1.0), min_size=3, max_size=3),
@@ -42,7 +41,6 @@ def test_rounding_moves_every_term_of_a_mixture_by_little(
     assert abs(float(rounded.elbo - exact.elbo)) <= 1e-5 * max(1.0, abs(float(exact.elbo)))
 
 
-@settings(deadline=None)
 @given(
     exponent=st.floats(-3.0, 20.0),
     apart=st.lists(st.floats(-1.0, 1.0), min_size=2, max_size=6),

@@ -217,7 +217,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(ACTIONS)
 def test_every_job_ends_exactly_once_with_the_result_it_would_have_alone(actions: list[Action]) -> None:
     world, tickets, withdrawn, fresh = World(), [], set(), 0

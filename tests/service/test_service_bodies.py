@@ -133,7 +133,7 @@ async def test_a_task_that_is_ended_in_the_middle_lets_go_of_the_body() -> None:
 
 
 @given(st.lists(st.integers(0, 3 * LARGE), min_size=1, max_size=5), st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_requests_cut_anywhere_are_answered_each_by_its_own_body(sizes: list[int], data: Any) -> None:
     stream = b"".join(head(size) + body(size, i) for i, size in enumerate(sizes))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))

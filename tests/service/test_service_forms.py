@@ -111,7 +111,7 @@ async def test_a_form_is_for_images_and_needs_its_boundary(service: Any) -> None
         assert reply.status_code in (400, 422), (body, reply.text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.one_of(

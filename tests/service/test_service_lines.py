@@ -190,7 +190,7 @@ async def test_a_row_limit_holds_for_whole_replies_and_not_for_lines(
         assert (await send(service, "/elbo", "\n" * 1000, kind, JSON_TYPE, 413)).status_code == 413
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.one_of(st.binary(max_size=40), st.sampled_from([b"1,2", b"[1,2]", b'{"a":1}', b'"', b"\xff\xfe"]))),
     st.sampled_from(["fail", "report"]),

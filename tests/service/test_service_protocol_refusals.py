@@ -126,7 +126,7 @@ REQUESTS: list[tuple[bytes, bytes]] = [
 
 
 @given(st.lists(st.sampled_from(REQUESTS), min_size=1, max_size=6), st.data())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_requests_of_all_kinds_cut_anywhere_are_answered_alike(requests: list[tuple[bytes, bytes]], data: Any) -> None:
     stream = b"".join(request for request, _ in requests)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
@@ -145,7 +145,7 @@ def test_requests_of_all_kinds_cut_anywhere_are_answered_alike(requests: list[tu
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", GET, CHUNKED, head(2)]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_bytes_are_answered_in_http_or_wait_for_more(noise: bytes, before: bytes) -> None:
     async def talk() -> None:
         async with serving(App(), head_seconds=0.05) as served:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vaekit.bundle.input_spec import Column, VectorSpec
@@ -35,6 +35,7 @@ OBJECTS = st.one_of(
 )
 
 
+@example([("nan", "1", "1")], True)
 @given(st.lists(st.tuples(WRITTEN, WRITTEN, WRITTEN), min_size=1, max_size=6), st.booleans())
 def test_text_means_what_it_means_in_a_file(rows: list[tuple[str, str, str]], strict: bool) -> None:
     found = RowChecker(SPEC, strict=strict, written=True).columns(rows, [0, 1, 2])

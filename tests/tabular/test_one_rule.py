@@ -125,7 +125,7 @@ def _is_small(cell: Decimal) -> bool:
     return cell.is_finite() and len(cell.as_tuple().digits) < 20 and abs(cell.adjusted()) < 20
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(typed_cells, kinds, flags)
 def test_lists_mappings_and_arrow_columns_follow_the_rule(cell: Any, kind: Kind, missing: bool) -> None:
     column = column_of(kind, missing)
@@ -137,7 +137,7 @@ def test_lists_mappings_and_arrow_columns_follow_the_rule(cell: Any, kind: Kind,
         assert answer(lambda: in_arrow([cell], column)) == want
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(typed_cells, min_size=1, max_size=3), kinds, flags)
 def test_training_reads_cells_as_requests_do_and_makes_levels_that_requests_find(
     cells: list[Any], kind: Kind, missing: bool
@@ -179,7 +179,7 @@ def scored(path: Path, column: Column) -> np.ndarray:
     return rows_of(source, spec_of(column), strict=True).take(next(source.chunks()))[1][:, 0]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(texts, min_size=1, max_size=4), kinds, flags)
 def test_a_csv_file_means_the_same_in_training_and_in_scoring(
     folder: Path, cells: list[str], kind: Kind, missing: bool

@@ -36,7 +36,7 @@ def by_hand(
     return found, ends
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 10**6),
     n=st.integers(1, 40),

@@ -83,7 +83,7 @@ def test_the_stride_skips_windows_and_gaps_of_time_are_said() -> None:
     assert len(wide.x) == 97
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 99),
     width=st.integers(2, 12),

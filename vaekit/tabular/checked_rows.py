@@ -199,8 +199,9 @@ class RowChecker:
     ) -> None:
         for bad, what in faults_of(values, column):
             for row in map(int, np.flatnonzero(bad)):
-                is_missing = what == NOT_FINITE and bool(np.isnan(values[row]))
-                value = None if is_missing or cells is None else cells[row]
+                cell = None if cells is None else cells[row]
+                is_missing = what == NOT_FINITE and bool(np.isnan(values[row])) and not _is_nan(cell)
+                value = None if is_missing else cell
                 faults.setdefault(row, InvalidRow(row, MISSING if is_missing else what, column.name, value))
 
     def _check_missing(self, x: Floats, faults: dict[int, InvalidRow]) -> None:
@@ -211,6 +212,11 @@ class RowChecker:
         if self._most_missing is not None:
             for row in map(int, np.flatnonzero(has_more_missing(x, self._most_missing))):
                 faults.setdefault(row, InvalidRow(row, more_missing(self._most_missing)))
+
+
+def _is_nan(cell: Any) -> bool:
+    """Whether a cell is written as NaN, where a missing one would be empty."""
+    return cell != cell or (isinstance(cell, str) and cell.strip().lstrip("+-").lower() == "nan")
 
 
 def _no_row(row: int, given: Any, dim: int) -> InvalidRow:

@@ -94,7 +94,7 @@ def outcome(target: Target, body: bytes, head: int | None) -> Any:
     return request, parsed.options, None if parsed.rows is None else parsed.rows.tobytes(), parsed.ids
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 11), REQUESTS, st.none() | st.binary(max_size=300))
 def test_any_json_is_read_or_refused_and_both_parsers_agree(
     targets: Targets, which: int, given_: Any, tail: bytes | None
@@ -137,7 +137,7 @@ def test_the_requests_that_are_changed_are_taken(targets: Targets) -> None:
             assert outcome(target, body, head)[1] is not None, target
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_a_request_with_changed_bytes_is_read_or_refused(targets: Targets, data: Any) -> None:
     target = targets[data.draw(st.integers(0, len(targets) - 1))]
@@ -153,7 +153,7 @@ def test_a_request_with_changed_bytes_is_read_or_refused(targets: Targets, data:
     outcome(target, bytes(changed), head)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 11), st.binary(max_size=500))
 def test_any_raw_body_is_read_or_refused(targets: Targets, which: int, body: bytes) -> None:
     target = targets[which]
