@@ -24,6 +24,8 @@ from vaekit.client import (
 )
 from vaekit.errors import UnknownModel, VaeError
 
+SENT, LATER = "Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:50:07 GMT"
+
 
 def problem(status: int, **headers: str) -> httpx.Response:
     body = {"type": "about:blank", "title": "t", "status": status, "detail": "row 17 is odd", "instance": "id-1"}
@@ -50,6 +52,17 @@ def test_a_problem_document_raises_the_error_of_its_status_with_its_detail(clien
         client.elbo(ROWS)
     assert type(caught.value) is kind
     assert (caught.value.status, caught.value.request_id, caught.value.retry_after) == (status, "abc", 3.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("7", 7.0), (LATER, 30.0), (SENT, 0.0), ("soon", None), ("1.5", None), ("", None)],
+)
+def test_retry_after_is_whole_seconds_or_a_date_by_the_clock_of_the_service(transport, text, seconds):
+    transport.answer = problem(503, **{"retry-after": text, "date": SENT})
+    with Client("http://host", transport=transport, retries=0) as client, pytest.raises(ServiceUnavailable) as caught:
+        client.models()
+    assert caught.value.retry_after == seconds
 
 
 def test_status_504_raises_deadline_exceeded(client, transport):

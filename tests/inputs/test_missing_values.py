@@ -123,6 +123,11 @@ def test_a_text_among_numbers_is_refused_with_the_setting_that_reads_it(tmp_path
     assert rows_of(tmp_path / "rows.csv").kinds[0] == "real"
 
 
+def test_blanks_around_a_text_do_not_count() -> None:
+    data = make_config({"name": "m", "data": {"source": "rows.csv", "missing_values": [" ? ", -999]}}).data
+    assert data.missing_values == ("?", -999)
+
+
 @pytest.mark.parametrize("value", ["true", "[[1]]", "5", "[nan]"])
 def test_other_values_are_refused(value: str) -> None:
     with pytest.raises(ConfigError, match=r"data\.missing_values"):

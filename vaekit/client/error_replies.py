@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import time
+from email.utils import parsedate_to_datetime
+
 import httpx
 from pydantic import ValidationError
 
@@ -29,7 +33,8 @@ def check(response: httpx.Response) -> httpx.Response:
         raise errors.DeadlineExceeded(detail)
     kind = _error_of(status, is_problem=problem is not None)
     request_id = response.headers.get(wire.REQUEST_ID_HEADER) or (problem.instance if problem else None)
-    raise kind(detail, status=status, request_id=request_id, retry_after=_seconds(response.headers.get("retry-after")))
+    retry_after = _retry_after(response.headers.get("retry-after"), response.headers.get("date"))
+    raise kind(detail, status=status, request_id=request_id, retry_after=retry_after)
 
 
 def _error_of(status: int, *, is_problem: bool) -> type[errors.RequestRefused | errors.ServiceFailed]:
@@ -49,5 +54,24 @@ def _problem(response: httpx.Response) -> wire.Problem | None:
         return None
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    return float(retry_after) if retry_after and retry_after.isdecimal() else None
+def _retry_after(text: str | None, date: str | None) -> float | None:
+    """The seconds of a Retry-After header, which are whole seconds or a date; None if it is neither.
+
+    Args:
+        text: of Retry-After.
+        date: of the reply's own header Date, by the server's clock; None: by this machine's.
+    """
+    if text and text.isdecimal():
+        return float(text)
+    if (at := _timestamp(text)) is None:
+        return None
+    sent = _timestamp(date)
+    return max(0.0, math.ceil(at - (time.time() if sent is None else sent)))
+
+
+def _timestamp(text: str | None) -> float | None:
+    """The seconds since 1970 of a date as HTTP writes it; None if it is none."""
+    try:
+        return parsedate_to_datetime(text or "").timestamp()
+    except (ValueError, OverflowError):
+        return None

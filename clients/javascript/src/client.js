@@ -3,7 +3,7 @@
 import { ClientError, ConnectionFailed, DeadlineExceeded, InputError, ServiceUnavailable } from "./errors.js";
 import { readReply } from "./replies.js";
 import { getCall, modelPath, rowsCall, sampleCall } from "./requests.js";
-import { pause, pauseMs } from "./retries.js";
+import { pause, pauseMs, startTimer } from "./retries.js";
 
 /**
  * @typedef {import("./requests.js").HttpCall} HttpCall
@@ -109,7 +109,7 @@ export class Client {
   async #send(call, { signal, timeoutMs = this.#timeoutMs }, retries = this.#retries) {
     const end = performance.now() + atLeastZero("timeoutMs", timeoutMs);
     const deadline = new AbortController();
-    const timer = setTimeout(() => deadline.abort(new DeadlineExceeded(this.#tooLate(timeoutMs))), timeoutMs);
+    const timer = startTimer(() => deadline.abort(new DeadlineExceeded(this.#tooLate(timeoutMs))), timeoutMs);
     const stop = () => deadline.abort(signal?.reason);
     if (signal?.aborted) stop();
     signal?.addEventListener("abort", stop, { once: true });

@@ -1,6 +1,7 @@
 /** Reads replies, and makes the error of an error reply. */
 
 import * as errors from "./errors.js";
+import { retryAfterSeconds } from "./retries.js";
 
 const PROBLEM_TYPE = "application/problem+json";
 const PLACE = /^row (\d+)(?:, (?:feature|latent|value) ('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\d+))?: [^:]*(?:: (.*))?$/s;
@@ -15,6 +16,7 @@ const PLACE = /^row (\d+)(?:, (?:feature|latent|value) ('(?:[^'\\]|\\.)*'|"(?:[^
 export async function readReply(response, call) {
   if (response.status !== 200) throw await errorOf(response);
   if (mediaType(response) !== "application/json") {
+    await drop(response);
     throw new errors.ProtocolError(`${response.url}: content type '${mediaType(response)}', expected application/json`);
   }
   const text = await response.text();
@@ -40,16 +42,16 @@ export async function readReply(response, call) {
 async function errorOf(/** @type {Response} */ response) {
   const { status, headers, url } = response;
   if (status < 400) {
+    await drop(response);
     return new errors.ProtocolError(`${url}: unexpected status ${status}; expected a vaekit service at this URL`);
   }
   const problem = await problemOf(response);
   const detail = problem?.detail ?? `${url}: status ${status}`;
   if (status === 504) return new errors.DeadlineExceeded(detail);
-  const after = headers.get("retry-after");
   const facts = {
     status,
     requestId: headers.get("x-request-id") ?? problem?.instance,
-    retryAfter: after && /^\d+$/.test(after) ? Number(after) : undefined,
+    retryAfter: retryAfterSeconds(headers.get("retry-after"), headers.get("date")),
     problem,
     ...placeIn(detail),
   };
@@ -66,13 +68,21 @@ function classOf(/** @type {number} */ status, /** @type {boolean} */ isProblem)
 
 /** @returns {Promise<import("../types/errors.js").Problem | undefined>} */
 async function problemOf(/** @type {Response} */ response) {
-  if (mediaType(response) !== PROBLEM_TYPE) return undefined;
+  if (mediaType(response) !== PROBLEM_TYPE) {
+    await drop(response);
+    return undefined;
+  }
   try {
     const found = await response.json();
     return typeof found?.detail === "string" ? found : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** Close the connection of a reply whose body is not read; it would stay open. */
+async function drop(/** @type {Response} */ response) {
+  await response.body?.cancel().catch(() => undefined);
 }
 
 /** The row, feature and value that a message names, as `row 17, feature 'mean area': not a number: "n/a"`. */

@@ -34,23 +34,25 @@ export async function rowsCall(operation, name, rows, options, fields) {
   const call = { method: "POST", path: operationPath(operation, model, version), fields };
   const logged = given.some(([key]) => key === "ids" || key === "id_column");
   if (isMatrix(rows)) {
-    const query = new URLSearchParams(given.map(([key, value]) => [key, queryText(value)])).toString();
+    const query = new URLSearchParams(given.map(([key, value]) => [key, queryText(key, value)])).toString();
     const headers = { "content-type": NPY_TYPE, accept: JSON_TYPE };
     return { ...call, headers, query, body: npyBytes(name, rows), rows: rows.shape[0], logged };
   }
   const listed = await asList(name, rows);
-  const body = `{${[[name, listed.map(rowText)], ...given].map(member).join(",")}}`;
+  const inputs = `${JSON.stringify(name)}:[${listed.map(rowText).join(",")}]`;
+  const body = `{${[inputs, ...given.map(optionMember)].join(",")}}`;
   return { ...call, headers: { "content-type": JSON_TYPE, accept: JSON_TYPE }, body, rows: listed.length, logged };
 }
 
 /** @param {number} n @param {Record<string, unknown>} options @returns {HttpCall} */
 export function sampleCall(n, options) {
   const { model, version, ...others } = options;
+  const given = Object.entries({ n, ...others }).filter(([, value]) => value !== undefined);
   return {
     method: "POST",
     path: operationPath("sample", model, version),
     headers: { "content-type": JSON_TYPE, accept: JSON_TYPE },
-    body: jsonText({ n, ...others }, "sample"),
+    body: `{${given.map(optionMember).join(",")}}`,
     rows: n,
     fields: ["seed", "latents", "samples"],
   };
@@ -114,7 +116,9 @@ function rowText(/** @type {any} */ row, /** @type {number} */ i) {
     const cells = Array.from(/** @type {ArrayLike<any>} */ (/** @type {unknown} */ (row)));
     return `[${cells.map((cell, d) => cellText(cell, `row ${i}, value ${d}`)).join(",")}]`;
   }
-  if (row === null || typeof row !== "object") throw new InputError(`row ${i}: expected a list or an object`);
+  if (Object.prototype.toString.call(row) !== "[object Object]") {
+    throw new InputError(`row ${i}: expected a list or an object`); // the entries of a Map are no columns
+  }
   const cells = Object.entries(row).filter(([, cell]) => cell !== undefined);
   const members = cells.map(([key, cell]) => `${JSON.stringify(key)}:${cellText(cell, `row ${i}, feature '${key}'`)}`);
   return `{${members.join(",")}}`;
@@ -130,11 +134,17 @@ function cellText(/** @type {unknown} */ cell, /** @type {string} */ where) {
   return jsonText(cell, where);
 }
 
-/** A member of a JSON object; lists of rows are texts already. */
-function member(/** @type {any} */ [key, value], /** @type {number} */ i) {
-  const text =
-    i === 0 ? `[${value.join(",")}]` : key === "ids" ? `[${value.map(idText).join(",")}]` : jsonText(value, key);
-  return `${JSON.stringify(key)}:${text}`;
+/** A member of a JSON object. */
+function optionMember(/** @type {[string, unknown]} */ [key, value]) {
+  return `${JSON.stringify(key)}:${optionText(key, value)}`;
+}
+
+/** The JSON text of an option. A number that JSON does not have would be sent as null, which means the default. */
+function optionText(/** @type {string} */ key, /** @type {any} */ value) {
+  if (typeof value === "number" && !Number.isFinite(value)) throw new InputError(`${key}: not finite: ${value}`);
+  if (key !== "ids") return jsonText(value, key);
+  if (!Array.isArray(value) && !ArrayBuffer.isView(value)) throw new InputError("ids: expected a list, one id per row");
+  return `[${Array.from(/** @type {ArrayLike<unknown>} */ (value), idText).join(",")}]`;
 }
 
 function idText(/** @type {unknown} */ id, /** @type {number} */ i) {
@@ -151,8 +161,8 @@ function jsonText(/** @type {unknown} */ value, /** @type {string} */ where) {
   throw new InputError(`${where}: ${typeof value} cannot be sent as JSON`);
 }
 
-function queryText(/** @type {unknown} */ value) {
-  return typeof value === "string" ? value : JSON.stringify(value);
+function queryText(/** @type {string} */ key, /** @type {unknown} */ value) {
+  return typeof value === "string" && key !== "ids" ? value : optionText(key, value);
 }
 
 /**
@@ -165,7 +175,8 @@ function npyBytes(name, { data, shape }) {
   const dtype = DTYPES[data.constructor.name];
   if (!dtype)
     throw new InputError(`${name}: ${data.constructor.name}, expected a Float64Array, Float32Array or Uint8Array`);
-  if (shape.length < 2 || shape.reduce((product, size) => product * size, 1) !== data.length) {
+  const isShape = shape.length >= 2 && shape.every((size) => Number.isInteger(size) && size >= 0);
+  if (!isShape || shape.reduce((product, size) => product * size, 1) !== data.length) {
     throw new InputError(`${name}: shape (${shape.join(", ")}) of ${data.length} values`);
   }
   const text = `{'descr': '${dtype}', 'fortran_order': False, 'shape': (${shape.join(", ")}), }`;

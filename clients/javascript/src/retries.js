@@ -4,6 +4,8 @@ import { ConnectionFailed, ServiceUnavailable, TooBusy } from "./errors.js";
 
 const FIRST_PAUSE = 250; // ms, at most; it doubles with each try
 const LONGEST_PAUSE = 8_000; // ms, at most, if the service names no time
+const HTTP_DATE = /^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$/;
+const LONGEST_TIMER = 2 ** 31 - 1; // ms; a timer that is set for longer fires at once
 
 /**
  * Milliseconds to wait before a request is sent again; null: the error is final.
@@ -38,6 +40,31 @@ function askedMs(/** @type {unknown} */ error, /** @type {boolean} */ mayRepeat)
 }
 
 /**
+ * Calls a function after so many milliseconds, at the latest after 24 days; setTimeout itself does so at once if they
+ * are more.
+ *
+ * @param {() => void} call @param {number} ms
+ */
+export function startTimer(call, ms) {
+  return setTimeout(call, Math.min(ms, LONGEST_TIMER));
+}
+
+/**
+ * The seconds of a Retry-After header, which are whole seconds or a date; undefined if it is neither.
+ *
+ * @param {string | null} text of Retry-After
+ * @param {string | null} date of the reply's own header Date, by the server's clock; null: by this machine's
+ */
+export function retryAfterSeconds(text, date) {
+  if (!text) return undefined;
+  if (/^\d+$/.test(text)) return Number(text);
+  const at = HTTP_DATE.test(text) ? Date.parse(text) : NaN;
+  if (Number.isNaN(at)) return undefined;
+  const sent = date && HTTP_DATE.test(date) ? Date.parse(date) : NaN;
+  return Math.max(0, Math.ceil((at - (Number.isNaN(sent) ? Date.now() : sent)) / 1000));
+}
+
+/**
  * Resolves after a pause; rejects with the signal's reason if it is aborted first.
  *
  * @param {number} ms @param {AbortSignal} signal
@@ -48,7 +75,7 @@ export function pause(ms, signal) {
       clearTimeout(timer);
       reject(signal.reason);
     };
-    const timer = setTimeout(() => {
+    const timer = startTimer(() => {
       signal.removeEventListener("abort", stop);
       resolve(undefined);
     }, ms);

@@ -67,6 +67,8 @@ test("rows that cannot be sent are refused with their place, and nothing is sent
     ["rows", "inputs: expected a list of rows, or a matrix {data, shape}"],
     [[new Uint8Array(1), 7], "row 1: expected the bytes of an image, as in other rows"],
     [{ data: new Float64Array(3), shape: [2, 2] }, "inputs: shape (2, 2) of 3 values"],
+    [{ data: new Float64Array(4), shape: [-2, -2] }, "inputs: shape (-2, -2) of 4 values"],
+    [[new Map([["load", 1]])], "row 0: expected a list or an object"],
   ];
   for (const [rows, message] of refused) {
     await assert.rejects(client.elbo(rows), { name: "InputError", message });
@@ -74,6 +76,35 @@ test("rows that cannot be sent are refused with their place, and nothing is sent
   await assert.rejects(client.elbo([[1]], { version: 1 }), { name: "InputError" });
   await assert.rejects(client.elbo([[1]], { model: "../keys" }), { name: "InputError" });
   assert.equal(requests.length, 0);
+});
+
+test("an option that JSON cannot hold is refused instead of sent as null, which means the default", async (t) => {
+  const { url, requests } = await serving(t, elboReply());
+  const client = new Client(url);
+  const matrix = { data: new Float64Array(1), shape: [1, 1] };
+  for (const rows of [[[1]], matrix]) {
+    await assert.rejects(client.elbo(rows, { alpha: NaN }), { name: "InputError", message: "alpha: not finite: NaN" });
+    await assert.rejects(client.elbo(rows, { ids: "a" }), { name: "InputError", message: /^ids: expected a list/ });
+  }
+  await assert.rejects(client.sample(Infinity), { name: "InputError", message: "n: not finite: Infinity" });
+  assert.equal(requests.length, 0);
+  await client.elbo(matrix, { ids: [9007199254740993n] });
+  assert.equal(new URL(requests[0].url, url).searchParams.get("ids"), "[9007199254740993]");
+});
+
+test("a timeout longer than timers allow, or none, does not end the call", async (t) => {
+  const { url } = await serving(t, elboReply());
+  for (const timeoutMs of [2 ** 31, Infinity]) {
+    assert.deepEqual((await new Client(url, { timeoutMs }).elbo([[1]])).elbo, [1]);
+  }
+});
+
+test("a page instead of a reply does not keep its connection open", async (t) => {
+  const page = { status: 502, text: "x".repeat(1_000_000), headers: { "content-type": "text/html" } };
+  const { url, open } = await serving(t, page);
+  const client = new Client(url);
+  for (let i = 0; i < 5; i++) await assert.rejects(client.elbo([[1]]), { name: "ServiceFailed" });
+  assert.ok((await open()) <= 2); // those that are kept for the next request
 });
 
 test("an address, a key or a number that cannot be used is refused, and the message does not show the key", () => {

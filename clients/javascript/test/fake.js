@@ -1,6 +1,7 @@
 // A server that answers each request with the next of the given replies, and keeps what it was sent.
 import { createServer } from "node:http";
 import { once } from "node:events";
+import { promisify } from "node:util";
 
 /**
  * @param {import("node:test").TestContext} t stops the server
@@ -28,7 +29,17 @@ export async function serving(t, ...replies) {
     server.closeAllConnections();
     server.close();
   });
-  return { url: `http://127.0.0.1:${server.address().port}`, requests };
+  /** The number of connections that are open once it no longer falls. */
+  const open = async () => {
+    const count = promisify(server.getConnections.bind(server));
+    let [before, now] = [Infinity, await count()];
+    while (now < before) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      [before, now] = [now, await count()];
+    }
+    return now;
+  };
+  return { url: `http://127.0.0.1:${server.address().port}`, requests, open };
 }
 
 /** A reply of /elbo for n rows. */

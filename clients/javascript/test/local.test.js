@@ -218,3 +218,41 @@ test("a bundle is read from a file URL, over HTTP, and by a function", async (t)
   await assert.rejects(Bundle.open(7), { name: "InputError" });
   await assert.rejects(Bundle.open("http://127.0.0.1:1/nothing"), { name: "FormatError" });
 });
+
+test("close waits for the calls that run, and a closed bundle says so", async () => {
+  const bundle = await Bundle.open(TABLE);
+  const row = new Array(30).fill(1);
+  const calls = Array.from({ length: 3 }, () => bundle.score([row]));
+  await bundle.close();
+  for (const { elbo } of await Promise.all(calls)) assert.equal(elbo.length, 1);
+  await assert.rejects(bundle.score([row]), { name: "InputError", message: "breast-cancer: the bundle is closed" });
+});
+
+test("cells are the row's own members, and a Map or a Date is not a row", async (t) => {
+  const bundle = await opened(t, TABLE);
+  const { columns } = bundle.manifest.input;
+  const row = Object.fromEntries(columns.map(({ name }) => [name, 1]));
+  const without = Object.create(row); // all cells are inherited
+  await assert.rejects(bundle.score([without]), { name: "InputError", message: /'mean radius': missing/ });
+  for (const other of [new Map(Object.entries(row)), new Date()]) {
+    await assert.rejects(bundle.score([other]), { name: "InputError", message: /not (?:Map|Date)$/ });
+  }
+});
+
+test("the query of a URL is sent with each file, and no message shows it", async (t) => {
+  const asked = [];
+  const server = createServer((request, response) => {
+    const { pathname, search } = new URL(request.url, "http://host");
+    asked.push(search);
+    response.statusCode = pathname.startsWith("/1/") ? 200 : 404;
+    response.end(response.statusCode === 200 ? readFileSync(join(TABLE, pathname.slice(3))) : "");
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  const host = `127.0.0.1:${server.address().port}`;
+  await opened(t, `http://${host}/1?signature=secret`);
+  assert.deepEqual(new Set(asked), new Set(["?signature=secret"]));
+  for (const source of [`http://${host}/2?signature=secret`, `http://me:secret@${host}/1`]) {
+    await assert.rejects(Bundle.open(source), (error) => !error.message.includes("secret"));
+  }
+});

@@ -4,7 +4,7 @@ import { test } from "node:test";
 
 import { Client, ConnectionFailed, DeadlineExceeded, RequestRefused, ServiceUnavailable, TooBusy } from "vaekit";
 
-import { pauseMs } from "../src/retries.js";
+import { pauseMs, retryAfterSeconds } from "../src/retries.js";
 import { elboReply, problem, serving } from "./fake.js";
 
 const state = { tries: 1, most: 3, longestWaitMs: 10_000, mayRepeat: true, random: () => 0.5 };
@@ -26,6 +26,16 @@ test("a request that would fail again or may still run is not sent again", () =>
   assert.equal(pauseMs(busy(1), { ...state, tries: 4 }), null);
   assert.equal(pauseMs(new ConnectionFailed("gone"), { ...state, mayRepeat: false }), null);
   assert.equal(pauseMs(new ConnectionFailed("gone"), state), 125);
+});
+
+test("retry-after is whole seconds, or a date by the clock of the service", () => {
+  const [sent, at] = ["Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:50:07 GMT"];
+  assert.equal(retryAfterSeconds("7", sent), 7);
+  assert.equal(retryAfterSeconds(at, sent), 30);
+  assert.equal(retryAfterSeconds(sent, at), 0);
+  const soon = retryAfterSeconds(new Date(Date.now() + 20_000).toUTCString(), null);
+  assert.ok(soon >= 18 && soon <= 20);
+  for (const text of [null, "", "soon", "1.5", "-1"]) assert.equal(retryAfterSeconds(text, sent), undefined);
 });
 
 test("a refused request is sent again after retry-after, and then answered", async (t) => {

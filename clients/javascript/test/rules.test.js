@@ -41,3 +41,11 @@ test("the default draws are those of Python to the rounding of float32", { skip 
     eps.forEach((want, i) => assert.ok(Math.abs(found[i] - want) <= 1e-6, `${rule}, K ${k}, Z ${z}, ${i}`));
   }
 });
+
+test("a level may have the name of a member that all objects have", () => {
+  const column = { name: "a", kind: "category", levels: ["x", "constructor", "__proto__"] };
+  assert.deepEqual(
+    ["constructor", "__proto__", "toString"].map((cell) => readCell(cell, column, false)),
+    [1, 2, 3],
+  );
+});

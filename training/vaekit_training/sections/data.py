@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat, PositiveInt, model_validator
+from pydantic import Field, FiniteFloat, PositiveInt, StringConstraints, model_validator
 
 from vaekit.bundle.input_spec import Kind
 from vaekit_training.sections.base import ConfigSection, Fraction
+
+Stripped = Annotated[str, StringConstraints(strip_whitespace=True)]  # cells are compared without blanks around them
 
 
 class Fractions(ConfigSection):
@@ -54,7 +56,7 @@ class DataConfig(ConfigSection):
         description="'refuse': a missing cell is an error; 'marginalise': missing cells are allowed in columns that "
         "have them in the training data, and the ELBO of a row is over its observed columns",
     )
-    missing_values: tuple[str | int | FiniteFloat, ...] = Field(
+    missing_values: tuple[Stripped | int | FiniteFloat, ...] = Field(
         (),
         description="numbers and texts that stand for a missing cell in every column, such as [-999, '?'], in training "
         "and afterwards",

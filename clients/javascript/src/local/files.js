@@ -32,16 +32,27 @@ function asBytes(found) {
   throw new InputError("bundle: read(name) must give a Uint8Array or an ArrayBuffer");
 }
 
-/** @param {URL} folder @returns {{ read: ReadFile, where: string }} */
+/**
+ * The query of the folder's URL is sent with each file, as signed URLs need it. Messages do not show it, because it may
+ * be secret.
+ *
+ * @param {URL} folder
+ * @returns {{ read: ReadFile, where: string }}
+ */
 function overHttp(folder) {
-  const base = new URL(folder);
-  if (!base.pathname.endsWith("/")) base.pathname += "/";
+  if (folder.username || folder.password) {
+    throw new InputError("bundle: expected a URL without user and password, which fetch refuses");
+  }
+  const base = new URL(folder.pathname.replace(/\/?$/, "/"), folder.origin);
   return {
     where: base.href,
     read: async (name) => {
-      const reply = await fetch(new URL(name, base));
-      if (!reply.ok) throw new Error(`status ${reply.status}`);
-      return new Uint8Array(await reply.arrayBuffer());
+      const file = new URL(name, base);
+      file.search = folder.search;
+      const reply = await fetch(file);
+      if (reply.ok) return new Uint8Array(await reply.arrayBuffer());
+      await reply.body?.cancel();
+      throw new Error(`status ${reply.status}`);
     },
   };
 }

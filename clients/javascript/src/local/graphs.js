@@ -62,6 +62,9 @@ export class Graphs {
   #onnxruntime;
   /** @type {Map<string, Promise<any>>} */
   #sessions = new Map();
+  /** @type {Set<Promise<unknown>>} */
+  #running = new Set();
+  #isClosed = false;
 
   /**
    * @param {Manifest} manifest
@@ -99,7 +102,9 @@ export class Graphs {
    * @returns {Promise<Record<string, Array_>>} outputs by name
    */
   async run(operation, feeds) {
-    const outputs = await this.#call(operation, await this.open(operation), feeds);
+    const call = this.open(operation).then((session) => this.#call(operation, session, feeds));
+    this.#running.add(call);
+    const outputs = await call.finally(() => this.#running.delete(call));
     for (const [name, { data }] of Object.entries(outputs)) {
       if (data instanceof BigInt64Array || data.every(Number.isFinite)) continue;
       throw new NotFinite(`${this.#manifest.name}: ${operation}: output ${name} is not finite`);
@@ -108,7 +113,8 @@ export class Graphs {
   }
 
   /** Open an operation's graph and replay its golden rows, once. */
-  open(/** @type {string} */ operation) {
+  async open(/** @type {string} */ operation) {
+    if (this.#isClosed) throw new InputError(`${this.#manifest.name}: the bundle is closed`);
     let session = this.#sessions.get(operation);
     if (!session) {
       session = this.#open(operation);
@@ -171,13 +177,14 @@ export class Graphs {
     );
   }
 
-  /** Release the memory of all graphs. */
+  /** Release the memory of all graphs, after the calls that run: a graph that is released meanwhile fails or crashes. */
   async close() {
+    this.#isClosed = true;
     const open = [...this.#sessions.values()];
     this.#sessions.clear();
-    for (const session of await Promise.allSettled(open)) {
-      if (session.status === "fulfilled") await session.value.release();
-    }
+    const sessions = await Promise.allSettled(open);
+    await Promise.allSettled([...this.#running]);
+    for (const session of sessions) if (session.status === "fulfilled") await session.value.release();
   }
 
   /** @returns {Graph} */

@@ -9,8 +9,11 @@ const NUMBER = /^(?:[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?(?:inf(?:inity)?
 const DIGITS = /^[-+]?\d+$/;
 const MOMENT = /^(\d{4}-\d\d-\d\d)(?:[ T](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?(Z|[-+]\d\d(?::?\d\d)?)?)?$/;
 const TIME_OF_DAY = /^(\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?$/;
-/** @type {Record<string, string[]>} */
-const BOOLEAN_SPELLINGS = { true: ["true", "True", "TRUE"], false: ["false", "False", "FALSE"] };
+/** @type {Map<string, string[]>} */
+const BOOLEAN_SPELLINGS = new Map([
+  ["true", ["true", "True", "TRUE"]],
+  ["false", ["false", "False", "FALSE"]],
+]);
 const SHOWN = 10; // levels that a message lists
 
 /** A text without blanks at its ends. */
@@ -71,7 +74,7 @@ function levelIndices(/** @type {Column} */ column) {
     if (number !== undefined && (!known.has(number) || level === levelText(number))) known.set(number, i);
     const moment = level.includes(":") ? momentOf(level) : undefined; // a date without a time is a day
     if (moment !== undefined) addIfNew(moment, i);
-    for (const spelling of BOOLEAN_SPELLINGS[level.toLowerCase()] ?? []) addIfNew(spelling, i);
+    for (const spelling of BOOLEAN_SPELLINGS.get(level.toLowerCase()) ?? []) addIfNew(spelling, i);
   });
   levels.forEach((level, i) => known.set(level, i));
   const found = { known, hasLong };

@@ -36,6 +36,9 @@ export function checkManifest(found, where) {
 function firstProblem(/** @type {any} */ m) {
   if (!PRIORS.has(m.prior?.name)) return `prior.name: ${JSON.stringify(m.prior?.name)} is not known`;
   if (!isCount(m.latent_dim)) return "latent_dim: not a whole number above 0";
+  for (const [name, value] of Object.entries({ members: m.members, width: m.width, components: m.prior.components })) {
+    if (value !== undefined && value !== null && !isCount(value)) return `${name}: not a whole number above 0`;
+  }
   if (!m.operations?.elbo) return "operations: no elbo";
   for (const signed of signedFiles(m)) {
     if (!FILE_NAME.test(signed?.file ?? "")) return `file name ${JSON.stringify(signed?.file)}`;

@@ -64,10 +64,9 @@ function ofLists(rows, columns, strict, beside) {
   rows.forEach((row, i) => {
     checkRow(row, i, columns, byName);
     columns.forEach((column, d) => {
-      const cell = byName ? row[column.name] : row[d];
-      if (cell === undefined && (byName ? !Object.hasOwn(row, column.name) && !column.may_be_missing : true)) {
-        throw invalid(i, column, MISSING);
-      }
+      const isGiven = byName ? Object.hasOwn(row, column.name) : row[d] !== undefined;
+      if (!isGiven && !(byName && column.may_be_missing)) throw invalid(i, column, MISSING);
+      const cell = isGiven ? row[byName ? column.name : d] : null;
       const value = readCell(cell, column, strict);
       if (typeof value === "string") throw invalid(i, column, value, value === MISSING ? undefined : show(cell));
       x[i * columns.length + d] = value;
@@ -178,15 +177,16 @@ function invalid(row, column, what, shown) {
 
 /** Whether a row is given by column name. */
 export function isObject(/** @type {any} */ row) {
-  return row !== null && typeof row === "object" && !Array.isArray(row) && !ArrayBuffer.isView(row);
+  return tag(row) === "Object"; // not a Map or a Date, whose entries are no columns
 }
 
 /** A value for messages, cut to 40 characters. */
 export function show(/** @type {unknown} */ value) {
-  const text = typeof value === "string" ? `'${value}'` : typeof value === "object" ? tag(value) : String(value);
+  const isNamed = typeof value === "object" && value !== null;
+  const text = typeof value === "string" ? `'${value}'` : isNamed ? tag(value) : String(value);
   return text.length <= 40 ? text : `${text.slice(0, 37)}...`;
 }
 
 function tag(/** @type {unknown} */ value) {
-  return value === null ? "null" : Object.prototype.toString.call(value).slice(8, -1);
+  return Object.prototype.toString.call(value).slice(8, -1);
 }
