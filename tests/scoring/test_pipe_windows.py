@@ -93,6 +93,18 @@ def test_no_window_crosses_an_invalid_row(model: Model, untimed: Model, together
     assert rows[28]["elbo"] != ""
 
 
+def test_objects_and_lists_are_not_mixed_on_a_pipe(model: Model) -> None:
+    lists = [[row["load"], row["temp"], row["mode"]] for row in RECORDS]
+    for first, other, said in ((RECORDS, lists, "an object by column name"), (lists, RECORDS, "a list")):
+        rows = [*first[:20], other[20], *first[21:40]]
+        out, counts = piped(LocalScorer(model), "".join(json.dumps(row) + "\n" for row in rows), format="ndjson")
+        assert dict(counts.invalid) == {f"not {said} like the rows before": 1}
+        found = [json.loads(line) for line in out.splitlines()]
+        assert found[20]["error"]["row"] == 20
+        assert found[22]["elbo"] is None  # no window crosses it
+        assert found[-1]["elbo"] is not None
+
+
 def test_a_quarantine_needs_times_which_show_the_gap_of_an_invalid_row(untimed: Model, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("a,b\n" + "1,2\n" * 9, encoding="utf-8")
     options = Options(quarantine=storage_path(tmp_path / "bad.csv"))

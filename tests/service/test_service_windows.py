@@ -242,6 +242,29 @@ async def test_an_invalid_time_step_ends_the_request(service: Running, report: b
     assert said in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("at", [0, 20])
+@pytest.mark.parametrize("objects_first", [True, False])
+async def test_objects_and_lists_are_not_mixed_in_a_body_of_lines(
+    service: Running, objects_first: bool, at: int
+) -> None:
+    lists = [[row["load"], row["temp"], row["mode"]] for row in RECORDS]
+    before, after = (RECORDS, lists) if objects_first else (lists, RECORDS)
+    rows = [*before[:20], *after[20:]] if at else [*before[:1], *after[1:]]
+    answer = await service.http.post(
+        "/elbo", content=ndjson_body(rows), headers={"content-type": "application/x-ndjson"}
+    )
+    assert answer.status_code == 422
+    said = "an object by column name" if objects_first else "a list"
+    assert f"row {at or 1}: not {said} like the rows before" in answer.json()["detail"]
+
+
+async def test_a_line_that_is_not_json_is_named_as_such(service: Running) -> None:
+    body = ndjson_body(RECORDS[:20]) + b"{oops\n"
+    answer = await service.http.post("/elbo", content=body, headers={"content-type": "application/x-ndjson"})
+    assert answer.status_code == 422
+    assert "row 20: not JSON" in answer.json()["detail"]
+
+
 async def test_lines_that_end_before_the_first_window_are_refused(service: Running) -> None:
     answer = await service.http.post(
         "/elbo", content=ndjson_body(RECORDS[:6]), headers={"content-type": "application/x-ndjson"}

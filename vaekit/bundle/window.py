@@ -51,6 +51,11 @@ class SeriesWindow(ManifestPart):
         return tuple(name for name in (self.series, self.time) if name is not None)
 
     @property
+    def in_order(self) -> SeriesWindow:
+        """The same for rows without names: the steps of one series, in order of time and without gaps."""
+        return self.model_copy(update={"series": None, "time": None})
+
+    @property
     def needs(self) -> str:
         """What a time step needs for a score, in words."""
         return f"a window needs {self.steps} consecutive time steps of one series"

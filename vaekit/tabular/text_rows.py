@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from vaekit.errors import InputError
 from vaekit.tabular.csv_lines import column_names
@@ -110,3 +110,14 @@ class JsonRows:
             return from_json(line, allow_inf_nan=False, cache_strings="keys")
         except ValueError as exc:
             return UnreadableLine.of(line, f"not JSON: {str(exc)[:100]}")
+
+
+def in_one_form(rows: Sequence[Any], *, named: bool) -> list[Any]:
+    """Rows of NDJSON that are all objects by column name (named), or none is; rows of the other form are unreadable."""
+    reason = f"not {'an object by column name' if named else 'a list'} like the rows before"
+    return [
+        row
+        if isinstance(row, UnreadableLine) or isinstance(row, Mapping) == named
+        else UnreadableLine.of(to_json(row), reason)
+        for row in rows
+    ]

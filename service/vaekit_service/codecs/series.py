@@ -64,7 +64,7 @@ class LineWindows:
         assert window is not None
         self._needs, self._dim, self._most = window.needs, target.manifest.input.dim, target.max_rows
         if first.series is None and first.time is None:
-            window = window.model_copy(update={"series": None, "time": None})
+            window = window.in_order
         self._cutter, self._some, self._total = WindowCutter(window), False, 0
 
     def parsed(self, options: Request, steps: Steps, ignored: Ignored, ids: Sequence[RowId] | None) -> ParsedRequest:

@@ -19,7 +19,7 @@ from vaekit.tabular.checked_rows import CheckedRows, InvalidRow, RowChecker
 from vaekit.tabular.columns import Ignored, model_order, refuse_duplicate_names
 from vaekit.tabular.csv_text import CsvDialect
 from vaekit.tabular.text_lines import CsvSplitter, LineSplitter
-from vaekit.tabular.text_rows import CsvRows, JsonRows, UnreadableLine
+from vaekit.tabular.text_rows import CsvRows, JsonRows, UnreadableLine, in_one_form
 from vaekit.tabular.windows import check_beside, is_of_steps
 
 ERROR = "error"  # the column or key that says why a row is not scored
@@ -212,6 +212,7 @@ class NdjsonForm:
         self._checker = RowChecker(spec, strict=strict, most_missing=most_missing)
         self.window: SeriesWindow | None = None
         self._is_known = spec.window is None  # whether rows are windows or time steps
+        self._named: bool | None = None  # whether time steps are objects; None: objects and lists mean the same
         self._text: Sequence[bytes] = ()
         self._rows: Sequence[Any] = ()
         self._done = 0
@@ -222,6 +223,8 @@ class NdjsonForm:
         self._rows = self._lines.read(self._text)
         for row in () if self._is_known else self._rows:
             self._find(row)
+        if self._named is not None:
+            self._rows = in_one_form(self._rows, named=self._named)
         beside = () if self.window is None else self.window.beside
         rows = [_without(row, beside) for row in self._rows] if beside else self._rows
         return self._checker.rows(rows)
@@ -253,7 +256,8 @@ class NdjsonForm:
             return
         self._is_known = True
         if is_of_steps(list(row), window) if isinstance(row, Mapping) else _width(row) == window.dim:
-            self.window = window if isinstance(row, Mapping) else _in_order(window)
+            self.window = window if isinstance(row, Mapping) else window.in_order
+            self._named = isinstance(row, Mapping) if window.beside else None
             self._checker = RowChecker(self._spec.step, strict=self._strict)
 
     def _joined(self, row: int, more: dict[str, Any]) -> bytes:
@@ -277,11 +281,6 @@ def _without(row: Any, names: Sequence[str]) -> Any:
 
 def _width(row: Any) -> int | None:
     return len(row) if isinstance(row, list) else None
-
-
-def _in_order(window: SeriesWindow) -> SeriesWindow:
-    """The window for steps of one series in order of time."""
-    return window.model_copy(update={"series": None, "time": None})
 
 
 def _reason(invalid: InvalidRow) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from vaekit.tabular.columns import NOTHING_IGNORED, Ignored, model_order, refuse
 from vaekit.tabular.encode import check_columns
 from vaekit.tabular.pixels import encode_images
 from vaekit.tabular.series import Steps
-from vaekit.tabular.text_rows import CsvRows, JsonRows, UnreadableLine
+from vaekit.tabular.text_rows import CsvRows, JsonRows, UnreadableLine, in_one_form
 from vaekit.tabular.windows import check_beside, is_of_steps, steps_of
 from vaekit_service.codecs.image.files import read_each
 from vaekit_service.codecs.lines.numbers import csv_numbers, json_numbers
@@ -160,15 +160,21 @@ class RowsOfJson(_TableRows):
     ) -> None:
         super().__init__(spec, column, strict=strict, most_missing=most_missing, written=False)
         self._lines = lines
+        self._is_known = spec.window is None  # whether rows are windows or time steps
+        self._named: bool | None = None  # whether time steps are objects; None: objects and lists mean the same
 
     def read(self, lines: Sequence[bytes], start: int, *, report: bool) -> Numbered:  # noqa: ARG002 - as RowsOfImages
         """Rows of lines; `start` is the number of the first."""
         lists = self.window is None or not self.window.beside
         if lists and self._id_column is None and (found := self._directly(json_numbers(lines, self._spec))) is not None:
+            self._is_known = True
             return self._with_steps(found, {}, start)
-        rows, ids = self._lines.read(lines), None
-        if self._spec.window is not None and rows:
-            self._find(rows[0], self._spec.window)
+        rows: list[Any] = self._lines.read(lines)
+        ids = None
+        if not self._is_known and self._spec.window is not None:
+            self._find(rows, self._spec.window)
+        if self._named is not None:
+            rows = in_one_form(rows, named=self._named)
         beside = {} if self.window is None else self._beside(rows, self.window, start)
         if self._id_column is not None:
             ids = beside.get(self._id_column) or _taken(rows, self._id_column, start)
@@ -177,27 +183,27 @@ class RowsOfJson(_TableRows):
         numbered = self._numbered(self._checker.rows(rows), ids, start)
         return self._with_steps(numbered, {name: _objects(cells) for name, cells in beside.items()}, start)
 
-    def _find(self, first: Any, window: SeriesWindow) -> None:
-        """Decide by the first row whether rows are time steps or windows."""
-        is_steps = is_of_steps(list(first), window) if isinstance(first, Mapping) else False
-        if is_steps or (isinstance(first, list) and len(first) == window.dim):
-            self._use_steps(window, most_missing=None, written=False)
+    def _find(self, rows: Sequence[Any], window: SeriesWindow) -> None:
+        """Decide by the first readable row whether rows are time steps or windows."""
+        first = next((row for row in rows if not isinstance(row, UnreadableLine)), None)
+        self._is_known, named = first is not None, isinstance(first, Mapping)
+        width = len(first) if isinstance(first, list) else None
+        if not (is_of_steps(list(first), window) if isinstance(first, Mapping) else width == window.dim):
+            return
+        self._use_steps(window, most_missing=None, written=False)
+        if window.beside:
+            self._named = named
+        if not named:
+            self.window = window.in_order
 
     def _beside(self, rows: list[Any], window: SeriesWindow, start: int) -> dict[str, list[Any]]:
         """The cells of the columns of series and times, by name, which are taken out of the rows."""
-        if not window.beside:
-            return {}
         for row, given in enumerate(rows):
-            if not isinstance(given, dict):
-                if row or start or not isinstance(given, list):
-                    raise InputError(f"row {start + row}: expected an object by column name, like the rows before")
-                self.window = window.model_copy(update={"series": None, "time": None})  # one series in order
-                return {}
             try:
-                check_beside(list(given), window)
+                check_beside(list(given) if isinstance(given, dict) else window.beside, window)
             except InputError as exc:
                 raise InputError(f"row {start + row}: {exc}") from None
-        return {name: [row.pop(name) for row in rows] for name in window.beside}
+        return {name: [row.pop(name) if isinstance(row, dict) else None for row in rows] for name in window.beside}
 
 
 class RowsOfImages:
