@@ -255,3 +255,20 @@ def test_the_shallowest_bundles_in_a_list_of_files_count() -> None:
     assert found("10/manifest.json", "2/manifest.json", "a/1/manifest.json") == [(None, 2, "2/"), (None, 10, "10/")]
     assert found("b/1/manifest.json", "a/3/manifest.json", "a/03/manifest.json") == [("a", 3, "a/3/"), ("b", 1, "b/1/")]
     assert found("A/1/manifest.json", "../1/manifest.json", "a/b/1/manifest.json", "a/0/manifest.json", "x") == []
+
+
+def test_a_version_that_says_that_it_is_another_is_refused(bundle: Path, tmp_path: Path) -> None:
+    push(bundle, str(tmp_path / "shared"))
+    folder = tmp_path / "shared" / "breast-cancer"
+    (folder / "1").rename(folder / "2")
+    with pytest.raises(IntegrityError, match="version 2 there says that it is version 1"):
+        pull(str(folder), tmp_path / "pulled")
+    assert [*(tmp_path / "pulled").iterdir()] == []
+
+
+def test_the_message_on_a_damaged_bundle_names_where_it_is(bundle: Path, tmp_path: Path) -> None:
+    push(bundle, str(tmp_path / "shared"))
+    damaged = tmp_path / "shared" / "breast-cancer" / "1" / "noise.npy"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"\0\0")
+    with pytest.raises(IntegrityError, match=f"^{damaged}: sha256 is"):
+        pull(str(tmp_path / "shared" / "breast-cancer"), tmp_path / "pulled")

@@ -25,7 +25,9 @@ STDOUT = "-"  # as an output: standard output
 _FILES = (fs.FileType.File, fs.FileType.NotFound)  # and links to nowhere, which are refused by name when they are read
 SENT_AT_ONCE = 2**20  # bytes per write
 ARROW_SCHEMES = {"file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"}
-CREDENTIALS = re.compile(r"(?<=://)[^/?]*@")  # in a URI; messages, summaries and logs must not show them
+# Credentials in a URI: before the host, also if a password has an unescaped slash, and in the query
+_BEFORE_HOST = re.compile(r"(?<=://)(?:[^/?]*|[^/?:@]*:(?!\d+/)[^?]*)@")
+_IN_QUERY = re.compile(r"([?&][^=&]*(?:key|secret|token|sig|sas|password|credential)[^=&]*=)[^&]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def storage_path(where: Path | str | StoragePath) -> StoragePath:
     if "://" not in text:
         absolute = str(Path(text).absolute())  # other processes may have another working folder
         return StoragePath(fs.LocalFileSystem(), absolute, text)
-    shown = CREDENTIALS.sub("", text)
+    shown = without_credentials(text)
     try:
         if text.partition("://")[0].lower() not in ARROW_SCHEMES:
             return StoragePath(*_by_fsspec(text), shown)
@@ -171,6 +173,11 @@ def storage_path(where: Path | str | StoragePath) -> StoragePath:
     except (pa.ArrowException, OSError, ValueError) as exc:
         raise InputError(f"{shown}: {str(exc).replace(text, shown)}") from exc
     return StoragePath(filesystem, path, shown)
+
+
+def without_credentials(uri: str) -> str:
+    """A URI as messages, summaries and logs show it."""
+    return _IN_QUERY.sub(r"\1...", _BEFORE_HOST.sub("", uri))
 
 
 def _by_fsspec(uri: str) -> tuple[fs.FileSystem, str]:

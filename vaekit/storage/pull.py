@@ -17,7 +17,7 @@ from vaekit.bundle.models_folder import has_manifest, newest_accepted
 from vaekit.bundle.origin import ORIGIN_FILE, Origin
 from vaekit.bundle.read import open_bundle
 from vaekit.bundle.write import sync
-from vaekit.errors import InputError, IntegrityError, UnknownModel
+from vaekit.errors import BundleError, InputError, IntegrityError, UnknownModel
 from vaekit.storage.hub import HubFolder
 from vaekit.storage.remote import RemoteFolder, remote_folder
 from vaekit.storage.transfer import digest_of, fetch_bundle, warning_of
@@ -67,10 +67,14 @@ def pull(url: str, models: Path, *, version: int | None = None, sha256: str | No
         temp.chmod(0o755)
         manifest = fetch_bundle(remote, found, temp)
         check_digest(temp, remote, sha256)
+        if (number := found.version or version) is not None and manifest.version != number:
+            raise IntegrityError(f"{remote.text}: version {number} there says that it is version {manifest.version}")
         open_bundle(temp).close()  # verifies the copy
         write_origin(temp, remote, found)
         folder = models / manifest.name / str(manifest.version)
         is_new = place(temp, folder)
+    except BundleError as exc:  # name what the caller knows, not the folder that is gone
+        raise type(exc)(str(exc).replace(str(temp), remote.where(found.prefix))) from exc
     finally:
         shutil.rmtree(temp, ignore_errors=True)
     return Pulled(manifest, folder, digest_of(folder), is_new, warning_of(manifest, str(folder)))
