@@ -14,7 +14,7 @@ from vaekit.storage.paths import without_credentials
         (
             "s3://AKIA:se/cr/et@bucket/models",
             "s3://bucket/models",
-        ),  # S3's secrets have slashes, which some do not escape
+        ),  # a slash that is not escaped
         ("sftp://user:p@ss@host/models", "sftp://host/models"),
         ("az://c/models?sas_token=secret&x=1", "az://c/models?sas_token=...&x=1"),
         ("https://host/models?x=1&X-Amz-Signature=secret", "https://host/models?x=1&X-Amz-Signature=..."),
