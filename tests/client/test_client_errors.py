@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 
 import httpx
 import pytest
@@ -22,7 +23,7 @@ from vaekit.client import (
     Unauthorized,
     errors,
 )
-from vaekit.errors import UnknownModel, VaeError
+from vaekit.errors import InputError, UnknownModel, VaeError
 
 SENT, LATER = "Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:50:07 GMT"
 
@@ -63,6 +64,18 @@ def test_retry_after_is_whole_seconds_or_a_date_by_the_clock_of_the_service(tran
     with Client("http://host", transport=transport, retries=0) as client, pytest.raises(ServiceUnavailable) as caught:
         client.models()
     assert caught.value.retry_after == seconds
+
+
+@pytest.mark.parametrize("timeout", [math.inf, 1e12, None])
+def test_a_timeout_longer_than_sockets_can_count_is_no_limit(url, timeout):
+    with Client(url, timeout=timeout) as client:
+        assert client.ready()
+
+
+@pytest.mark.parametrize("timeout", [-1.0, math.nan])
+def test_a_negative_timeout_is_refused(timeout):
+    with pytest.raises(InputError, match="timeout: "):
+        Client("http://host", timeout=timeout)
 
 
 def test_status_504_raises_deadline_exceeded(client, transport):

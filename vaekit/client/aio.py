@@ -18,7 +18,7 @@ from vaekit.client.environment import checked_environment, key_or_environment, p
 from vaekit.client.error_replies import check
 from vaekit.client.errors import NOT_READY, ClientError, translated
 from vaekit.client.replies import DecodeResult, ElboResult, EncodeResult, SampleResult
-from vaekit.client.requests import TIMEOUT, HttpCall, check_url, key_header
+from vaekit.client.requests import TIMEOUT, HttpCall, check_url, checked_timeout, key_header
 from vaekit.client.retries import LONGEST_WAIT, RETRIES, Retries
 from vaekit.client.score_columns import score_columns
 from vaekit.client.wire import ModelHealth, ModelList
@@ -37,7 +37,7 @@ class AsyncClient:
         self,
         url: str,
         *,
-        timeout: float = TIMEOUT,
+        timeout: float | None = TIMEOUT,
         key: str | None = None,
         retries: int = RETRIES,
         longest_wait: float = LONGEST_WAIT,
@@ -47,7 +47,7 @@ class AsyncClient:
         self._retries = Retries(retries, longest_wait)
         self._answered = False
         self._inputs: dict[tuple[str, int], InputSpec] = {}  # by model and version
-        headers = key_header(key_or_environment(key))
+        headers, timeout = key_header(key_or_environment(key)), checked_timeout(timeout)
         with checked_environment():
             self._http = httpx.AsyncClient(base_url=url, timeout=timeout, headers=headers, transport=transport)
         self._note = proxy_note(url) if transport is None else ""

@@ -26,6 +26,7 @@ from vaekit.tabular.cells import plain
 from vaekit.tolerance_rules import parse_rules
 
 TIMEOUT = 30.0  # seconds; enough for a large scoring request on a busy CPU
+LONGEST_TIMEOUT = 1e9  # seconds; beyond the longest that sockets count on every platform
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,17 @@ def check_url(url: str) -> str:
     if parsed.port is not None and not 0 < parsed.port < 2**16:
         raise InputError(f"url: {url!r}: port {parsed.port}, expected 1 to 65535")
     return url
+
+
+def checked_timeout(seconds: float | None) -> float | None:
+    """The timeout as httpx takes it: None, no limit, for one that is longer than sockets can count.
+
+    Raises:
+        InputError: a negative number or NaN.
+    """
+    if seconds is not None and not seconds >= 0:
+        raise InputError(f"timeout: {seconds} s, expected 0 or more")
+    return None if seconds is None or seconds > LONGEST_TIMEOUT else seconds
 
 
 def key_header(key: str | None) -> dict[str, str]:

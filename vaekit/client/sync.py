@@ -18,7 +18,7 @@ from vaekit.client.environment import checked_environment, key_or_environment, p
 from vaekit.client.error_replies import check
 from vaekit.client.errors import NOT_READY, ClientError, translated
 from vaekit.client.replies import DecodeResult, ElboResult, EncodeResult, SampleResult
-from vaekit.client.requests import TIMEOUT, HttpCall, check_url, key_header
+from vaekit.client.requests import TIMEOUT, HttpCall, check_url, checked_timeout, key_header
 from vaekit.client.retries import LONGEST_WAIT, RETRIES, Retries
 from vaekit.client.score_columns import score_columns
 from vaekit.client.wire import ModelHealth, ModelList
@@ -41,7 +41,7 @@ class Client:
 
     Args:
         url: address of the service, including a path prefix if there is one.
-        timeout: seconds to wait for a connection, and then for each chunk of bytes.
+        timeout: seconds to wait for a connection, and then for each chunk of bytes; None: no limit.
         key: API key, sent as a bearer token; None: that of VAE_API_KEY, or no key.
         retries: how often a request is sent again if the service is busy (429), asks to come back (503 with
             Retry-After) or drops the connection. The pauses are random and never shorter than Retry-After.
@@ -62,7 +62,7 @@ class Client:
         self,
         url: str,
         *,
-        timeout: float = TIMEOUT,
+        timeout: float | None = TIMEOUT,
         key: str | None = None,
         retries: int = RETRIES,
         longest_wait: float = LONGEST_WAIT,
@@ -72,7 +72,7 @@ class Client:
         self._retries = Retries(retries, longest_wait)
         self._answered = False
         self._inputs: dict[tuple[str, int], InputSpec] = {}  # by model and version
-        headers = key_header(key_or_environment(key))
+        headers, timeout = key_header(key_or_environment(key)), checked_timeout(timeout)
         with checked_environment():
             self._http = httpx.Client(base_url=url, timeout=timeout, headers=headers, transport=transport)
         self._note = proxy_note(url) if transport is None else ""

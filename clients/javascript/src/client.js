@@ -13,6 +13,7 @@ import { pause, pauseMs, startTimer } from "./retries.js";
 
 const TIMEOUT = 30_000; // ms
 const LONGEST_WAIT = 60_000; // ms
+const LARGE = 2 ** 20; // bytes of a body that a service or a proxy may refuse while it is being sent
 const RETRIES = 2; // a busy moment passes unnoticed, and an outage is reported in about a second
 const NOT_READY = [ConnectionFailed, DeadlineExceeded, ServiceUnavailable];
 
@@ -144,7 +145,7 @@ export class Client {
       if (error instanceof ClientError) throw error;
       const cause = /** @type {any} */ (error);
       const why = cause?.cause?.message || cause?.cause?.code || cause?.message || String(cause);
-      throw new ConnectionFailed(`${this.url}: connection failed: ${why}`, { cause });
+      throw new ConnectionFailed(`${this.url}: connection failed: ${why}${noteOnSize(call)}`, { cause });
     }
   }
 
@@ -193,6 +194,12 @@ function keyHeader(/** @type {unknown} */ key) {
     throw new InputError("key: expected printable ASCII with no space at either end");
   }
   return { authorization: `Bearer ${key}` };
+}
+
+/** Words for a broken connection: fetch does not show the reply 413 of a service that ends the connection with it. */
+function noteOnSize(/** @type {HttpCall} */ { body }) {
+  const size = body?.length ?? 0;
+  return size < LARGE ? "" : `; the body has ${size} bytes, which may be more than the service takes: send fewer rows`;
 }
 
 function atLeastZero(/** @type {string} */ name, /** @type {unknown} */ value) {

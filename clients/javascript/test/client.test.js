@@ -205,6 +205,17 @@ test("no reply in time is a DeadlineExceeded, and no connection a ConnectionFail
   assert.equal(await client.ready(), false);
 });
 
+test("a connection that breaks while a large body is sent names its size, because fetch does not show a 413", async (t) => {
+  const { url } = await serving(t, { cut: true });
+  const client = new Client(url, { retries: 0 });
+  const data = new Float64Array(2 ** 17 + 1);
+  await assert.rejects(client.elbo({ data, shape: [1, data.length] }), {
+    name: "ConnectionFailed",
+    message: /; the body has 1048\d{3} bytes, which may be more than the service takes: send fewer rows$/,
+  });
+  await assert.rejects(client.elbo([[1]]), (error) => !error.message.includes("bytes"));
+});
+
 test("a signal cancels a call with its own reason, also while the client waits for the next try", async (t) => {
   const { url } = await serving(t, problem(503, "loading", { "retry-after": "20" }));
   const reason = new Error("the user left");
