@@ -18,8 +18,8 @@ from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.input_spec import Column
 from vaekit.runtime import Model
 from vaekit.tabular.novelty import novel_names
-from vaekit.tabular.series import Ends
-from vaekit.tabular.windows import read_windows
+from vaekit.tabular.series import Ends, Steps, WindowCutter
+from vaekit.tabular.windows import read_rows
 
 ALPHAS = (0.01, 0.05, 0.2)
 ROWS = 200
@@ -58,13 +58,23 @@ def _odd_cells(column: Column, cell: Any) -> list[Any]:
     return [None, far, -1.5, 0.25, 1e300, True, *column.missing_values]
 
 
+def _windows(rows: list[Any], model: Model) -> tuple[NDArray[Any], Ends | None]:
+    """(rows or windows, where the results of windows go)."""
+    found, _ = read_rows(rows, model.spec)
+    if not isinstance(found, Steps):
+        return found, None
+    assert model.spec.window is not None
+    cut = WindowCutter(model.spec.window).cut(found)
+    return np.ascontiguousarray(cut.x), Ends(cut.ends, cut.total, model.spec.window.needs)
+
+
 def expected(model: Model, rows: list[Any], ignore: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The fields of Scored in the JavaScript package, from this package.
 
     Where no window of a series ends, they are None, or an empty list of names. `ignore` has tolerance rules in place of
     those of the bundle.
     """
-    x, ends, _ = read_windows(rows, model.spec)
+    x, ends = _windows(rows, model)
     scored, calibration = model.bound_checked(x), model.calibration()
     assert not isinstance(calibration, str)
     verdicts = {alpha: calibration.verdict(scored, alpha) for alpha in ALPHAS}

@@ -174,6 +174,25 @@ def test_a_frame_gets_a_score_for_each_time_step(model: Model, want: Any) -> Non
         check(scored if isinstance(scored, pd.DataFrame) else scored.to_pandas(), want)
 
 
+def test_the_windows_of_a_frame_are_made_in_blocks(model: Model, want: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = score_frame(LocalScorer(model, explain=1), FRAME)
+    monkeypatch.setattr("vaekit.tabular.series.Steps.blocks.__defaults__", (4 * 3 * 7,))
+    sizes = []
+
+    class Watched(LocalScorer):
+        def score(self, x: Any) -> Any:
+            sizes.append(len(x))
+            return super().score(x)
+
+    found = score_frame(Watched(model, explain=1), FRAME)
+    check(found, want)
+    pd.testing.assert_frame_equal(found, whole, rtol=1e-5)
+    assert max(sizes) <= 7
+    assert len(found) == len(FRAME)
+    with pytest.raises(InputError, match="6 time steps, none of which can be scored"):
+        score_frame(LocalScorer(model), FRAME.iloc[:6])
+
+
 def test_an_evaluation_compares_the_label_of_a_step_with_its_score(model: Model, want: Any, tmp_path: Path) -> None:
     label = np.zeros(120, dtype=int)
     label[[40, 90]] = 1

@@ -126,7 +126,9 @@ def test_timestamps_are_seconds(cells: NDArray[Any]) -> None:
 def test_times_are_read_as_in_training() -> None:
     assert time_numbers(np.array(["20240101", " 3.5 "], dtype=object), "number", "t").tolist() == [20240101, 3.5]
     assert kind_of_time(np.array([1, 2])) == "number"
-    with pytest.raises(InputError, match="row 4, column 't': 'soon': not a number, as in training"):
+    with pytest.raises(
+        InputError, match="row 4, column 't': 'soon': not a number, as the first times of the training data"
+    ):
         time_numbers(np.array([1, "soon"], dtype=object), "number", "t", start=3)
     with pytest.raises(InputError, match="row 0, column 't': 5: not a date or an ISO 8601 time"):
         time_numbers(np.array([5]), "timestamp", "t")

@@ -85,7 +85,7 @@ def _cell(cell: Any, read: Callable[[Any], float | None], name: str, row: int) -
     found = None if is_missing(cell) else read(cell)
     if found is None:
         kind = "a number" if read is _number else f"a date or an ISO 8601 time, {ACCEPTED}"
-        raise _refusal(cell, name, row, f"not {kind}, as in training")
+        raise _refusal(cell, name, row, f"not {kind}, as the first times of the training data")
     return found
 
 

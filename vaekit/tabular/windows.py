@@ -23,7 +23,7 @@ from vaekit.tabular.cells import show
 from vaekit.tabular.columns import Ignored, without_series
 from vaekit.tabular.encode import encode_named, encode_table
 from vaekit.tabular.frames import Table, column_of, is_table, table
-from vaekit.tabular.series import Ends, Steps, WindowCutter, series_names
+from vaekit.tabular.series import Ends, Steps, series_names
 from vaekit.tabular.times import time_numbers
 
 
@@ -61,27 +61,6 @@ def read_rows(rows: Any, spec: VectorSpec | ImageSpec, *, strict: bool = False) 
         raise InputError(f"inputs: {shape if width is not None else show(rows)}; {accepted(spec.window)}")
     x, other = encode_named(rows, spec.step, strict=strict)
     return Steps(x), other
-
-
-def read_windows(
-    rows: Any, spec: VectorSpec | ImageSpec, *, strict: bool = False
-) -> tuple[NDArray[Any], Ends | None, Ignored]:
-    """(rows as the graphs take them (n, ...), where their results go, ignored columns) of rows of any form.
-
-    The second is None for rows and for windows given as such: their results are in their order. All windows are made at
-    once, so this is for inputs of bounded size.
-
-    Raises:
-        InputError: see `read_rows`; or no series has as many steps as a window.
-    """
-    found, other = read_rows(rows, spec, strict=strict)
-    if not isinstance(found, Steps):
-        return found, None, other
-    assert spec.window is not None
-    cut = WindowCutter(spec.window).cut(found)
-    ends = Ends(cut.ends, cut.total, spec.window.needs)
-    check_some(ends)
-    return np.ascontiguousarray(cut.x), ends, other
 
 
 def check_some(ends: Ends) -> None:

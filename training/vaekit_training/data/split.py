@@ -34,7 +34,9 @@ ASSUMPTIONS = {
     "blocks": LATER,
     "windows by time": LATER,
     "windows by group": "No series is in two splits, and calibration windows share no time step. P-values are valid "
-    f"for windows of new series as far as they are like the calibration series. {RUNS}",
+    "for windows of new series as far as series are alike. If each series has its own level, the number of calibration "
+    "series counts, not that of their windows, and few of them give more false alarms than alpha, because a new series "
+    f"may be unlike all of them. {RUNS}",
     "group": "No group of rows is in two splits: p-values are valid for rows of new groups as far as they are like the "
     "calibration groups; rows of one group are not independent, so the false-alarm rate varies more than usual.",
 }
