@@ -9,6 +9,9 @@ import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.time.ZonedDateTime;
+import java.time.format.DateTimeFormatter;
+import java.time.format.DateTimeParseException;
 import java.util.concurrent.ThreadLocalRandom;
 
 /**
@@ -88,12 +91,26 @@ public final class CallService {
             if (response.statusCode() == 200) {
                 return JsonParser.parseString(response.body()).getAsJsonObject();
             }
-            long after = response.headers().firstValueAsLong("retry-after").orElse(-1);
+            long after = retryAfter(response);
             boolean isBusy = response.statusCode() == 429 || response.statusCode() == 503 && after >= 0;
             if (!isBusy || tries == TRIES || after > LONGEST_WAIT) {
                 throw new Refused(response.statusCode(), detailOf(response));
             }
             Thread.sleep(1000 * Math.max(after, 0) + ThreadLocalRandom.current().nextLong(250L << tries));
+        }
+    }
+
+    /** The seconds of retry-after, which is a number or a date; -1 if it is absent or neither. */
+    private static long retryAfter(HttpResponse<String> response) {
+        String text = response.headers().firstValue("retry-after").orElse("");
+        if (text.matches("\\d{1,9}")) {
+            return Long.parseLong(text);
+        }
+        try {
+            ZonedDateTime at = ZonedDateTime.parse(text, DateTimeFormatter.RFC_1123_DATE_TIME);
+            return Math.max(0, 1 + Duration.between(ZonedDateTime.now(), at).toSeconds());
+        } catch (DateTimeParseException neither) {
+            return -1;
         }
     }
 

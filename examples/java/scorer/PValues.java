@@ -26,7 +26,8 @@ final class PValues {
 
     /** p = (1 + number of held-out scores at least as high) / (1 + n); novel rows rank above all others. */
     private static double one(double[] usual, double[] novel, double score, boolean isNovel) {
-        double floor = score - TOLERANCE * Math.max(1, Math.abs(score));
+        double relative = Math.min(score * (1 - TOLERANCE), score * (1 + TOLERANCE));
+        double floor = Math.min(relative, score - TOLERANCE); // s - 1e-5 max(1, |s|)
         long higher = Arrays.stream(isNovel ? novel : usual).filter(each -> each >= floor).count();
         long novelAbove = isNovel ? 0 : novel.length;
         return (1.0 + higher + novelAbove) / (1.0 + usual.length + novel.length);

@@ -90,7 +90,7 @@ final class Rows {
     }
 
     private static double value(JsonElement cell, JsonObject column) {
-        if (column.get("kind").getAsString().equals("category")) {
+        if (kind(column).equals("category")) {
             return level(cell, column);
         }
         if (cell.isJsonNull() || standsForMissing(cell, column)) {
@@ -158,6 +158,10 @@ final class Rows {
         return false;
     }
 
+    private static String kind(JsonObject column) {
+        return column.has("kind") ? column.get("kind").getAsString() : "real";
+    }
+
     private static boolean isTrue(JsonObject column, String name) {
         return column.has(name) && column.get(name).getAsBoolean();
     }
@@ -168,7 +172,7 @@ final class Rows {
             return false;
         }
         JsonObject column = columns.get(d);
-        return switch (column.get("kind").getAsString()) {
+        return switch (kind(column)) {
             case "positive" -> !(v > 0);
             case "count" -> !(v >= 0 && v == Math.rint(v));
             case "fraction" -> !(v >= 0 && v <= 1);

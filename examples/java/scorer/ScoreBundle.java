@@ -29,7 +29,7 @@ import java.util.stream.IntStream;
  *
  * <p>Usage: {@code java -cp CLASSPATH ScoreBundle models/breast-cancer/1 examples/rows.json [ALPHA]}, with Gson and
  * ONNX Runtime's library for Java in the class path. Calibration by group and tolerance rules are not supported, and
- * refused. Levels that are times are found by their text alone. The operators of graphs are not checked: trust who made
+ * refused. Levels that are times are found by their text alone, and whole numbers beyond 2^53 as float64. The operators of graphs are not checked: trust who made
  * the bundle.
  */
 public final class ScoreBundle {
@@ -82,12 +82,12 @@ public final class ScoreBundle {
         JsonObject entry = calibrationEntry();
         Map<String, Npy> heldOut = Npy.readArchive(file("calibration"));
         String array = entry.get("array").getAsString();
-        boolean byFold = present(entry, "folds");
+        int folds = present(entry, "folds") ? entry.getAsJsonArray("folds").size() : 0;
         List<Scored> found = new ArrayList<>();
         for (JsonElement input : inputs) {
             double[] x = rows.read(input);
-            double[] scores = scoresOf(x, byFold);
-            double[] compared = byFold ? Arrays.copyOfRange(scores, 1, scores.length) : scores;
+            double[] scores = scoresOf(x, folds);
+            double[] compared = folds > 0 ? Arrays.copyOfRange(scores, 1, scores.length) : scores;
             boolean novel = rows.isNovel(x);
             found.add(new Scored(scores[0], PValues.of(array, heldOut, compared, novel), novel));
         }
@@ -95,12 +95,12 @@ public final class ScoreBundle {
     }
 
     /** The score of a row; with folds also its score by each fold model. */
-    private double[] scoresOf(double[] x, boolean byFold) throws OrtException {
+    private double[] scoresOf(double[] x, int folds) throws OrtException {
         boolean[] observed = rows.observed(x);
         boolean whole = IntStream.range(0, x.length).allMatch(d -> observed[d]);
         String graph = whole || takesObserved(scoringGraph()) ? scoringGraph() : "surprise";
         if (!whole && !takesObserved(graph)) {
-            return new double[] {Double.NaN}; // a bundle before format 1.3 cannot score it
+            return DoubleStream.generate(() -> Double.NaN).limit(1 + folds).toArray(); // before format 1.3
         }
         Map<String, Npy> feeds = new HashMap<>();
         feeds.put("x", new Npy(rows.shape(), rows.withZeros(x, observed)));
@@ -110,11 +110,11 @@ public final class ScoreBundle {
         feeds.put("eps", new Npy(shape, IntStream.range(0, eps.length).mapToDouble(i -> eps[i]).toArray()));
         Map<String, double[]> outputs = run(graph, feeds);
         double outside = rows.logOutside(x);
-        if (!byFold) {
+        if (folds == 0) {
             return new double[] {-(outputs.get("elbo")[0] + outside)};
         }
-        DoubleStream folds = Arrays.stream(outputs.get("fold_elbo"));
-        DoubleStream all = DoubleStream.concat(DoubleStream.of(outputs.get("elbo")[0]), folds);
+        DoubleStream ofFolds = Arrays.stream(outputs.get("fold_elbo"));
+        DoubleStream all = DoubleStream.concat(DoubleStream.of(outputs.get("elbo")[0]), ofFolds);
         return all.map(elbo -> -(elbo + outside)).toArray();
     }
 
