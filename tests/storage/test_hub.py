@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -171,3 +172,21 @@ def test_what_cannot_be_pulled_is_one_sentence_and_leaves_nothing(
 def test_a_url_of_another_form_is_refused(url: str) -> None:
     with pytest.raises(InputError, match="expected hf://OWNER/NAME"):
         hub_folder(url)
+
+
+@pytest.mark.slow  # it imports the hub's client in a process of its own, which takes seconds
+@pytest.mark.parametrize("what", ["files()", "has_tag('v1')"])
+def test_a_hub_that_never_answers_is_given_up(what: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        program = (
+            "from vaekit.errors import StoreError\n"
+            "from vaekit.storage import hub\n"
+            "hub.SECONDS = 0.5\n"
+            "try:\n"
+            f"    hub.hub_folder('hf://me/cancer').{what}\n"
+            "except StoreError as exc:\n"
+            "    print(exc)\n"
+        )
+        environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, timeout=60)
+    assert done.stdout.startswith(b"hf://me/cancer: ReadTimeout"), done.stderr

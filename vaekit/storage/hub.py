@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SCHEME = "hf://"
 _REPOSITORY = re.compile(r"hf://(?P<id>[\w.-]{1,96}/[\w.-]{1,96})(@(?P<revision>[^@?#\s]{1,255}))?/?")
+SECONDS = 100.0  # in which the hub must answer; its own client would wait forever
 CARD = "README.md"  # the file that the hub shows as the model card
 
 
@@ -69,7 +70,7 @@ class HubFolder:
             StoreError: no such repository or revision, no permission, or the hub does not answer.
         """
         with _translated(self.text):
-            info = self._api.model_info(self.repository, revision=self.asked, files_metadata=True)
+            info = self._api.model_info(self.repository, revision=self.asked, files_metadata=True, timeout=SECONDS)
         self.commit = info.sha
         return {one.rfilename: one.blob_id or "" for one in info.siblings or ()}
 
@@ -148,11 +149,13 @@ def hub_folder(url: str) -> HubFolder:
 def _client() -> HfApi:
     try:
         from huggingface_hub import HfApi
+        from huggingface_hub.utils import get_session
         from huggingface_hub.utils.tqdm import disable_progress_bars
     except ImportError as exc:
         raise MissingExtra("huggingface-hub is not installed: pip install 'vaekit[hub]'") from exc
     if not sys.stderr.isatty():
         disable_progress_bars()
+    get_session().timeout = SECONDS  # of requests without a timeout of their own
     return HfApi(library_name="vaekit")
 
 
