@@ -62,6 +62,16 @@ def test_columns_are_those_of_a_time_step(fitted: Detector) -> None:
     )
 
 
+def test_times_and_series_may_be_levels_of_the_index(fitted: Detector) -> None:
+    levels = ["machine", "ts"]
+    found = fitted.score_samples(NEW.set_index(levels))
+    np.testing.assert_array_equal(found, fitted.score_samples(NEW))
+    detector = Detector(window=4, time="ts", series_column="machine", alpha=0.05, device="cpu")
+    detector.fit(FRAME.drop(columns="stamp").set_index(levels))
+    assert detector.n_features_in_ == len(detector.feature_names_in_) == 4
+    np.testing.assert_allclose(detector.score_samples(NEW.drop(columns="stamp").set_index(levels)), found, rtol=1e-6)
+
+
 def test_an_anomaly_of_context_gets_minus_one(fitted: Detector) -> None:
     frame = NEW.copy()
     at = int(np.flatnonzero(frame["machine"] == "p")[9])

@@ -22,6 +22,7 @@ from vaekit.errors import BundleError, InputError
 from vaekit.estimator import Estimator, not_fitted
 from vaekit.runtime import Bound, Explained, Model
 from vaekit.tabular.frames import table
+from vaekit.tabular.windows import with_levels
 
 Floats = NDArray[np.float64]
 
@@ -64,8 +65,8 @@ class Detector(Estimator):
         window: W, for series: X has one row per time step, and W consecutive ones are scored together
             (docs/how-to/windows-of-a-series.md). Every method then gives one result per row of X, that of the window
             which ends there. Where none ends, as at the first W - 1 rows, numbers are NaN and predict gives 1.
-        time, series_column: names of the columns of X with the time and the series of a row; x0, x1, ... for an array.
-            None: rows are in order of time, and one series.
+        time, series_column: names of the columns of X with the time and the series of a row, or of levels of the index
+            of a pandas frame; x0, x1, ... for an array. None: rows are in order of time, and one series.
         ignore: tolerance rules by column, {"pressure": {"above": 0.2, "below": "any"}}: the largest deviations from the
             expected value that predict does not report. fit writes them into the bundle. None: the rules of the bundle.
 
@@ -150,6 +151,7 @@ class Detector(Estimator):
         from vaekit_training.run import Listener, train
 
         check_alpha(self.alpha)
+        X = with_levels(X, (self.time, self.series_column))  # noqa: N806
         given = table(X)
         anomaly = None if y is None else known_anomalies(y, given.rows)
         prepared = prepare(

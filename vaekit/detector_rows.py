@@ -15,6 +15,7 @@ from vaekit.runtime import Bound
 from vaekit.tabular.columns import in_column_order, without_series
 from vaekit.tabular.frames import Table, column_of, is_table, table
 from vaekit.tabular.series import Ends
+from vaekit.tabular.windows import with_levels
 
 T = TypeVar("T", bound=np.generic)
 
@@ -101,7 +102,7 @@ def _of_steps(X: Any, spec: VectorSpec, columns: FittedColumns) -> Any:  # noqa:
     assert spec.window is not None
     if isinstance(X, Sequence) and is_table(X):
         return [{name: cell for name, cell in row.items() if name not in columns.left_out} for row in X]
-    given = table(X)
+    given = table(with_levels(X, spec.window.beside))
     if given.names is not None:
         return _known(given, columns.left_out)
     values = given.given if isinstance(given.given, np.ndarray) else _array(given.given)

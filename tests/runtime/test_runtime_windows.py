@@ -55,6 +55,7 @@ FORMS = {
     ),
     "records": lambda columns: pd.DataFrame(columns).to_dict("records"),
     "dates": lambda columns: pd.DataFrame(columns).assign(ts=lambda frame: pd.to_datetime(frame["ts"])),
+    "index": lambda columns: pd.DataFrame(columns).set_index(["ts", "machine"]),
     "other order": lambda columns: pd.DataFrame(columns)[["mode", "temp", "ts", "load", "machine"]],
 }
 

@@ -174,6 +174,14 @@ def test_a_frame_gets_a_score_for_each_time_step(model: Model, want: Any) -> Non
         check(scored if isinstance(scored, pd.DataFrame) else scored.to_pandas(), want)
 
 
+def test_a_frame_with_times_in_its_index_keeps_it(model: Model, want: Any) -> None:
+    frame = FRAME.set_index(["machine", "ts"])
+    scored = score_frame(LocalScorer(model), frame)
+    pd.testing.assert_index_equal(scored.index, frame.index)
+    assert list(scored.columns[: len(frame.columns)]) == list(frame.columns)
+    check(scored, want)
+
+
 def test_the_windows_of_a_frame_are_made_in_blocks(model: Model, want: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = score_frame(LocalScorer(model, explain=1), FRAME)
     monkeypatch.setattr("vaekit.tabular.series.Steps.blocks.__defaults__", (4 * 3 * 7,))

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import ImageSpec, VectorSpec
-from vaekit.bundle.window import SeriesWindow
+from vaekit.bundle.window import SeriesWindow, has_lag
 from vaekit.errors import InputError
 from vaekit.tabular.cells import show
 from vaekit.tabular.columns import Ignored, without_series
@@ -48,7 +48,7 @@ def read_rows(rows: Any, spec: VectorSpec | ImageSpec, *, strict: bool = False) 
     if is_table(rows):
         if isinstance(rows, Sequence):
             return _records(rows, spec, strict=strict)
-        return read_table(table(rows), spec, strict=strict)
+        return read_table(table(with_levels(rows, spec.window.beside)), spec, strict=strict)
     if not isinstance(rows, np.ndarray):
         rows = np.asarray(rows) if hasattr(rows, "__array__") else _of_nested(rows, spec)
     if isinstance(rows, np.ndarray) and rows.ndim == 3:
@@ -61,6 +61,16 @@ def read_rows(rows: Any, spec: VectorSpec | ImageSpec, *, strict: bool = False) 
         raise InputError(f"inputs: {shape if width is not None else show(rows)}; {accepted(spec.window)}")
     x, other = encode_named(rows, spec.step, strict=strict)
     return Steps(x), other
+
+
+def with_levels(rows: Any, names: Sequence[str | None]) -> Any:
+    """A pandas frame of time steps with the levels of its index that have one of these names as columns.
+
+    Other rows are unchanged, among them frames of windows, which have columns like load[t-1].
+    """
+    levels = getattr(getattr(rows, "index", None), "names", ())
+    found = [name for name in names if name is not None and name in levels and name not in rows.columns]
+    return rows.reset_index(level=found) if found and not any(map(has_lag, map(str, rows.columns))) else rows
 
 
 def check_some(ends: Ends) -> None:

@@ -38,7 +38,8 @@ ASSUMPTIONS = {
     "series counts, not that of their windows, and few of them give more false alarms than alpha, because a new series "
     f"may be unlike all of them. {RUNS}",
     "group": "No group of rows is in two splits: p-values are valid for rows of new groups as far as they are like the "
-    "calibration groups; rows of one group are not independent, so the false-alarm rate varies more than usual.",
+    "calibration groups; rows of one group are not independent, so the false-alarm rate varies more than usual, and is "
+    "above alpha on average if few groups calibrate and groups are unlike.",
 }
 
 
