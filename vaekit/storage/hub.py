@@ -148,8 +148,7 @@ def hub_folder(url: str) -> HubFolder:
 
 def _client() -> HfApi:
     try:
-        from huggingface_hub import HfApi
-        from huggingface_hub.utils import get_session
+        from huggingface_hub import HfApi, get_session
         from huggingface_hub.utils.tqdm import disable_progress_bars
     except ImportError as exc:
         raise MissingExtra("huggingface-hub is not installed: pip install 'vaekit[hub]'") from exc
