@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +174,14 @@ def test_score_bundle_gives_the_scores_p_values_and_verdicts_of_python(
         for part in ([row for row in rows if isinstance(row, list)], [row for row in rows if isinstance(row, dict)]):
             if part:
                 compare(score(scorer, folder / "1", part, tmp_path), expected(loaded, part))
+
+
+def test_score_bundle_scores_many_rows_with_little_memory(scorer: Scorer, models_dir: Path, tmp_path: Path) -> None:
+    options = f"{scorer.environment.get('JDK_JAVA_OPTIONS', '')} -Xmx32m"  # so that garbage is collected meanwhile
+    small = replace(scorer, environment={**scorer.environment, "JDK_JAVA_OPTIONS": options})
+    found = score(small, models_dir / "digits" / "1", [[[0] * 8] * 8] * 2000, tmp_path)
+    assert len(found) == 2000
+    assert len({tuple(row) for row in found}) == 1
 
 
 def compare(found: list[list[str]], want: dict[str, Any]) -> None:

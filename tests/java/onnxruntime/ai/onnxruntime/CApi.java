@@ -29,14 +29,15 @@ final class CApi {
 
     private static final int GET_ERROR_MESSAGE = 2;
     private static final int VERSION = 16; // of the table; every newer library has it
+    // kept, because JNA unloads a library when its object is garbage
+    private static final NativeLibrary LIBRARY = NativeLibrary.getInstance(System.getProperty("onnxruntime.library"));
     private static final Pointer TABLE = table();
 
     private CApi() {}
 
-    /** The table of functions of the library whose path is the property onnxruntime.library. */
+    /** The table of functions of the library. */
     private static Pointer table() {
-        NativeLibrary library = NativeLibrary.getInstance(System.getProperty("onnxruntime.library"));
-        Pointer base = library.getFunction("OrtGetApiBase").invokePointer(new Object[0]);
+        Pointer base = LIBRARY.getFunction("OrtGetApiBase").invokePointer(new Object[0]);
         return Function.getFunction(base.getPointer(0)).invokePointer(new Object[] {VERSION});
     }
 
