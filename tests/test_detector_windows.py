@@ -72,6 +72,14 @@ def test_times_and_series_may_be_levels_of_the_index(fitted: Detector) -> None:
     np.testing.assert_allclose(detector.score_samples(NEW.drop(columns="stamp").set_index(levels)), found, rtol=1e-6)
 
 
+def test_fit_warns_that_gaps_leave_out_many_windows() -> None:
+    frame = pd.DataFrame(
+        {"x": np.random.default_rng(0).standard_normal(400), "ts": pd.bdate_range("2024-01-01", periods=400)}
+    )
+    with pytest.warns(UserWarning, match=r"237 of 397 windows are across a gap .* set data.gap"):
+        Detector(window=4, time="ts", alpha=0.2, device="cpu").fit(frame)
+
+
 def test_an_anomaly_of_context_gets_minus_one(fitted: Detector) -> None:
     frame = NEW.copy()
     at = int(np.flatnonzero(frame["machine"] == "p")[9])

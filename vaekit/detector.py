@@ -145,7 +145,8 @@ class Detector(Estimator):
             MissingExtra: the training extra is not installed.
 
         Warns:
-            UserWarning: too few rows for this alpha, so that no row can be an anomaly.
+            UserWarning: too few rows for this alpha, so that no row can be an anomaly; or gaps of time leave out more
+                than a tenth of the windows.
         """
         from vaekit_training.data.split import split
         from vaekit_training.run import Listener, train
@@ -169,6 +170,8 @@ class Detector(Estimator):
         said = list(prepared.warnings)
         if reason := Calibration(np.zeros(held_out)).too_few(self.alpha):  # before the training, not after
             said.append(reason)
+        if rows.place is not None and rows.place.losses:
+            said.append(rows.place.losses)
         listener = Listener(found=said.append)
         try:
             with temporary_folder() as folder:

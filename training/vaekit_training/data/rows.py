@@ -65,6 +65,18 @@ class PlaceInSeries:
     lengths: NDArray[np.intp]  # (S,), number of time steps
     time: NDArray[np.float64] | None  # (N,), time of the last step; None: rows have no times
     begin: NDArray[np.float64] | None  # (N,), time of the first step
+    possible: int = 0  # windows that there would be without gaps
+    lost: int = 0  # of these, the windows across a gap
+
+    @property
+    def losses(self) -> str | None:
+        """Says that many windows are lost to gaps; None: at most a tenth."""
+        if self.lost <= 0.1 * self.possible:
+            return None
+        return (
+            f"{self.lost} of {self.possible} windows are across a gap of more than {self.window.gap:g} in column "
+            f"{self.window.time!r} and left out; if these steps follow each other, set data.gap"
+        )
 
 
 @dataclass(frozen=True)

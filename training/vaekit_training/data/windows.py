@@ -86,6 +86,8 @@ def rows_of_windows(
         lengths=lengths,
         time=None if steps.time is None else steps.time[ends],
         begin=None if steps.time is None else steps.time[_first(series, position, ends, window.steps)],
+        possible=(possible := int(np.maximum(lengths - window.steps + 1, 0).sum())),
+        lost=possible - len(cut.ends),
     )
     times = window.steps
     return Rows(
@@ -175,4 +177,4 @@ def _remarks(total: int, cut: _Cut, place: PlaceInSeries, steps: Steps) -> tuple
         said.append(
             f"{cut.gaps} gaps of more than {window.gap:g} in column {window.time!r}: no window reaches across them"
         )
-    return tuple(said)
+    return (*said, place.losses) if place.losses else tuple(said)
