@@ -188,3 +188,8 @@ async def test_who_may_call_v1_without_a_key(
     async with start(models_dir, keys=TEXT, **given) as running:
         assert (await running.post(PREDICT, {"instances": ROWS})).status_code == predict
         assert (await running.http.get("/v1/models")).status_code == listed
+
+
+async def test_a_wrong_method_names_the_right_one(service: Any) -> None:
+    reply = await service.http.request("DELETE", PREDICT)
+    assert (reply.status_code, reply.headers["allow"]) == (405, "POST")

@@ -182,6 +182,8 @@ def platform_router(
 
 def _add_v1(router: APIRouter, components: Components, predict: PredictHandler) -> None:
     registry = components.registry
+    # before /v1/models/{name}, which matches its path too: a 405 names the methods of the first that matches
+    _add_predict(router, "/v1/models/{name}:predict", "v1_predict", _answered_by_model(predict))
 
     @router.get(
         "/v1/models",
@@ -210,8 +212,6 @@ def _add_v1(router: APIRouter, components: Components, predict: PredictHandler) 
             reason = f"model {served.name!r} is not ready: {served.reason or 'still loading'}"
             raise NotReady(reason) if served.state == "loading" else Unservable(reason)
         return _json(V1Model(name=served.name, ready=True))
-
-    _add_predict(router, "/v1/models/{name}:predict", "v1_predict", _answered_by_model(predict))
 
 
 def _add_predict(router: APIRouter, path: str, name: str, endpoint: Endpoint) -> None:
