@@ -79,6 +79,10 @@ test("steps that are not in order, lack a column or have another width are refus
     [[first, { ...first }], /^row 1, column 'ts': the same time as the row before/],
     [[first, step("p", "2024-03-01T00:00", 1)], /^row 1, column 'ts': an earlier time/],
     [[first, step("p", "03/01/2024", 1)], /^row 1, column 'ts': '03\/01\/2024': not a date or an ISO 8601 time/],
+    ...["2024-02-30", "2024-03-01T24:00", "2024-03-01T09:00+25:00", "0000-01-01", " 2024-03-02 "].map((ts) => [
+      [first, step("p", ts, 1)],
+      /^row 1, column 'ts': '.*': not a date or an ISO 8601 time/,
+    ]),
     [[first, step("p", "12:30:00", 1)], /^row 1, column 'ts': '12:30:00': not a date/],
     [[first, step(" ", "2024-03-02", 1)], /^row 1, column 'machine': missing value/],
     [[{ load: 1, temp: 2, ts: "2024-03-01" }], /^row 0: the input lacks the column 'machine', of series/],

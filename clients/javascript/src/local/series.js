@@ -9,6 +9,8 @@ import { InputError } from "../errors.js";
 import { levelText, momentOf, numberIn, stripped } from "./levels.js";
 import { encodeCells, isMatrix, isObject, refuseEmpty, refuseMoreMissing, show } from "./rows.js";
 
+const TIMESTAMP = /^\d{4}-\d\d-\d\d(?:$|[ T](?!.*[-+](?:2[4-9]|[3-9]\d)(?::?\d\d)?$))/; // no zone of a day or more
+
 /**
  * @typedef {import("./manifest.js").Manifest} Manifest
  * @typedef {import("./manifest.js").Column} Column
@@ -124,10 +126,13 @@ function timeNumber(cell, row, name, is) {
 }
 
 function seconds(/** @type {unknown} */ cell) {
-  const moment = typeof cell === "string" ? momentOf(cell) : undefined;
-  if (!moment?.includes("T")) return undefined;
+  const moment = typeof cell === "string" && TIMESTAMP.test(cell) ? momentOf(cell) : undefined;
+  if (moment === undefined) return undefined;
   const microseconds = moment.slice(20, 26); // as many digits as Python reads
-  return Date.parse(`${moment.slice(0, 19)}Z`) / 1000 + Number(`0.${microseconds}`);
+  const whole = new Date(`${moment.slice(0, 19)}Z`);
+  // the 30th of February would be the 1st of March
+  const exists = whole.getUTCFullYear() >= 1 && whole.toISOString().startsWith(moment.slice(0, 19));
+  return exists ? whole.getTime() / 1000 + Number(`0.${microseconds}`) : undefined;
 }
 
 /**
