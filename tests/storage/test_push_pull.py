@@ -15,7 +15,7 @@ from tests.kinds import Published
 from tests.stores import Store, storing
 from tests.versions import add_version
 from vaekit.bundle.origin import read_origin
-from vaekit.bundle.proposal import PROPOSAL_FILE
+from vaekit.bundle.proposal import PROPOSAL_FILE, accept
 from vaekit.bundle.read import read_manifest
 from vaekit.errors import BundleError, InputError, IntegrityError, StorageError, StoreError, UnknownModel, VaeError
 from vaekit.storage import pull as pulling
@@ -272,3 +272,22 @@ def test_the_message_on_a_damaged_bundle_names_where_it_is(bundle: Path, tmp_pat
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"\0\0")
     with pytest.raises(IntegrityError, match=f"^{damaged}: sha256 is"):
         pull(str(tmp_path / "shared" / "breast-cancer"), tmp_path / "pulled")
+
+
+def test_accepting_a_proposed_version_reaches_the_store_and_its_copies(url: str, bundle: Path, tmp_path: Path) -> None:
+    (bundle / PROPOSAL_FILE).write_text("{}", encoding="utf-8")
+    push(bundle, url)
+    copy = pull(f"{url}/breast-cancer", tmp_path / "pulled", version=1).folder
+    accept(bundle)
+    assert not push(bundle, url).is_new
+    assert (copy / PROPOSAL_FILE).exists()
+    assert not pull(f"{url}/breast-cancer", tmp_path / "pulled").is_new
+    assert ((copy / PROPOSAL_FILE).exists(), (copy / "accepted.json").exists()) == (False, True)
+
+
+def test_a_proposal_of_an_interrupted_push_does_not_stay(bundle: Path, tmp_path: Path) -> None:
+    target = tmp_path / "shared" / "breast-cancer" / "1"
+    target.mkdir(parents=True)
+    (target / PROPOSAL_FILE).write_text("{}", encoding="utf-8")
+    push(bundle, str(tmp_path / "shared"))
+    assert not (target / PROPOSAL_FILE).exists()

@@ -15,6 +15,7 @@ from vaekit.bundle.disk import writing
 from vaekit.bundle.manifest import Manifest
 from vaekit.bundle.models_folder import has_manifest, newest_accepted
 from vaekit.bundle.origin import ORIGIN_FILE, Origin
+from vaekit.bundle.proposal import ACCEPTED_FILE, accept, is_proposed
 from vaekit.bundle.read import open_bundle
 from vaekit.bundle.write import sync
 from vaekit.errors import BundleError, InputError, IntegrityError, UnknownModel
@@ -73,6 +74,8 @@ def pull(url: str, models: Path, *, version: int | None = None, sha256: str | No
         write_origin(temp, remote, found)
         folder = models / manifest.name / str(manifest.version)
         is_new = place(temp, folder)
+        if not is_new and (temp / ACCEPTED_FILE).exists() and is_proposed(folder):
+            accept(folder)
     except BundleError as exc:  # name what the caller knows, not the folder that is gone
         raise type(exc)(str(exc).replace(str(temp), remote.where(found.prefix))) from exc
     finally:

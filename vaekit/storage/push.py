@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from vaekit.bundle.manifest import MANIFEST_FILE, Manifest
+from vaekit.bundle.proposal import ACCEPTED_FILE, PROPOSAL_FILE
 from vaekit.bundle.read import open_bundle
 from vaekit.errors import InputError
 from vaekit.storage.hub import CARD, SCHEME, HubFolder, hub_folder, tag_of
@@ -35,7 +36,8 @@ class Pushed:
 def push(folder: Path, url: str, *, public: bool = False) -> Pushed:
     """Verify a bundle and copy it to a store, as <url>/<name>/<version>/, or to a repository of the hub.
 
-    The manifest is written last: a reader never sees half a bundle. A version that is there is never replaced.
+    The manifest is written last: a reader never sees half a bundle. A version that is there is never replaced; but if
+    it is proposed there and was accepted in the folder, it is accepted there too.
 
     Args:
         folder: of the bundle.
@@ -62,11 +64,14 @@ def _push_to_store(folder: Path, manifest: Manifest, root: StoragePath) -> Pushe
         root.check_bucket()
         there = _manifest_of(target)
         if there is None:
+            _end_proposal(folder, target)  # of a push that was interrupted
             for name in names[:-1]:
                 _upload(folder / name, target.below(name))
             _upload_at_once(folder / MANIFEST_FILE, target)
-    digest = digest_of(folder)
-    _check_same(there, digest, target.text, manifest)
+        digest = digest_of(folder)
+        _check_same(there, digest, target.text, manifest)
+        if (folder / ACCEPTED_FILE).exists():
+            _end_proposal(folder, target)
     warning = warning_of(manifest, target.text)
     return Pushed(manifest, target.text, None, digest, len(names), there is None, warning)
 
@@ -74,6 +79,20 @@ def _push_to_store(folder: Path, manifest: Manifest, root: StoragePath) -> Pushe
 def _manifest_of(target: StoragePath) -> bytes | None:
     path = target.below(MANIFEST_FILE)
     return path.read() if path.exists else None
+
+
+def _end_proposal(folder: Path, target: StoragePath) -> None:
+    """Make a proposed version in the store an ordinary one, if the one in the folder is."""
+    proposal = target.below(PROPOSAL_FILE)
+    if (folder / PROPOSAL_FILE).exists() or not proposal.exists:
+        return
+    if (folder / ACCEPTED_FILE).exists():
+        _upload(folder / ACCEPTED_FILE, target.below(ACCEPTED_FILE))
+    try:
+        proposal.filesystem.delete_file(proposal.fs_path)
+    except OSError:  # pyarrow then writes an empty object for the folder, which some stores refuse
+        if proposal.exists:
+            raise
 
 
 def _upload(file: Path, to: StoragePath) -> None:
