@@ -4,6 +4,7 @@ import * as errors from "./errors.js";
 import { retryAfterSeconds } from "./retries.js";
 
 const PROBLEM_TYPE = "application/problem+json";
+const OF_THE_CALL = new Set(["model", "version", "num_samples", "seed"]); // fields with one value for all rows
 const PLACE = /^row (\d+)(?:, (?:feature|latent|value) ('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\d+))?: [^:]*(?:: (.*))?$/s;
 
 /**
@@ -28,10 +29,10 @@ export async function readReply(response, call) {
   }
   for (const field of call.fields ?? []) {
     if (body?.[field] === undefined) throw new errors.ProtocolError(`${response.url}: the reply has no ${field}`);
-    const { length } = body[field] ?? {};
-    if (call.rows !== undefined && Array.isArray(body[field]) && length !== call.rows) {
+    const found = Array.isArray(body[field]) ? `${body[field].length} values` : typeof body[field];
+    if (call.rows !== undefined && !OF_THE_CALL.has(field) && found !== `${call.rows} values`) {
       throw new errors.ProtocolError(
-        `${response.url}: the reply has ${length} values of ${field}, but the request had ${call.rows} rows`,
+        `${response.url}: the reply has ${found} of ${field}, but the request had ${call.rows} rows`,
       );
     }
   }

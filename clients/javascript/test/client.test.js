@@ -185,6 +185,7 @@ test("a reply that is not one of this service is a ProtocolError", async (t) => 
     { text: "{" },
     { json: { model: "m" } },
     elboReply(3),
+    { json: { ...elboReply().json, elbo: 1 } },
     { status: 302, headers: { location: "/elsewhere" } },
   ];
   for (const reply of replies) {
