@@ -11,6 +11,7 @@ from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.input_spec import Column
 from vaekit.errors import InputError
 from vaekit.tabular import encode
+from vaekit.tabular.columns import resembling
 
 AB = VectorSpec(columns=(Column(name="a"), Column(name="b")))
 BINARY = VectorSpec(columns=(Column(name="a"), Column(name="on", kind="binary")))
@@ -262,3 +263,9 @@ def test_grey_pixels_are_refused_by_a_two_valued_model():
     np.testing.assert_array_equal(encode([[[0, 255]]], TWO_VALUED).ravel(), [0, 255])
     with pytest.raises(InputError, match=r"^row 1, pixel \(0, 1, 0\): not 0 or 255: 7$"):
         encode([[[0, 255]], [[0, 7]]], TWO_VALUED)
+
+
+def test_only_the_first_thousand_names_are_compared_with_absent_columns():
+    names = [f"other {i}" for i in range(1000)]
+    assert resembling([*names[:-1], "lode"], ["load"]) == {"lode": "load"}
+    assert resembling([*names, "lode"], ["load"]) == {}

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from itertools import islice
 from operator import itemgetter
 from typing import Any, NoReturn
 
@@ -77,11 +78,11 @@ def ignored(
 
 
 def resembling(names: Iterable[str], absent: Iterable[str]) -> dict[str, str]:
-    """For each name that resembles an absent column, that column."""
+    """For each of the first 1,000 names that resembles an absent column, that column. Comparing takes long."""
     plain = {_plain(name): name for name in list(absent)[:_COMPARED] if len(name) <= _SHOWN}
     found = {}
-    for name in names if plain else ():
-        if close := get_close_matches(_plain(name), plain, n=1, cutoff=0.75):
+    for name in islice(names, MOST_IGNORED) if plain else ():
+        if len(name) <= _SHOWN and (close := get_close_matches(_plain(name), plain, n=1, cutoff=0.75)):
             found[name] = plain[close[0]]
     return found
 
