@@ -43,7 +43,8 @@ function overHttp(folder) {
   if (folder.username || folder.password) {
     throw new InputError("bundle: expected a URL without user and password, which fetch refuses");
   }
-  const base = new URL(folder.pathname.replace(/\/?$/, "/"), folder.origin);
+  const base = Object.assign(new URL(folder), { search: "", hash: "" });
+  if (!base.pathname.endsWith("/")) base.pathname += "/";
   return {
     where: base.href,
     read: async (name) => {
