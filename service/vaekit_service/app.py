@@ -23,7 +23,7 @@ from vaekit_service.http.fast_path import FastPath
 from vaekit_service.http.guard import Guard
 from vaekit_service.http.layers import make_layers, wrapped
 from vaekit_service.http.openapi import DESCRIPTION, operation_id
-from vaekit_service.http.platforms import platform_router
+from vaekit_service.http.platforms import check_free, platform_router
 from vaekit_service.http.routes import make_handlers, operations_router, status_router
 from vaekit_service.http.v2.infer import InferHandler
 from vaekit_service.http.v2.repository import actions_router, index_router
@@ -56,7 +56,8 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
         log: the logger; None: a logger that writes to stderr in the format and from the level of the settings.
 
     Raises:
-        ConfigError: the keys or their rate cannot be read, or the score log needs pyarrow.
+        ConfigError: the keys or their rate cannot be read, the score log needs pyarrow, or a path of a platform is one
+            of the service's own.
         MissingExtra: traces are on, and OpenTelemetry is not installed.
     """
     log = log or make_log(settings.log_format, settings.log_level)
@@ -92,6 +93,13 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     app.state.components = components
     app.include_router(status_router(components))
     app.include_router(docs_router())
+    app.include_router(v2_router(components, admin=settings.admin))
+    app.include_router(index_router(components))
+    if settings.admin:
+        actions = ModelActions(components.registry, components.updates)
+        app.include_router(admin_router(components, actions))
+        app.include_router(actions_router(components, actions))
+    check_free(settings.predict_route, app.routes)
     app.include_router(
         platform_router(
             components,
@@ -101,12 +109,6 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
             predict_route=settings.predict_route,
         )
     )
-    app.include_router(v2_router(components, admin=settings.admin))
-    app.include_router(index_router(components))
-    if settings.admin:
-        actions = ModelActions(components.registry, components.updates)
-        app.include_router(admin_router(components, actions))
-        app.include_router(actions_router(components, actions))
     guard.learn(app.routes)
     app.add_exception_handler(HTTPException, problems.on_http_error)
     for layer in layers:

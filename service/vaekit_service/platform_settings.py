@@ -43,15 +43,15 @@ class PlatformSettings(BaseSettings):
     @field_validator("health_route", "predict_route")
     @classmethod
     def _is_path(cls, route: str | None) -> str | None:
-        if route is not None and (not route.startswith("/") or set("{}?#") & set(route)):
-            raise ValueError("expected a path that begins with / and has none of {}?#")
+        if route is not None and (not route.startswith("/") or route.endswith("/") or set("{}?#") & set(route)):
+            raise ValueError("expected a path that begins with /, does not end with it and has none of {}?#")
         return route
 
     @property
     def platform_paths(self) -> tuple[str, ...]:
-        """The paths that the platform calls, and all below them; those of its probes are public anyway."""
+        """The paths that the platform calls, and all below one that ends with a slash; probes are public anyway."""
         if self.platform == "kserve":
-            return ("/v1", "/v2")
+            return ("/v1", "/v1/", "/v2", "/v2/")
         if self.platform == "sagemaker":
             return ("/invocations",)
         return (self.predict_route,) if self.platform == "vertex" and self.predict_route else ()

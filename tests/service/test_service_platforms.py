@@ -13,6 +13,7 @@ from tests.service.conftest import IMAGE
 from tests.stores import storing
 from vaekit.errors import ConfigError
 from vaekit_service import exposure
+from vaekit_service.app import create_app
 from vaekit_service.settings import load
 
 PUBLIC = "paths of the platform need no key"
@@ -109,10 +110,16 @@ def test_an_end_that_takes_longer_than_sagemaker_waits_is_refused() -> None:
     exposure.checked(load(platform="kserve", drain_seconds=5), "0.0.0.0")
 
 
-@pytest.mark.parametrize("route", ["predict", "/a{b}", "/a?b"])
+@pytest.mark.parametrize("route", ["predict", "/a{b}", "/a?b", "/", "/a/"])
 def test_a_route_must_be_a_path(route: str) -> None:
     with pytest.raises(ConfigError, match="expected a path that begins with /"):
         load(predict_route=route)
+
+
+@pytest.mark.parametrize("route", ["/elbo", "/models"])
+def test_a_route_that_is_the_services_own_is_refused(route: str, models_dir: Path) -> None:
+    with pytest.raises(ConfigError, match=f"VAE_PREDICT_ROUTE={route}: this path is one of the service's own"):
+        create_app(load(models=models_dir, predict_route=route))
 
 
 def test_an_unknown_platform_is_refused() -> None:

@@ -24,7 +24,8 @@ class Guard:
         keyring: the keys.
         rates: the rates of the keys.
         public: kinds of access that need no key.
-        public_paths: of a cloud platform: below them no route needs a key, but those for admins.
+        public_paths: of a cloud platform, which need no key, as do all below one that ends with a slash; those for
+            admins do.
         hosts: names that requests may call the service by, in lower case; `*.example.com` stands for its subdomains and
             `*` for all; empty: any. Probes are not checked, since they use the address of a container.
         metrics: counts the refusals.
@@ -101,7 +102,7 @@ class Guard:
         path = context.route
         if path is None or context.access == "admin":
             return False
-        return any(path == public or path.startswith(f"{public}/") for public in self._public_paths)
+        return any(path == one or (one.endswith("/") and path.startswith(one)) for one in self._public_paths)
 
     def _check_host(self, given: bytes) -> None:
         host = _without_port(given.decode("latin-1").lower())

@@ -6,19 +6,21 @@ log. With VAE_PLATFORM they need no key, since the platform decides who may call
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope
 
 from vaekit.client import wire
 from vaekit.client.wire import CSV_TYPE, NDJSON_TYPE
-from vaekit.errors import InputError
+from vaekit.errors import ConfigError, InputError
 from vaekit_service.codecs import instances
 from vaekit_service.codecs.negotiation import Reader, Writer
 from vaekit_service.components import Components
@@ -178,6 +180,19 @@ def platform_router(
             openapi_extra=openapi.operation_extra("elbo"),
         )
     return router
+
+
+def check_free(predict_route: str | None, routes: Iterable[BaseRoute]) -> None:
+    """Check that the path of predictions is not one of the service's own, which a platform may call without a key.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if predict_route is None:
+        return
+    own = [route.path for route in iter_route_contexts(list(routes))]
+    if predict_route in own:
+        raise ConfigError(f"VAE_PREDICT_ROUTE={predict_route}: this path is one of the service's own; choose another")
 
 
 def _add_v1(router: APIRouter, components: Components, predict: PredictHandler) -> None:
