@@ -109,6 +109,7 @@ class StoragePath:
         store rejects the end of an object.
         """
         with ThreadPoolExecutor(1) as thread:
+            thread.submit(int).result()  # starts the thread: one interrupted in its start would not be waited for
             thread.submit(self._upload, file).result()
 
     def _upload(self, file: Path) -> None:
