@@ -124,10 +124,14 @@ async def serving(app: Any, kind: Any = LimitedProtocol, keep_alive: int = 60, *
                 one.close()
             for connection in list(server.server_state.connections):
                 connection.shutdown()
-            for task in list(server.server_state.tasks):
+            running = list(server.server_state.tasks)
+            for task in running:
                 task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            if running:  # a task that is cancelled before its first step never answers, so its connection stays open
+                for connection in list(server.server_state.connections):
+                    connection.transport.abort()
             await served.settled()
-            await asyncio.gather(*server.server_state.tasks, return_exceptions=True)
 
 
 def logged(app: Any, memory: MemoryBudget, log: io.StringIO | None = None) -> AccessLog:
