@@ -138,7 +138,12 @@ def is_missing(cell: Any) -> bool:
 
 def spells_missing(text: str) -> bool:
     """Whether a text means a missing value: NA, nan, null and so on, with or without blanks around it."""
-    return text.strip() in MISSING_TEXTS or text.strip().lower() in ("nan", "+nan", "-nan")
+    return text.strip() in MISSING_TEXTS or spells_nan(text)
+
+
+def spells_nan(text: str) -> bool:
+    """Whether a text is the number NaN."""
+    return text.strip().lower() in ("nan", "+nan", "-nan")
 
 
 def stands_for_missing(cell: Any, values: tuple[float | str, ...]) -> bool:

@@ -19,6 +19,7 @@ from vaekit.tabular.cells import (
     read_cell,
     read_column,
     show,
+    spells_nan,
     without_missing_values,
 )
 from vaekit.tabular.columns import MOST_IGNORED, NOTHING_IGNORED, Ignored, ignored
@@ -216,7 +217,7 @@ class RowChecker:
 
 def _is_nan(cell: Any) -> bool:
     """Whether a cell is written as NaN, where a missing one would be empty."""
-    return cell != cell or (isinstance(cell, str) and cell.strip().lstrip("+-").lower() == "nan")
+    return cell != cell or (isinstance(cell, str) and spells_nan(cell))
 
 
 def _no_row(row: int, given: Any, dim: int) -> InvalidRow:

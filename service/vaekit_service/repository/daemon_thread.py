@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -25,12 +26,9 @@ async def in_daemon_thread(work: Callable[[], T]) -> T:
     def run() -> None:
         outcome: Callable[[], None]
         try:
-            result = work()
+            outcome = partial(done.set_result, work())
         except BaseException as exc:  # noqa: BLE001 - whoever waits must get any error
-            error = exc
-            outcome = lambda: done.set_exception(error)  # noqa: E731
-        else:
-            outcome = lambda: done.set_result(result)  # noqa: E731
+            outcome = partial(done.set_exception, exc)
         with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(settle, outcome)
 

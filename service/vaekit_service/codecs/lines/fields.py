@@ -59,9 +59,10 @@ def _values(name: str, a: NDArray[Any] | None, answer: Answer) -> Sequence[Any]:
 
 
 def _verdicts(a: NDArray[Any], answer: Answer) -> Sequence[Any]:
-    p_value, flags = answer.rows.get("p_value"), a.tolist()
+    flags: list[Any] = a.tolist()
+    p_value = answer.rows.get("p_value")
     if p_value is None or not np.isnan(p_value).any():
-        return flags  # type: ignore[no-any-return]
+        return flags
     return [None if unknown else flag for unknown, flag in zip(np.isnan(p_value), flags, strict=True)]
 
 
