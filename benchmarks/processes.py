@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,13 @@ from benchmarks.report import run_rounds
 
 ROOT = Path(__file__).parents[1]
 TAIL = 2000  # characters of a failed arm's output to show
+
+
+def free_port() -> int:
+    """A port of this machine that was free a moment ago."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def command(module: str, arguments: Sequence[str], python: Path | str = sys.executable) -> list[str]:

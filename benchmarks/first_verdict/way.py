@@ -6,8 +6,6 @@ import csv
 import io
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import tomllib
 import venv
@@ -18,6 +16,9 @@ from pathlib import Path
 from time import perf_counter, sleep
 from urllib.error import URLError
 from urllib.request import urlopen
+
+from benchmarks.processes import free_port
+from benchmarks.serving.servers import stop
 
 WAYS = Path(__file__).parent / "ways"
 STEPS = ("install", "train", "serve", "ask")
@@ -54,9 +55,9 @@ class Way:
 
     @property
     def lines(self) -> int:
-        """Lines that the user writes: the four commands, and the lines of the files that are not empty."""
+        """Lines that the user writes: the four commands, and the lines of the files without empty ones and comments."""
         text = (each.read_text(encoding="utf-8").splitlines() for each in self.files)
-        return len(STEPS) + sum(1 for lines in text for line in lines if line.strip())
+        return len(STEPS) + sum(1 for lines in text for line in lines if line.strip() and not line.startswith("#"))
 
     def run(self, work: Path, data: Mapping[str, str], environment: Mapping[str, str]) -> Run:
         """Run the four steps in a new folder and a new virtual environment.
@@ -70,7 +71,7 @@ class Way:
         shutil.copytree(self.folder, work)
         for name, text in data.items():
             (work / name).write_text(text, encoding="utf-8")
-        port = _free_port()
+        port = free_port()
         paths = f"{(work / 'venv/bin').absolute()}{os.pathsep}{os.environ['PATH']}"
         variables = {**os.environ, **environment, "PATH": paths, "PORT": str(port), "PYTHONPATH": ""}
         seconds: dict[str, float] = {}
@@ -101,18 +102,18 @@ def _call(command: str, work: Path, variables: Mapping[str, str]) -> str:
 def _serving(command: str, work: Path, variables: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """A server in a process group of its own, which is ended with it."""
     with (work / "server.log").open("wb") as log:
-        shell = ["bash", "-c", f"exec env {command}" if "=" in command.split()[0] else f"exec {command}"]
         server = subprocess.Popen(
-            shell, cwd=work, env=dict(variables), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            ["bash", "-c", command],
+            cwd=work,
+            env=dict(variables),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             yield server
         finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            try:
-                server.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(server.pid, signal.SIGKILL)
+            stop(server)
 
 
 def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
@@ -132,9 +133,3 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     begin = perf_counter()
     yield
     seconds[name] = perf_counter() - begin
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

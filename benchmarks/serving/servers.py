@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.processes import ROOT, TAIL, command, environment, run
+from benchmarks.processes import ROOT, TAIL, command, environment, free_port, run
 from benchmarks.serving.load import WARM_UP
 
 START_TIMEOUT = 120.0  # seconds for a server to start
@@ -121,9 +121,7 @@ def pinned(core: int) -> list[str]:
 @contextmanager
 def started(server: Server) -> Iterator[Running]:
     """Run the server during the block, then stop all its processes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     start = [*pinned(SERVER_CORE), *(part.replace("PORT", str(port)) for part in server.command)]
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
@@ -134,7 +132,7 @@ def started(server: Server) -> Iterator[Running]:
             _wait(running, process, output)
             yield running
         finally:
-            _stop(process)
+            stop(process)
 
 
 def _wait(running: Running, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
@@ -151,7 +149,7 @@ def _wait(running: Running, process: subprocess.Popen[bytes], output: IO[bytes])
     raise SystemExit(f"{running.server.name} does not answer:\n{output.read().decode(errors='replace')[-TAIL:]}")
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     """Stop the server with SIGTERM, then kill its remaining processes: some peers end before their workers."""
     try:
         descendants = children(process.pid)

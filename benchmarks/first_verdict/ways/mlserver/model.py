@@ -1,3 +1,4 @@
+# Loads the detector into the server: tensors in, scores, p-values and verdicts out.
 import joblib
 import numpy as np
 import pandas as pd

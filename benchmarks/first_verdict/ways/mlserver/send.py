@@ -1,3 +1,4 @@
+# Sends the CSV to the server, and prints the verdicts as CSV.
 import json
 import sys
 import urllib.request

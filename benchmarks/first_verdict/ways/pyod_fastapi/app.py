@@ -1,3 +1,4 @@
+# Serves the detector: a CSV in, scores, p-values and verdicts out.
 import io
 
 import joblib

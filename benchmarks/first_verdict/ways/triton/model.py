@@ -1,3 +1,4 @@
+# Loads the detector into the server: tensors in, scores, p-values and verdicts out.
 import json
 from pathlib import Path
 

@@ -1,3 +1,4 @@
+# Fits the detector on three quarters of the rows, and keeps the scores of the others.
 import joblib
 import numpy as np
 import pandas as pd
