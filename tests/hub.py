@@ -9,13 +9,14 @@ import base64
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from tests.http_servers import in_thread
 
 LFS = (".onnx", ".npz", ".npy")  # as in the hub's default .gitattributes
 TOKEN = "hf_test"
@@ -229,11 +230,5 @@ def hub() -> Iterator[Hub]:
     handler = type("Handler", (_Handler,), {"hub": found})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     found.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with in_thread(server):
         yield found
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(30)

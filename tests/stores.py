@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 from localbucket import S3Handler
+
+from tests.http_servers import in_thread
 
 
 @dataclass
@@ -60,11 +61,5 @@ def storing(folder: Path) -> Iterator[Store]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     store.host = f"127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with in_thread(server):
         yield store
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(30)

@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from benchmarks import venvs
+from benchmarks.processes import free_port
 from tests.kinds import NAMES, Published, mixed_rows, series_columns
 from tests.versions import add_version
 from vaekit.bundle.manifest import FORMAT
@@ -171,19 +171,12 @@ def environment(python: Path, **more: str) -> dict[str, str]:
     return {**kept, "PATH": path, "PYTHONPATH": os.pathsep.join(paths), "MLFLOW_DISABLE_TELEMETRY": "true", **more}
 
 
-def free_port() -> int:
-    """A port that was free a moment ago: `mlflow models serve` takes no 0."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def listening(command: list[str], folder: Path, env: dict[str, str]) -> Iterator[str]:
     """Run a server of MLflow, and yield its address once it answers; stop it at the end."""
     log = folder / f"{command[3]}.txt"
     with log.open("w") as file:
-        address = ["--host", "127.0.0.1", "--port", str(free_port())]
+        address = ["--host", "127.0.0.1", "--port", str(free_port())]  # it takes no 0
         process = subprocess.Popen([*command, *address], cwd=folder, env=env, stdout=file, stderr=file)
         try:
             end = monotonic() + 120

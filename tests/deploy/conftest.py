@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 
 import pytest
 
 from benchmarks.chaos.containers.stack import Stack, build_all, has_engine, running
+from benchmarks.processes import free_port
 
 REPLICAS = 3
 
@@ -23,8 +23,6 @@ def engine() -> None:
 @pytest.fixture(scope="session")
 def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:  # noqa: ARG001  builds the images
     """Three replicas behind nginx, Prometheus and Alertmanager."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with running(tmp_path_factory.mktemp("stack"), REPLICAS, ["nginx", "prometheus", "alertmanager"], port) as stack:
+    folder, port = tmp_path_factory.mktemp("stack"), free_port()
+    with running(folder, REPLICAS, ["nginx", "prometheus", "alertmanager"], port) as stack:
         yield stack

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.http_servers import in_thread
 from tests.javascript.conftest import run_in
 from tests.live import serving
 from vaekit_service.keys.key import entry, line, new_key
@@ -52,14 +53,8 @@ class Files(SimpleHTTPRequestHandler):
 def web_server(folder: Path) -> Iterator[tuple[str, type[Files]]]:
     handler = type("Own", (Files,), {"reports": {}, "reported": threading.Event()})
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with in_thread(server):
         yield f"http://127.0.0.1:{server.server_address[1]}", handler
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture(scope="module")

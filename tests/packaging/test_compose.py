@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -21,6 +20,8 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft201909Validator
+
+from tests.http_servers import in_thread
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
@@ -224,12 +225,9 @@ def answering() -> Iterator[tuple[str, list[int], list[str]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Answer) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    with in_thread(server):
         yield f"127.0.0.1:{server.server_port}", statuses, paths
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.parametrize("name", SERVING)

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.processes import free_port
 from tests.conftest import ROOT
 from tests.live import serving
 
@@ -35,12 +36,6 @@ def commands(section: str) -> list[str]:
 def needs(*programs: str) -> pytest.MarkDecorator:
     missing = [one for one in programs if shutil.which(one) is None]
     return pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}, which .ci/tools.sh installs")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        port: int = one.getsockname()[1]
-        return port
 
 
 def until(what: Callable[[], Any], seconds: float = SECONDS) -> Any:

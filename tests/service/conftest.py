@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -22,6 +21,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from benchmarks.processes import free_port
 from tests.versions import add_version
 from vaekit_service.app import create_app
 from vaekit_service.components import Components
@@ -223,10 +223,7 @@ def container(tmp_path: Path) -> Iterator[Callable[..., Container]]:
 
 @pytest.fixture
 def port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture
