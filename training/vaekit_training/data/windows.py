@@ -57,12 +57,9 @@ def rows_of_windows(
     Raises:
         InputError: a name like load[t-1], a missing time or series, steps out of order, or too few windows.
     """
-    columns, source = tuple(c.name for c in cells), f"{where}: " if where else ""
-    for name in columns:
-        if has_lag(name):
-            raise InputError(f"{source}column {name!r} is named like the cell of a window: rename it")
+    source = f"{where}: " if where else ""
     try:
-        window, steps = _window(x, columns, beside, config)
+        window, steps = _window(x, _step_columns(cells), beside, config)
         cut = _cut(steps, window)
     except InputError as exc:
         raise InputError(f"{source}{exc}") from None
@@ -75,9 +72,9 @@ def rows_of_windows(
     has_anomaly = _any_within(anomaly, series, position, window.steps)
     kept = anomaly[cut.ends] | ~has_anomaly[cut.ends]
     kept &= (position[cut.ends] - (window.steps - 1)) % window.stride == 0
-    empty = np.isnan(cut.x).all(axis=1)
-    kept &= ~empty
+    kept &= ~np.isnan(cut.x).all(axis=1)
     ends = cut.ends[kept]
+    possible = int(np.maximum(lengths - window.steps + 1, 0).sum())
     place = PlaceInSeries(
         window=window,
         series=series[ends],
@@ -86,7 +83,7 @@ def rows_of_windows(
         lengths=lengths,
         time=None if steps.time is None else steps.time[ends],
         begin=None if steps.time is None else steps.time[_first(series, position, ends, window.steps)],
-        possible=(possible := int(np.maximum(lengths - window.steps + 1, 0).sum())),
+        possible=possible,
         lost=possible - len(cut.ends),
     )
     times = window.steps
@@ -101,6 +98,19 @@ def rows_of_windows(
         remarks=_remarks(len(x), cut, place, steps),
         place=place,
     )
+
+
+def _step_columns(cells: Sequence[Cells]) -> tuple[str, ...]:
+    """The names of the columns of a time step.
+
+    Raises:
+        InputError: one is named like the cell of a window.
+    """
+    columns = tuple(c.name for c in cells)
+    for name in columns:
+        if has_lag(name):
+            raise InputError(f"column {name!r} is named like the cell of a window: rename it")
+    return columns
 
 
 def _window(
