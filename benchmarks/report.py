@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 from rich.console import Console
 from rich.table import Table
 
+from vaekit.chart_style import LIGHT, chart_style
 from vaekit.runtime.device import check_distribution
 
 T = TypeVar("T")
@@ -198,6 +199,7 @@ def _target(figure: Figure) -> str:
     return f"{'<=' if figure.better == 'lower' else '>='} {_show(figure.target, figure.unit)}"
 
 
+@chart_style()
 def _draw(path: Path, title: str, figures: Sequence[Figure]) -> None:
     """Draw one panel for each unit: bars for medians, whiskers for ranges, dashes for targets."""
     from matplotlib.figure import Figure as Canvas
@@ -217,10 +219,11 @@ def _draw_panel(panel: Any, unit: str, group: Sequence[Figure]) -> None:
     values = [figure.value for figure in group]
     low = [figure.value - (figure.value if figure.low is None else figure.low) for figure in group]
     high = [(figure.value if figure.high is None else figure.high) - figure.value for figure in group]
-    panel.barh(range(len(group)), values, xerr=[low, high], color="#4477aa", ecolor="#222222", capsize=2)
+    panel.barh(range(len(group)), values, xerr=[low, high], color=LIGHT["c1"], ecolor=LIGHT["c6"], capsize=2)
     for row, figure in enumerate(group):
         if figure.target is not None:
-            panel.plot([figure.target] * 2, [row - 0.45, row + 0.45], "--", color="#cc3311")
+            panel.plot([figure.target] * 2, [row - 0.45, row + 0.45], "--", color=LIGHT["c2"])
     panel.set_yticks(range(len(group)), [figure.name for figure in group], fontsize=8)
     panel.invert_yaxis()
+    panel.grid(visible=False)
     panel.set_xlabel(f"{unit} (bar: median, whisker: range, dashes: target)", fontsize=8)

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.detection.summary import Table, critical_difference
+from vaekit.chart_style import LIGHT, chart_style
 
-OURS, OTHERS = "#cc3311", "#4477aa"
-LABEL = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}  # background of text that overlaps lines
+OURS, OTHERS = LIGHT["c1"], LIGHT["quiet"]
+LABEL = {"facecolor": LIGHT["page"], "edgecolor": "none", "pad": 1.0}  # background of text that overlaps lines
 
 
+@chart_style()
 def ranks(path: Path, table: Table, ours: set[str]) -> None:
     """Critical-difference diagrams (Demsar 2006): mean ranks on a line; bars join methods without a significant
     difference by Nemenyi's test at 5 %."""
@@ -44,12 +46,13 @@ def _diagram(panel: Any, table: Table, measure: str, ours: set[str]) -> None:
         )
     level = -0.7
     for first, last in groups(mean[order], bound):
-        panel.plot([mean[order[first]] - 0.03, mean[order[last]] + 0.03], [level] * 2, color="#222222", linewidth=2.5)
+        panel.plot([mean[order[first]] - 0.03, mean[order[last]] + 0.03], [level] * 2, color=LIGHT["c6"], linewidth=2.5)
         level -= 0.45
-    panel.plot([0.6, 0.6 + bound], [-1.2 - 0.35 * count] * 2, color="#222222", linewidth=1)
+    panel.plot([0.6, 0.6 + bound], [-1.2 - 0.35 * count] * 2, color=LIGHT["c6"], linewidth=1)
     panel.text(0.7 + bound, -1.2 - 0.35 * count, f"critical difference {bound:.2f}", fontsize=8, va="center")
-    panel.axhline(0, color="#222222", linewidth=0.8)
+    panel.axhline(0, color=LIGHT["c6"], linewidth=0.8)
     panel.set_yticks([])
+    panel.grid(visible=False)
     panel.spines[["left", "right", "top", "bottom"]].set_visible(False)
     panel.set_xlabel(f"mean rank by {measure.upper()} over {len(table.sets)} sets (1 is best)", fontsize=9)
 
@@ -64,6 +67,7 @@ def groups(ranks: Any, bound: float) -> list[tuple[int, int]]:
     return found
 
 
+@chart_style()
 def differences(path: Path, table: Table, ours: str, other: str) -> None:
     """AUROC and AP of vaekit minus the other method's for each set, sorted."""
     from matplotlib.figure import Figure
@@ -73,9 +77,10 @@ def differences(path: Path, table: Table, ours: str, other: str) -> None:
     for panel, measure in zip(canvas.subplots(1, 2), ("auroc", "ap"), strict=True):
         gain = table.column(measure, ours) - table.column(measure, other)
         order = np.argsort(gain)
-        colors = [OTHERS if value >= 0 else OURS for value in gain[order]]
+        colors = [OURS if value >= 0 else OTHERS for value in gain[order]]
         panel.barh(range(len(order)), gain[order], color=colors)
         panel.set_yticks(range(len(order)), [table.sets[i] for i in order], fontsize=7)
-        panel.axvline(0, color="#222222", linewidth=0.8)
+        panel.grid(visible=False)
+        panel.axvline(0, color=LIGHT["c6"], linewidth=0.8)
         panel.set_xlabel(f"{measure.upper()}, mean {gain.mean():+.2f}", fontsize=9)
     canvas.savefig(path, dpi=120)

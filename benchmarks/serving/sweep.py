@@ -10,6 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks.report import show
+from vaekit.chart_style import chart_style
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def _by_server(points: Sequence[Point]) -> dict[str, list[Point]]:
     return found
 
 
+@chart_style()
 def _draw(path: Path, title: str, points: Sequence[Point]) -> None:
     """Draw two panels over connections with logarithmic axes: one line per server, the first one thicker."""
     from matplotlib.figure import Figure as Canvas
@@ -84,4 +86,4 @@ def _label_log_axes(panel: Any, counts: Sequence[int]) -> None:
     panel.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     panel.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     panel.yaxis.set_minor_formatter(NullFormatter())
-    panel.grid(alpha=0.3)
+    panel.grid(axis="both")

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vaekit.chart_style import LIGHT
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ("#0072b2", "#d55e00")  # distinct for colour-blind readers too (Okabe and Ito)
+COLOURS = (LIGHT["c1"], LIGHT["c2"])  # normal, anomalous; distinct for colour-blind readers too (Okabe and Ito)
 
 
 def new_figure(width: float) -> Figure:

@@ -10,6 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from vaekit.bundle.manifest import Manifest
+from vaekit.chart_style import css_variables
 from vaekit.losses import sentence_of
 from vaekit_training.report import curves, fit, guarantees, kernels, latent, rows, words
 from vaekit_training.report.facts import Facts
@@ -91,10 +92,15 @@ def document(
         sections: the sections of the page.
         warnings: shown as a list below the introduction.
     """
-    css = resources.files("vaekit_training").joinpath("templates", "report.css").read_text(encoding="utf-8")
+    rules = resources.files("vaekit_training").joinpath("templates", "report.css").read_text(encoding="utf-8")
     template = _environment(escape=True).get_template("report.html.j2")
     return template.render(
-        css=Markup(css), heading=heading, subtitle=subtitle, intro=intro, sections=sections, warnings=warnings
+        css=Markup(css_variables() + rules),
+        heading=heading,
+        subtitle=subtitle,
+        intro=intro,
+        sections=sections,
+        warnings=warnings,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vaekit.bundle.drift import histogram
+from vaekit.chart_style import chart_style
 from vaekit.scoring.batch.summary import P_BINS, Summary
 from vaekit.scoring.figures import COLOURS, log_axis, new_figure, save
 from vaekit.scoring.files.writer import replacing
@@ -19,6 +20,7 @@ PANELS = 3
 WIDTH = 4.6  # inches per panel
 
 
+@chart_style()
 def draw(found: Summary, where: Path) -> Path:
     """Write the figure as PNG. A panel without data shows the reason.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vaekit.chart_style import chart_style
 from vaekit.scoring.evaluation.explain_row import ImageExplanation, RowExplained
 from vaekit.scoring.figures import COLOURS, save
 from vaekit.scoring.files.writer import replacing
@@ -20,6 +21,7 @@ TICKS = (1, 3, 10, 100, 1000, 10_000)
 LINEAR = 3.0  # half-widths of the interval; up to this distance from 0 the axis is linear, beyond it logarithmic
 
 
+@chart_style()
 def draw(found: RowExplained, path: Path) -> None:
     """Write the figure of a row as PNG.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vaekit.chart_style import chart_style
 from vaekit.scoring.evaluation.evaluate import Evaluation
 from vaekit.scoring.figures import COLOURS, log_axis, new_figure, save
 from vaekit.scoring.files.writer import replacing
@@ -19,6 +20,7 @@ BINS = 50
 OUTLIER_FACTOR = 8.0
 
 
+@chart_style()
 def draw(found: Evaluation, folder: Path) -> list[Path]:
     """Write evidence.png and scores.png.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vaekit.chart_style import chart_style
 from vaekit.scoring.feedback.report import Feedback
 from vaekit.scoring.figures import COLOURS, new_figure, save
 from vaekit.scoring.files.writer import replacing
@@ -11,6 +12,7 @@ from vaekit.scoring.files.writer import replacing
 MOST = 30  # parts in the figure; further ones are in the table alone
 
 
+@chart_style()
 def draw(found: Feedback, path: Path) -> None:
     """Write the figure.
 
