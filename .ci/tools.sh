@@ -6,7 +6,7 @@ set -uo pipefail
 
 # package, the program or file that tests look for, the tests that need it
 TOOLS="
-chromium           chromium        the JavaScript package in a page
+chromium           chromium        the JavaScript package in a page, the page of the service
 curl               curl            replies to curl (wire page, streams)
 default-jdk-headless javac         the examples in Java
 kcat               kcat            the recipe with Kafka

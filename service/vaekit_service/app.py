@@ -35,6 +35,7 @@ from vaekit_service.memory import FreedMemory
 from vaekit_service.metrics import Metrics
 from vaekit_service.model_health.gauges import HealthGauges
 from vaekit_service.model_health.monitor import ModelHealth
+from vaekit_service.page.routes import page_router
 from vaekit_service.repository.actions import ModelActions
 from vaekit_service.repository.loader import ModelLoader
 from vaekit_service.repository.registry import ModelRegistry
@@ -93,6 +94,8 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     app.state.components = components
     app.include_router(status_router(components))
     app.include_router(docs_router())
+    if settings.page:
+        app.include_router(page_router())
     app.include_router(v2_router(components, admin=settings.admin))
     app.include_router(index_router(components))
     if settings.admin:
@@ -220,7 +223,7 @@ def make_guard(settings: Settings, components: Components) -> Guard:
         components.keyring,
         rates,
         components.metrics,
-        public=names(settings.public),
+        public=settings.public_access,
         public_paths=settings.public_paths,
         hosts=names(settings.allowed_hosts),
     )

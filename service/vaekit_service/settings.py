@@ -58,6 +58,11 @@ class Settings(PlatformSettings, ScoreLogSettings, MonitoringSettings):
         "/openapi.json), read (/models), infer, platform (the paths of VAE_PLATFORM); or nothing; with VAE_PLATFORM "
         "platform too by default",
     )
+    page: bool = Field(
+        True,
+        description="the page at /; its files hold no data and need no key, unless VAE_PUBLIC is nothing; what it "
+        "shows needs the keys of the routes that it calls",
+    )
     rate_limit: str | None = Field(
         None, description="requests of each key per time, such as 600/minute, in each process; none: no limit"
     )
@@ -206,6 +211,12 @@ class Settings(PlatformSettings, ScoreLogSettings, MonitoringSettings):
         if unknown := names(public) - {*PUBLIC, "nothing"}:
             raise ValueError(f"{sorted(unknown)[0]!r} is none of {', '.join(PUBLIC)} and nothing")
         return public
+
+    @property
+    def public_access(self) -> frozenset[str]:
+        """The kinds of access that need no key. The files of the page never do, unless nothing is public."""
+        public = names(self.public)
+        return frozenset(public if "nothing" in public else {*public, "page"})
 
     @property
     def public_paths(self) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ READ = [
     "/docs",
     "/openapi.json",
 ]
+PAGE = ["/", "/page/{path:path}"]
 V2_MODEL = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
 V2_READ = [
     *("/v2", "/v2/", "/v2/models", "/v2/models/stats"),
@@ -67,7 +68,7 @@ ROUTES: list[tuple[str, str, str | None]] = [
         for method in ("POST", "PUT")
     ),
     *((method, path, "read") for path in READ for method in ("GET", "HEAD")),
-    *((method, path, None) for path in ("/healthz", "/readyz") for method in ("GET", "HEAD")),
+    *((method, path, None) for path in ("/healthz", "/readyz", *PAGE) for method in ("GET", "HEAD")),
     *(("GET", path, "read") for path in (*V2_READ, *V2_SETTINGS, *V2_REGIONS)),
     *(("GET", f"/v2/health/{path}", None) for path in ("live", "ready")),
     *(("POST", f"{path}/infer", "infer") for path in V2_MODEL),
@@ -91,6 +92,7 @@ async def guarded(start: Any, models_dir: Path, anyio_backend: str) -> AsyncIter
 
 async def ask(running: Any, method: str, template: str, headers: dict[str, str]) -> Any:
     body = {**BODIES, **V1}.get(template.rpartition("/")[2])
+    template = template.replace("{path:path}", "js/main.js")
     return await running.http.request(method, template.format(**MODEL), json=body, headers=headers)
 
 

@@ -15,9 +15,10 @@ from starlette.routing import BaseRoute, compile_path
 from vaekit_service.http.request_context import Access, RequestContext
 from vaekit_service.keys.key import Scope
 
-# The scope that a route needs unless its access is public. The first three are never needed to use models.
+# The scope that a route needs unless its access is public. The first four are never needed to use models.
 SCOPE_OF: dict[Access, Scope] = {
     "probes": "read",
+    "page": "read",
     "metrics": "read",
     "docs": "read",
     "read": "read",

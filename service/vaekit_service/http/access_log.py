@@ -25,7 +25,7 @@ from vaekit_service.metrics import Metrics
 MAX_DISCARDED_BYTES = 2**20  # rest of a refused body; reading a longer rest costs more than a new connection
 _REQUEST_ID = REQUEST_ID_HEADER.encode()
 _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_QUIET = {"probes", "metrics"}  # access of the routes that monitoring requests every few seconds
+_QUIET = {"probes", "page", "metrics"}  # requests of monitoring every few seconds, and the files of the page
 
 
 class AccessLog:

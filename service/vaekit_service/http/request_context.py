@@ -27,7 +27,7 @@ _SECONDS = re.compile(  # JSON numbers of the range of floats, and also .5
 )
 _ZERO = re.compile(r"[0.]+(e.*)?", re.IGNORECASE)
 
-Access = Literal["probes", "metrics", "docs", "read", "infer", "admin"]  # what a route may need, see access.py
+Access = Literal["probes", "page", "metrics", "docs", "read", "infer", "admin"]  # what a route may need, see access.py
 
 
 class ServerConnection(Protocol):

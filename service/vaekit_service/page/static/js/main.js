@@ -1,0 +1,47 @@
+/** Composes the page: the store, the calls, the header, and the panels of the view that is shown. */
+
+import { makeApi } from "./api.js";
+import { drawHeader } from "./header.js";
+import { keptKey, makeKeyDialog } from "./key_dialog.js";
+import { html, render } from "./lit.js";
+import { makeLoader } from "./models.js";
+import { PANELS, VIEWS } from "./panels.js";
+import { makeState } from "./state.js";
+import { makeViews } from "./views.js";
+
+const element = (id) => document.getElementById(id);
+
+const state = makeState({ key: keptKey() });
+const askKey = makeKeyDialog(element("dialogs"), state);
+const api = makeApi({ base: new URL("./", document.baseURI), key: () => state.get().key, onRefusal: askKey });
+const loader = makeLoader(api, state);
+const announce = (text) => (element("live").textContent = text);
+const views = makeViews(element("main"), PANELS, { api, state, html, render, announce });
+
+function draw() {
+  const titles = Object.fromEntries(Object.entries(VIEWS).filter(([id]) => views.has(id)));
+  const wanted = location.hash.slice(1);
+  const view = wanted in titles ? wanted : (Object.keys(titles)[0] ?? "");
+  views.show(view);
+  drawHeader(element("header"), { state, views: titles, view, choose, askKey: () => askKey() });
+  document.title = state.get().model === null ? "vaekit" : `${state.get().model.name} · vaekit`;
+}
+
+function choose(name) {
+  const address = new URL(location.href);
+  address.searchParams.set("model", name);
+  history.replaceState(null, "", address);
+  state.set({ rows: null, results: null, selected: null });
+  loader.load(name);
+}
+
+state.watch(["model", "problem"], () => {
+  views.reset();
+  draw();
+});
+state.watch(["models"], draw);
+state.watch(["key"], () => loader.load());
+addEventListener("hashchange", draw);
+
+draw();
+loader.load(new URL(location.href).searchParams.get("model") ?? undefined);

@@ -1,0 +1,30 @@
+/**
+ * The panels of the page, in the order in which they appear.
+ *
+ * @typedef {object} Context
+ * @property {ReturnType<import("./api.js").makeApi>} api
+ * @property {import("./state.js").Store} state
+ * @property {typeof import("./lit.js").html} html
+ * @property {typeof import("./lit.js").render} render
+ * @property {(text: string) => void} announce tell users of screen readers
+ *
+ * @typedef {object} Panel
+ * @property {string} id also of its element
+ * @property {string} title
+ * @property {string} view the id of the view that it belongs to, see VIEWS
+ * @property {string} [about] one sentence below the title
+ * @property {(model: object) => boolean} accepts whether the panel is for a model
+ * @property {(root: HTMLElement, context: Context) => (() => void)} mount fill the element for the model in the state;
+ *   called when the view is first shown; the result ends what the panel does, before another model is shown
+ */
+
+import { panel as facts } from "./facts.js";
+
+/** The views, each with its title. */
+export const VIEWS = { score: "Score", latent: "Latent space", health: "Health", model: "Model" };
+
+/** @type {Panel[]} */
+export const PANELS = [facts];
+
+/** Whether the rows of a model are images. @param {object} model */
+export const hasImages = (model) => model.input.kind === "image";
