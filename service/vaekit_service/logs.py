@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any, Literal, Protocol, TextIO, cast
 
+import orjson
 import structlog
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -40,7 +43,7 @@ def make_log(
         stream: None: stderr, because `vae serve` prints its start-up lines on stdout.
     """
     out = stream or sys.stderr
-    render: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    render: structlog.typing.Processor = structlog.processors.JSONRenderer(_as_json)
     if form == "console":
         render = structlog.dev.ConsoleRenderer(
             colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=16
@@ -58,6 +61,14 @@ def make_log(
         cache_logger_on_first_use=True,
     )
     return log.bind()  # the proxy itself would bind again for each line
+
+
+def _as_json(facts: Any, *, default: Callable[[Any], Any]) -> str:
+    """One line of JSON. orjson takes a fifth of the time, but no text with surrogates, and no integers of 65 bits."""
+    try:
+        return orjson.dumps(facts, default=default).decode()
+    except TypeError:
+        return json.dumps(facts, default=default)
 
 
 class ForwardHandler(logging.Handler):

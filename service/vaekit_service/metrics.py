@@ -6,7 +6,7 @@ from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
@@ -18,6 +18,7 @@ from vaekit.runtime.results import RowArrays
 from vaekit_service.engine.batcher import Batch
 from vaekit_service.engine.engine import Engine
 from vaekit_service.engine.jobs import Job
+from vaekit_service.histogram import Bins, Histogram
 from vaekit_service.messages import Operation
 from vaekit_service.repository.registry import ModelRegistry
 from vaekit_service.stages import STAGES, Key, ModelStatistics, Stages
@@ -49,8 +50,7 @@ class Metrics:
             "vae_http_request_duration_seconds",
             "Time from the first line of the request to the last byte of the reply.",
             ["route"],
-            buckets=_SECONDS,
-            registry=self._registry,
+            _SECONDS,
         )
         self.refused = Counter(
             "vae_http_refused",
@@ -62,8 +62,7 @@ class Metrics:
             "vae_stage_duration_seconds",
             "Time of each stage of the answered requests to /encode, /decode, /sample and /elbo.",
             ["stage"],
-            buckets=_STAGE_SECONDS,
-            registry=self._registry,
+            _STAGE_SECONDS,
         )
         self._of_stages = [(stage, self.stage_seconds.labels(stage)) for stage in STAGES]
         self.key_refusals = Counter(
@@ -115,8 +114,7 @@ class Metrics:
             "vae_batch_duration_seconds",
             "Time of one batch on the device.",
             ["operation", "model"],
-            buckets=_SECONDS,
-            registry=self._registry,
+            _SECONDS,
         )
         self.batch_failures = Counter(
             "vae_batch_failures",
@@ -128,12 +126,14 @@ class Metrics:
             "vae_batch_rows",
             "Rows of one batch on the device.",
             ["operation", "model"],
-            buckets=_ROWS,
-            registry=self._registry,
+            _ROWS,
         )
 
-        self._of_requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        self._of_batches: WeakKeyDictionary[Model, dict[str, tuple[Counter, Histogram, Histogram]]]
+        for histogram in (self.seconds, self.stage_seconds, self.batch_seconds, self.batch_rows):
+            self.add(histogram)
+
+        self._of_requests: dict[tuple[str, str, int], tuple[Counter, Bins]] = {}
+        self._of_batches: WeakKeyDictionary[Model, dict[str, tuple[Counter, Bins, Bins]]]
         self._of_batches = WeakKeyDictionary()
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:

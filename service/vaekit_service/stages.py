@@ -81,9 +81,10 @@ class ModelStatistics:
             found = self._of[key]
             found.last = time.time()
             found.success.add(stages.read + stages.decode + stages.queue + stages.run + stages.encode)
-            for name in ("queue", "decode", "run", "encode"):
-                total: Total = getattr(found, name)
-                total.add(getattr(stages, name))
+            found.queue.add(stages.queue)
+            found.decode.add(stages.decode)
+            found.run.add(stages.run)
+            found.encode.add(stages.encode)
 
     def failed(self, key: Key, seconds: float) -> None:
         """Count a request that got an error after its model was found."""

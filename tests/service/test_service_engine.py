@@ -169,10 +169,27 @@ async def test_a_job_that_is_not_started_by_its_deadline_fails_at_the_deadline()
     await on.engine.close()
 
 
+async def test_each_job_fails_at_its_own_deadline() -> None:
+    on = await busy()
+    start = time.monotonic()
+    ended = dict[float, float]()
+
+    async def ask(seconds: float) -> None:
+        with pytest.raises(DeadlineExceeded):
+            await on.ask(1, deadline=start + seconds)
+        ended[seconds] = time.monotonic() - start
+
+    await asyncio.wait_for(asyncio.gather(*map(ask, (0.3, 0.1, 0.2))), 10)
+    assert list(ended) == [0.1, 0.2, 0.3]
+    assert all(late >= deadline for deadline, late in ended.items())
+    on.model.leave.set()
+    assert await on.first == [0]
+    await on.engine.close()
+
+
 async def test_a_job_that_was_started_by_its_deadline_is_completed() -> None:
     on = await busy()
-    (ticket,) = on.engine._futures
-    on.engine._late(ticket)  # while it is on the device
+    assert on.engine._expire(float("inf")) == float("inf")  # while it is on the device
     on.model.leave.set()
     assert await on.first == [0]
     await on.engine.close()

@@ -53,6 +53,40 @@ async def test_a_stopped_timer_cancels_nothing(monkeypatch: pytest.MonkeyPatch) 
     assert await ended(timer, asyncio.sleep(0.03)) is None
 
 
+async def test_an_earlier_deadline_replaces_a_later_one() -> None:
+    timer = RequestTimer()
+    timer.set_deadline(60.0, lambda: SlowBody("the first"))
+    timer.set_deadline(0.01, lambda: SlowBody("the second"))
+    assert str(await ended(timer, never())) == "the second"
+
+
+async def test_a_deadline_after_the_first_firing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vaekit_service.http.request_context.LISTEN_AFTER", 0.01)
+    timer = RequestTimer()
+    timer.set_deadline(0.05, lambda: SlowBody("late"))
+    assert await ended(timer, asyncio.sleep(0.03)) is None
+    timer.set_deadline(0.05, lambda: SlowBody("later"))
+    assert str(await ended(timer, never())) == "later"
+
+
+async def test_a_paused_timer_cancels_nothing_until_it_is_set_again() -> None:
+    timer = RequestTimer()
+    timer.set_deadline(0.01, lambda: SlowBody("the first"))
+    timer.pause()
+    assert await ended(timer, asyncio.sleep(0.03)) is None
+    timer.set_deadline(0.01, lambda: SlowBody("the second"))
+    assert str(await ended(timer, never())) == "the second"
+
+
+async def test_a_stopped_timer_leaves_nothing_in_the_event_loop() -> None:
+    loop = asyncio.get_running_loop()
+    timer = RequestTimer()
+    timer.set_deadline(60.0, lambda: SlowBody("late"))
+    timer.cancel_on_disconnect(gone)
+    timer.stop()
+    assert [one for one in getattr(loop, "_scheduled", ()) if not one.cancelled()] == []
+
+
 async def gone() -> dict[str, Any]:
     return {"type": "http.disconnect"}
 

@@ -21,6 +21,7 @@ from vaekit.runtime.results import RowArrays
 from vaekit_service.engine import jobs
 from vaekit_service.engine.batcher import Batch, Batcher, Ticket
 from vaekit_service.engine.device_call import DeviceCall
+from vaekit_service.engine.expiry import Expiry
 from vaekit_service.engine.jobs import Job
 from vaekit_service.errors import DeadlineExceeded, NotReady
 
@@ -54,11 +55,11 @@ class Engine:
         # seconds per row of the last batch, by model and kind of job
         self._paces: WeakKeyDictionary[Model, dict[Hashable, float]] = WeakKeyDictionary()
         self._futures: dict[Ticket[Job, RowArrays], asyncio.Future[RowArrays]] = {}  # used in the event loop only
+        self._expiry = Expiry(self._expire)
         self._calls: deque[DeviceCall] = deque()
         self._thread: threading.Thread | None = None
-        self._submitted = 0  # jobs so far
+        self._submitted, self._is_running = 0, False  # jobs so far; whether the thread is busy
         self._is_gathering = False  # the queue was empty, and the event loop may be about to add more jobs
-        self._is_running = False  # the thread is busy
         # since when the thread is in one batch or call, or has left work waiting (monotonic clock); None: no work.
         # Only the thread ends that time, or the event loop by running the work: jobs that are late do not.
         self._stalled_since: float | None = None
@@ -96,10 +97,9 @@ class Engine:
         with self._changed:
             self._is_closed = True
             self._changed.notify()
-        for future in self._futures.values():
+        self._expiry.stop()
+        for future in (*self._futures.values(), *(call.future for call in self._calls)):
             future.cancel()
-        for call in self._calls:
-            call.future.cancel()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, CLOSE_SECONDS)
 
@@ -137,12 +137,10 @@ class Engine:
                 self._is_gathering = True
                 loop.call_soon(self._gather, ticket, self._submitted, monotonic() + MAX_GATHER_SECONDS)
         self._futures[ticket] = future
-        timer = None if deadline == float("inf") else loop.call_later(deadline - monotonic(), self._late, ticket)
+        self._expiry.by(deadline)
         try:
             return await future
         finally:
-            if timer is not None:
-                timer.cancel()
             del self._futures[ticket]
             with self._changed:
                 self._batcher.withdraw(ticket)
@@ -154,10 +152,9 @@ class Engine:
             NotReady: the engine is closed.
             Exception: any error that the function raises.
         """
-        call = DeviceCall(work)
         with self._changed:
             self._check_open()
-            self._calls.append(call)
+            self._calls.append(call := DeviceCall(work))
             self._stalled_since = self._stalled_since or monotonic()
             self._changed.notify()
         await asyncio.wrap_future(call.future)
@@ -201,13 +198,16 @@ class Engine:
         pace = self._paces.get(job.model, {}).get(job.kind, float("inf"))
         return job.n * pace <= self._inline_seconds and job.model.device == "cpu"
 
-    def _late(self, ticket: Ticket[Job, RowArrays]) -> None:
-        """Drop a job that was not started by its deadline. Runs in the event loop."""
+    def _expire(self, now: float) -> float:
+        """Drop the jobs that were not started by their deadlines; return the next one. Runs in the event loop."""
         with self._changed:
-            if ticket.taken:
-                return
-            self._batcher.withdraw(ticket)
-        self._deliver([(ticket, DeadlineExceeded("the request waited in the queue until its deadline; retry later"))])
+            waiting = [ticket for ticket in self._futures if not ticket.taken and not ticket.is_over]
+            late = [ticket for ticket in waiting if ticket.deadline <= now]
+            for ticket in late:
+                self._batcher.withdraw(ticket)
+        error = "the request waited in the queue until its deadline; retry later"
+        self._deliver([(ticket, DeadlineExceeded(error)) for ticket in late])
+        return min((ticket.deadline for ticket in waiting if ticket.deadline > now), default=float("inf"))
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         """The main loop of the thread."""
@@ -263,8 +263,8 @@ class Engine:
         if self._report is not None:
             self._report.ran(batch, seconds)
         with self._changed:
-            complete = self._batcher.answer(batch, results)
-        return [(ticket, _joined(ticket)) for ticket in complete]
+            done = self._batcher.answer(batch, results)
+        return [(ticket, _joined(ticket)) for ticket in done]
 
     def _send(
         self, loop: asyncio.AbstractEventLoop, outcomes: Sequence[tuple[Ticket[Job, RowArrays], Outcome]]

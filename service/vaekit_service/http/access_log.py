@@ -160,7 +160,7 @@ class _Exchange:
     async def _sending(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status, self._has_begun = message["status"], True
-            self._context.timer.stop()
+            self._context.timer.pause()
             self._context.timer.set_deadline(self._seconds, ReplyNotRead)
             message["headers"] = headers = [*message.get("headers", ()), (_REQUEST_ID, self._context.id.encode())]
             is_refused = self._unread and not self._context.is_stream

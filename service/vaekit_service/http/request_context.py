@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from starlette.types import Receive, Scope
+from starlette.types import Message, Receive, Scope
 
 from vaekit.bundle import Manifest
 from vaekit.client.wire import TIMEOUT_HEADER
@@ -85,36 +85,57 @@ def is_v2(path: str) -> bool:
     return path.startswith("/v2") and path[3:4] in ("", "/", "?")
 
 
+def _no_deadline() -> Exception:
+    raise AssertionError("there is no deadline")
+
+
+async def _no_receive() -> Message:
+    raise AssertionError("nobody listens")
+
+
 class RequestTimer:
     """Cancels the task that created it at a deadline or when the caller disconnects, at most once.
 
     Code that catches the cancellation checks `reason`; if it is None, the server cancelled the task.
+    A request sets three deadlines and listens for a disconnect, but most are answered within LISTEN_AFTER. So there is
+    one timer of the event loop, which fires at that time first, and then when something is due.
     """
 
     def __init__(self) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._task, self._loop = task, asyncio.get_running_loop()
-        self._deadline: asyncio.TimerHandle | None = None
-        self._listener: asyncio.TimerHandle | asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None  # fires when the next of these two is due, or before
+        self._deadline, self._listens_at = 0.0, 0.0  # by the loop's clock
+        self._error: Callable[[], Exception] = _no_deadline
+        self._receive: Receive = _no_receive
+        self._listener: asyncio.Task[None] | None = None
         self.reason: Exception | None = None
 
     def set_deadline(self, seconds: float, error: Callable[[], Exception]) -> None:
         """Cancel the task in `seconds` from now, with this error as the reason. This replaces an earlier deadline."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self._deadline = self._loop.call_later(seconds, self._late, error)
+        now = self._loop.time()
+        self._deadline, self._error = now + seconds, error
+        self._fire_by(now + min(seconds, LISTEN_AFTER))
 
     def cancel_on_disconnect(self, receive: Receive) -> None:
         """Cancel the task when the caller disconnects. Call this after the body is read: `receive` then reports it."""
-        self._listener = self._loop.call_later(LISTEN_AFTER, self._begin_listening, receive)
+        self._listens_at, self._receive = self._loop.time() + LISTEN_AFTER, receive
+        self._fire_by(self._listens_at)
+
+    def pause(self) -> None:
+        """No deadline and no disconnect cancels the task, until they are set again."""
+        self._error, self._receive = _no_deadline, _no_receive
+        if self._listener is not None:
+            self._listener.cancel()
+            self._listener = None
 
     def stop(self) -> None:
-        """Stop: no deadline and no disconnect cancels the task any more."""
-        for one in (self._deadline, self._listener):
-            if one is not None:
-                one.cancel()
-        self._deadline = self._listener = None
+        """As pause, and nothing of the request is left in the event loop."""
+        self.pause()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def uncancel(self) -> Exception | None:
         """Let the task continue after its cancellation was caught; return the reason."""
@@ -123,11 +144,27 @@ class RequestTimer:
         reason, self.reason = self.reason, None
         return reason
 
-    def _late(self, error: Callable[[], Exception]) -> None:
-        self.end(error())
+    def _fire_by(self, when: float) -> None:
+        """Fire at this time or before."""
+        if self._timer is not None:
+            if self._timer.when() <= when:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._fire)
 
-    def _begin_listening(self, receive: Receive) -> None:
-        self._listener = self._loop.create_task(self._listen(receive))
+    def _fire(self) -> None:
+        self._timer, now = None, self._loop.time()
+        if self._receive is not _no_receive:
+            if now < self._listens_at:
+                self._fire_by(self._listens_at)
+            else:
+                self._listener = self._loop.create_task(self._listen(self._receive))
+                self._receive = _no_receive
+        if self._error is not _no_deadline:
+            if now < self._deadline:
+                self._fire_by(self._deadline)
+            else:
+                self.end(self._error())
 
     async def _listen(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":

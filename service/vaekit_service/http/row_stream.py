@@ -202,7 +202,7 @@ class RowStream(Response):
                 return  # CSV of invalid rows alone has no columns yet
             await self._begin(answer, send, context)
         assert self._output is not None
-        context.timer.stop()  # the buffer has its own deadlines
+        context.timer.pause()  # the buffer has its own deadlines
         await self._output.put(content)
         await self._hold(reader.held, context)
 
@@ -213,7 +213,7 @@ class RowStream(Response):
         own_headers = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         self.raw_headers = [(b"content-type", self._writer.media_type.encode()), *own_headers, *self.raw_headers]
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        context.timer.stop()
+        context.timer.pause()
         self._output = OutputBuffer(send, context.timer, self._components.reply_seconds)
 
     async def _end(self, send: Send, context: RequestContext) -> None:
@@ -222,7 +222,7 @@ class RowStream(Response):
             await self._begin(None, send, context)
         assert self._output is not None
         assert context.model is not None
-        context.timer.stop()
+        context.timer.pause()
         await self._output.put(content)
         await self._output.finish()
         self._components.metrics.staged(context.model, self._handler.operation, context.stages)

@@ -128,7 +128,8 @@ class ElboOptions(RowOptions):
         "explain is removed; {}: no rules; null: the model's",
     )
     ids: Annotated[list[RowId], FailFast()] = Field(
-        [],
+        default_factory=list,  # pydantic copies a default for each request, which takes longer
+        json_schema_extra={"default": []},
         description="the caller's id of each row, text of at most 128 characters or an integer, for the score log; "
         "null: this row has none; empty: no row has one",
     )
