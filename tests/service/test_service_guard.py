@@ -33,7 +33,7 @@ PREFIXES = ("", "/models/{name}", "/models/{name}/versions/{version}")
 READ = [
     "/models",
     *PREFIXES[1:],
-    *(f"{prefix}/health" for prefix in PREFIXES[1:]),
+    *(f"{prefix}/{what}" for prefix in PREFIXES[1:] for what in ("health", "calibration")),
     "/metrics",
     "/docs",
     "/openapi.json",

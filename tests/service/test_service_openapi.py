@@ -135,6 +135,8 @@ def test_more_fields_and_types_are_held_and_fewer_are_not() -> None:
 
 
 ADDED = {
+    ("/models/{name}/calibration", "get"),
+    ("/models/{name}/versions/{version}/calibration", "get"),
     ("/models/{name}/health", "get"),
     ("/models/{name}/versions/{version}/health", "get"),
     ("/v1/models", "get"),

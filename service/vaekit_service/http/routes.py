@@ -19,6 +19,7 @@ from vaekit_service.components import Components
 from vaekit_service.errors import DeadlineExceeded, NotHealthy, NotReady, Unservable
 from vaekit_service.http import openapi
 from vaekit_service.http.access import needs
+from vaekit_service.http.calibration import calibration_scores
 from vaekit_service.http.inference import OperationHandler
 from vaekit_service.http.openapi import ModelName, ModelVersionNumber
 from vaekit_service.http.request_context import Access, RequestContext
@@ -127,11 +128,11 @@ def status_router(components: Components) -> APIRouter:
 
     @_get(router, LATEST, "read", summary="Manifest and device of a model's latest version", **details)
     async def model(request: Request, name: ModelName) -> Response:
-        return await _details(components, request, name, None)
+        return await _of_model(components, request, name, None, describe)
 
     @_get(router, VERSION, "read", summary="Manifest and device of one version of a model", **details)
     async def version(request: Request, name: ModelName, version: ModelVersionNumber) -> Response:
-        return await _details(components, request, name, version)
+        return await _of_model(components, request, name, version, describe)
 
     health: dict[str, Any] = {"response_model": wire.ModelHealth, "name": "model_health", "problems": [404, 503]}
 
@@ -142,6 +143,16 @@ def status_router(components: Components) -> APIRouter:
     @_get(router, f"{VERSION}/health", "read", summary="The same of one version of a model", **health)
     async def health_of_version(name: ModelName, version: ModelVersionNumber) -> Response:
         return Response(model_health(components, name, str(version)).model_dump_json(), media_type=wire.JSON_TYPE)
+
+    scores: dict[str, Any] = {"response_model": wire.CalibrationScores, "name": "calibration", "problems": [404, 503]}
+
+    @_get(router, f"{LATEST}/calibration", "read", summary="Scores of a model's held-out rows as histograms", **scores)
+    async def calibration_of_latest(request: Request, name: ModelName) -> Response:
+        return await _of_model(components, request, name, None, calibration_scores)
+
+    @_get(router, f"{VERSION}/calibration", "read", summary="The same of one version of a model", **scores)
+    async def calibration_of_version(request: Request, name: ModelName, version: ModelVersionNumber) -> Response:
+        return await _of_model(components, request, name, version, calibration_scores)
 
     @_get(
         router,
@@ -232,12 +243,15 @@ def _get(
     return declare
 
 
-async def _details(components: Components, request: Request, name: str, version: str | None) -> Response:
+async def _of_model(
+    components: Components, request: Request, name: str, version: str | None, told: Callable[[Model], object]
+) -> Response:
+    """What a function says about a model, which is loaded if it is not in memory."""
     timer, seconds = RequestContext.of(request.scope).timer, components.answer_seconds
     timer.set_deadline(seconds, lambda: DeadlineExceeded(f"no answer within {seconds:g} s"))
     timer.cancel_on_disconnect(request.receive)
     with components.registry.lend(name, version) as lease:
-        return _json(describe(await lease.load()))
+        return _json(told(await lease.load()))
 
 
 def describe(model: Model) -> dict[str, object]:

@@ -30,7 +30,16 @@ from vaekit.client.wire.headers import (
     VERSION_HEADER,
     WARNINGS_HEADER,
 )
-from vaekit.client.wire.models import GraphInUse, ModelHealth, ModelInUse, ModelList, ModelSummary
+from vaekit.client.wire.models import (
+    CalibrationScores,
+    GraphInUse,
+    HeldOutScores,
+    ModelHealth,
+    ModelInUse,
+    ModelList,
+    ModelSummary,
+    ScoreThreshold,
+)
 from vaekit.client.wire.replies import (
     AnomalousCell,
     DecodeReply,
@@ -99,6 +108,7 @@ __all__ = [
     "VERSION_HEADER",
     "WARNINGS_HEADER",
     "AnomalousCell",
+    "CalibrationScores",
     "Cell",
     "DecodeOptions",
     "DecodeReply",
@@ -108,6 +118,7 @@ __all__ = [
     "EncodeReply",
     "EncodedImages",
     "GraphInUse",
+    "HeldOutScores",
     "ImageFiles",
     "ImagePixels",
     "Images",
@@ -129,6 +140,7 @@ __all__ = [
     "RowOptions",
     "SampleOptions",
     "SampleReply",
+    "ScoreThreshold",
     "Seed",
     "SimilarRow",
     "Table",

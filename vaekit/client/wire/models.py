@@ -59,6 +59,47 @@ class ModelInUse(BaseModel):
     )
 
 
+class ScoreThreshold(BaseModel):
+    """The score beyond which a row is an anomaly."""
+
+    model_config = ConfigDict(frozen=True)
+
+    alpha: float
+    score: float | None = Field(description="nats; null: only novel rows can be anomalies at this alpha")
+
+
+class HeldOutScores(BaseModel):
+    """The scores of the held-out rows that rows of one group are compared with, as a histogram."""
+
+    model_config = ConfigDict(frozen=True)
+
+    group: str | None = Field(description="name of the group; null if the model is not calibrated by group")
+    rows: int = Field(description="n, number of held-out rows; with folds, of all folds together")
+    fold_rows: list[int] | None = Field(None, description="number of held-out rows of each fold; null without folds")
+    smallest_alpha: float = Field(description="the smallest possible p-value")
+    edges: list[float] = Field(description="B + 1 round scores between which the rows are counted, nats, ascending")
+    counts: list[int] = Field(description="B, number of held-out rows between two edges")
+    above: int = Field(description="number of held-out rows whose score is above the last edge")
+    novel: int = Field(description="number of held-out rows that are novel, and so in no bin")
+    thresholds: list[ScoreThreshold] = Field(description="at up to 25 alphas; with folds the medians of the folds")
+
+
+class CalibrationScores(BaseModel):
+    """The reply of /models/{name}/calibration: the scores that p-values are computed from, as histograms."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    version: int
+    guarantee: float | None = Field(
+        description="g in P(p_value <= alpha) <= g alpha; 1 without folds; null without a calibration"
+    )
+    reason: str | None = Field(None, description="why there is no calibration")
+    groups: list[HeldOutScores] = Field(
+        description="all held-out rows, and then each group that rows are compared with, if there are any"
+    )
+
+
 class ModelHealth(BaseModel):
     """The reply of /models/{name}/health: the last scored rows of one model version against its calibration."""
 
