@@ -36,8 +36,10 @@ COMMANDS: dict[str, Any] = {
 ADDED = {
     "train": ["--set", "training.steps=60"],
     "serve": ["--port", "0"],
+    "demo": ["--no-open", "--port", "0"],
 }  # added to the examples: few steps, and a free port
 
+ENDS = {"serve": "try:", "demo": "Ctrl-C ends"}  # what a command that serves prints when it is ready
 BEFORE = {  # what must have run before an example
     "vae feedback": ["score", "breast-cancer", "examples/rows.csv", "scored.parquet", "--device", "cpu"],
     "vae models accept": ["calibrate", "breast-cancer", "examples/rows.csv", "--propose", "--device", "cpu"],
@@ -97,9 +99,9 @@ def test_every_example_of_the_help_runs(example: str, clone: Path) -> None:
     process = subprocess.Popen(
         command, cwd=clone, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    if words[0] == "serve":
+    if words[0] in ENDS:
         assert process.stdout is not None
-        assert any(line.startswith("try:") for line in process.stdout), "the service ended before it was ready"
+        assert any(ENDS[words[0]] in line for line in process.stdout), "the service ended before it was ready"
         process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=240)
     assert process.returncode == 0, stderr
@@ -134,6 +136,9 @@ def test_an_option_has_a_panel_a_noun_phrase_and_a_default(option: Any) -> None:
         ("keys new line-3 --file keys.toml", 0),
         ("keys new LINE", 1),
         ("keys new", 2),
+        ("init new", 0),
+        ("init new --data none.csv", 1),
+        ("demo --port 99999", 2),
         ("explain breast-cancer examples/rows.csv --row -1", 2),
     ],
 )

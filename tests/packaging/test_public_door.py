@@ -38,4 +38,4 @@ def test_the_changelog_has_an_entry_for_the_version() -> None:
 def test_the_distribution_has_the_version_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "vaekit._version.__version__"}
-    assert project["project"]["scripts"] == {"vae": "vaekit.cli:main"}
+    assert project["project"]["scripts"] == dict.fromkeys(("vae", "vaekit"), "vaekit.cli:main")

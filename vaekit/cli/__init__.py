@@ -16,11 +16,13 @@ from rich.console import Console
 from vaekit._version import __version__
 from vaekit.cli import (
     calibrate,
+    demo,
     evaluate,
     exchange,
     explain,
     explain_loss,
     feedback,
+    init,
     keys,
     mlflow,
     models,
@@ -40,6 +42,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
+app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
+app.command("init", epilog=init.EXAMPLES)(init.init)
 app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.add_typer(keys.app, name="keys", epilog=keys.EXAMPLES)
