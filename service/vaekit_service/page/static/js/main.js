@@ -31,7 +31,7 @@ function choose(name) {
   const address = new URL(location.href);
   address.searchParams.set("model", name);
   history.replaceState(null, "", address);
-  state.set({ rows: null, results: null, selected: null });
+  state.set({ rows: null, results: null, selected: null, images: null, start: null });
   loader.load(name);
 }
 

@@ -19,12 +19,18 @@
  */
 
 import { panel as facts } from "./facts.js";
+import { panel as health } from "./health/panel.js";
+import { panel as images } from "./images/panel.js";
+import { panel as latentMap } from "./latent/map/panel.js";
+import { panel as interpolation } from "./latent/travel/interpolation_panel.js";
+import { panel as sliders } from "./latent/travel/sliders_panel.js";
+import { panel as samples } from "./samples/panel.js";
 
 /** The views, each with its title. */
 export const VIEWS = { score: "Score", latent: "Latent space", health: "Health", model: "Model" };
 
 /** @type {Panel[]} */
-export const PANELS = [facts];
+export const PANELS = [images, latentMap, sliders, interpolation, samples, health, facts];
 
 /** Whether the rows of a model are images. @param {object} model */
 export const hasImages = (model) => model.input.kind === "image";

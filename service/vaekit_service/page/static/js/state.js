@@ -11,6 +11,9 @@
  * @property {import("./results.js").Results | null} results the scores of these rows, or of images
  * @property {number | null} selected index of the selected row
  * @property {number} alpha the false-alarm rate
+ * @property {{ list: import("./images/score.js").ScoredImage[], resize: boolean } | null} images the scored images
+ * @property {{ model: object, z: number[], label: string, value: unknown } | null} start the latent vector from which
+ *   sliders and interpolation start: of the row that was selected last
  *
  * @typedef {object} Store
  * @property {() => PageState} get the current values; do not change them
@@ -34,6 +37,8 @@ export function makeState(given = {}) {
     results: null,
     selected: null,
     alpha: 0.05,
+    images: null,
+    start: null,
     ...given,
   };
   const watchers = new Set();

@@ -1,0 +1,59 @@
+/** Scores images: score, p-value, reconstruction, and the surprise of each pixel. */
+
+import { serviceOf } from "../latent/calls.js";
+import { surpriseOf } from "./pixels.js";
+
+const PER_CALL = 32;
+
+/**
+ * @typedef {object} ScoredImage
+ * @property {string} name
+ * @property {string | number[][][]} input
+ * @property {number[][][] | null} pixels
+ * @property {string | null} problem why the image cannot be read
+ * @property {number | null} score
+ * @property {number | null} pValue
+ * @property {number[][] | null} surprise (H, W), in nats
+ * @property {number[][][] | null} reconstruction (H, W, C), E[x|z] of its mean latent vector
+ */
+
+/**
+ * @param {object} context
+ * @param {object} model
+ * @param {import("./read.js").ReadImage[]} images
+ * @param {{ resize: boolean, signal?: AbortSignal }} options
+ * @returns {Promise<{ list: ScoredImage[], reason: string | null }>} reason: why there are no p-values
+ */
+export async function scoreImages(context, model, images, { resize, signal }) {
+  const list = [];
+  let reason = null;
+  for (let from = 0; from < images.length; from += PER_CALL) {
+    const found = await scorePart(serviceOf(context, model), images.slice(from, from + PER_CALL), resize, signal);
+    list.push(...found.list);
+    reason = found.reason;
+  }
+  return { list, reason };
+}
+
+async function scorePart(service, images, resize, signal) {
+  const body = { inputs: images.map(({ input }) => input), ...(resize ? { resize: true } : {}) };
+  const asked = { ...body, features: true, log_evidence: false, errors: "report" };
+  const rows = { n: images.length, part: () => ({ body }) };
+  const [scored, { mu }] = await Promise.all([service.elbo(asked, { signal }), service.encode(rows, { signal })]);
+  const readable = images.map((_, i) => i).filter((i) => mu[i] !== null);
+  const decoded = readable.length ? (await service.decode(readable.map((i) => mu[i]), { signal })).mean : [];
+  const list = images.map(({ name, input, pixels }, i) => {
+    const at = readable.indexOf(i);
+    return {
+      name,
+      input,
+      pixels,
+      problem: at >= 0 ? null : (scored.errors?.find(({ row }) => row === i)?.reason ?? "it cannot be read"),
+      score: scored.score[i],
+      pValue: scored.p_value?.[i] ?? null,
+      surprise: at >= 0 ? surpriseOf(scored.feature_log_likelihood[i]) : null,
+      reconstruction: at >= 0 ? decoded[at] : null,
+    };
+  });
+  return { list, reason: scored.p_value_reason };
+}

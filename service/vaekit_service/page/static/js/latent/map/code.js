@@ -1,0 +1,22 @@
+/** The code that encodes rows, as the latent map does. */
+
+import { pathOf } from "../../api.js";
+import { snippets } from "../../snippets.js";
+
+/** @param {{ base: URL }} api @param {object} model */
+export function mapCode(api, model) {
+  const name = JSON.stringify(model.name);
+  const image = model.input.kind === "image";
+  return snippets({
+    api,
+    path: pathOf(model, "encode"),
+    body: image ? "-F 'images=@first.png' -F 'images=@second.png'" : "-T rows.csv -H 'content-type: text/csv'",
+    pythonImports: image ? "" : "import pandas as pd",
+    python: image
+      ? `mu = client.encode(["first.png", "second.png"], model=${name}).mu  # one latent vector per image`
+      : `rows = pd.read_csv("rows.csv")\nmu = client.encode(rows, model=${name}).mu  # one latent vector per row`,
+    javascript: image
+      ? `const { mu } = await client.encode([firstFile, secondFile], { model: ${name} }); // one latent vector per image`
+      : `const { mu } = await client.encode(rows, { model: ${name} }); // one latent vector per row`,
+  });
+}

@@ -1,0 +1,108 @@
+/** The box beside the latent map: the row under the pointer, and what the decoder makes of the selected one. */
+
+import { number } from "../../format.js";
+import { makeImage } from "../../images/pixels_view.js";
+import { html } from "../../lit.js";
+import { serviceOf } from "../calls.js";
+import { decodedRow, largestDifferences } from "../decoded.js";
+import { isRowItself } from "../dimensions.js";
+import { problemBox } from "../problem_box.js";
+import { cellsOf, explainRow } from "../sources.js";
+
+const SHOWN = 8; // columns of a decoded row
+const CELLS = 3;
+
+/**
+ * @param {object} context
+ * @param {object} model
+ * @param {() => void} redraw
+ */
+export function details(context, model, redraw) {
+  const service = serviceOf(context, model);
+  const images = model.input.kind === "image" ? { row: makeImage("The image"), decoded: makeImage("Its reconstruction") } : null;
+  const explained = new WeakMap(); // by cloud: the cells of its rows
+  let opened = null;
+
+  async function open(cloud, point, reference) {
+    const mine = (opened = { cloud, point, problem: null, decoded: null, reference });
+    const changed = () => opened === mine && redraw();
+    try {
+      const [decoded] = await Promise.all([service.decode([cloud.mu[point]]), explain(cloud, point)]);
+      if (opened !== mine) return;
+      mine.decoded = decoded;
+      images?.decoded.show(decoded.mean[0]);
+    } catch (error) {
+      mine.problem = error;
+    }
+    changed();
+  }
+
+  /** Ask for the anomalous cells of a row of the visitor, unless they are known. */
+  async function explain(cloud, point) {
+    if (images || cloud.source === "samples" || cellsOf(context.state.get(), cloud.index[point])) return;
+    if (!explained.has(cloud)) explained.set(cloud, new Map());
+    explained.get(cloud).set(point, await explainRow(context, model, cloud.values[point], CELLS));
+  }
+
+  /** @param {{ cloud: object | null, current: number, chosen: number, alpha: number }} shown */
+  function view({ cloud, current, chosen, alpha }) {
+    const point = current >= 0 ? current : chosen;
+    if (!cloud || point < 0) {
+      return html`<div class="map-details box"><p class="quiet">No row is selected. Point at one, or press Tab until the map has the focus.</p></div>`;
+    }
+    if (images && cloud.values[point]?.[0]?.[0]) images.row.show(cloud.values[point]);
+    const isOpen = opened?.cloud === cloud && opened.point === point;
+    return html`<div class="map-details box" aria-live="polite" aria-atomic="true">
+      <h3>${cloud.label[point]}</h3>
+      <p class="verdict">${verdict(cloud, point, alpha)}</p>
+      ${images ? imagePair(cloud, point, isOpen) : cells(cloud, point)}
+      ${isOpen && !images ? decodedCells(cloud, point) : ""}
+      ${isOpen ? problemBox(opened.problem, () => open(cloud, point, opened.reference)) : ""}
+    </div>`;
+  }
+
+  function imagePair(cloud, point, isOpen) {
+    return html`<div class="pair">
+      ${cloud.values[point]?.[0]?.[0] ? html`<figure>${images.row.canvas}<figcaption>image</figcaption></figure>` : ""}
+      ${isOpen && opened.decoded ? html`<figure>${images.decoded.canvas}<figcaption>decoded from its place</figcaption></figure>` : ""}
+    </div>`;
+  }
+
+  function cells(cloud, point) {
+    const found = cloud.source === "samples" ? null : (cellsOf(context.state.get(), cloud.index[point]) ?? explained.get(cloud)?.get(point));
+    if (!found?.length) return cloud.source === "samples" ? "" : html`<p class="quiet small">Select the row to see its most anomalous cells.</p>`;
+    return html`<div><p class="quiet small">Most anomalous cells</p>
+      <ul class="plain-list">${found.slice(0, CELLS).map((cell) => html`<li><b>${cell.feature}</b> ${number(cell.value)} ${expectation(cell)}</li>`)}</ul></div>`;
+  }
+
+  function decodedCells(cloud, point) {
+    if (!opened.decoded) return "";
+    if (isRowItself(model)) return html`<p class="quiet small">Decoding gives the row back: the latent vector is the row.</p>`;
+    const mean = opened.decoded.mean[0];
+    const row = cloud.values[point];
+    const { ranges } = opened.reference;
+    const columns = Array.isArray(row) ? largestDifferences(model, row, mean, ranges, SHOWN) : undefined;
+    const shown = { model, mean, ranges, before: row, columns, probabilities: firstOf(opened.decoded.probabilities) };
+    return html`<div><p class="quiet small">Decoded${columns ? ": where it differs most from the row (grey mark)" : ""}</p>${decodedRow(shown)}</div>`;
+  }
+
+  return { open, view };
+}
+
+/** The probabilities of one row, by category. @param {Record<string, number[][]> | undefined} probabilities */
+export function firstOf(probabilities, row = 0) {
+  return Object.fromEntries(Object.entries(probabilities ?? {}).map(([name, values]) => [name, values[row]]));
+}
+
+function verdict(cloud, point, alpha) {
+  const [score, p] = [cloud.score[point], cloud.pValue[point]];
+  if (score === null) return html`<span class="quiet">not scored yet</span>`;
+  const shown = html`score ${number(score)}${p === null ? "" : html`, p-value ${number(p, 2)}`}`;
+  if (p === null) return shown;
+  return p <= alpha ? html`<b class="alarm-word">anomalous</b>, ${shown}` : html`normal, ${shown}`;
+}
+
+function expectation({ expected, low, high }) {
+  if (low === null || low === undefined) return html`<span class="quiet">expected ${number(expected)}</span>`;
+  return html`<span class="quiet">expected ${number(low)} to ${number(high)}</span>`;
+}

@@ -1,0 +1,160 @@
+/** Tests of the pure modules behind the latent panels. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { dimensionsOf, importance, isRowItself, quantile, sliderRange } from "../../../service/vaekit_service/page/static/js/latent/dimensions.js";
+import { latest } from "../../../service/vaekit_service/page/static/js/latent/latest.js";
+import { layOut, nearest, neighbour } from "../../../service/vaekit_service/page/static/js/latent/map/layout.js";
+import { between, line, polyline } from "../../../service/vaekit_service/page/static/js/latent/travel/paths.js";
+import { principalAxes, project } from "../../../service/vaekit_service/page/static/js/latent/map/pca.js";
+import { axisRange, heat, mix, ranks, ticks } from "../../../service/vaekit_service/page/static/js/latent/map/scales.js";
+
+const NORMAL = { latent_dim: 3, prior: { name: "normal" }, input: { kind: "vector", columns: [] } };
+const MIXED = {
+  latent_dim: 3,
+  prior: { name: "kernel" },
+  input: {
+    kind: "vector",
+    columns: [
+      { name: "load", kind: "real", levels: null, constant: null },
+      { name: "plant", kind: "real", levels: null, constant: 4 },
+      { name: "on", kind: "binary", levels: null, constant: null },
+      { name: "site", kind: "category", levels: ["north", "south", "west"], constant: null },
+    ],
+  },
+};
+
+/** Normal draws that are the same in every run. */
+function normals(n, seed = 1) {
+  let state = seed;
+  const uniform = () => (state = (state * 48271) % 2147483647) / 2147483647;
+  return Array.from({ length: n }, () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform()));
+}
+
+test("the principal axes are those of the covariance, and say how much they explain", () => {
+  const draws = normals(6000);
+  const points = Array.from({ length: 2000 }, (_, i) => {
+    const [a, b, c] = [5 * draws[3 * i], 2 * draws[3 * i + 1], 0.5 * draws[3 * i + 2]];
+    return [(a + b) / Math.SQRT2, (a - b) / Math.SQRT2, 7 + c];
+  });
+  const basis = principalAxes(points);
+  assert.ok(Math.abs(basis.axes[0][0] - Math.SQRT1_2) < 0.03 && Math.abs(basis.axes[0][1] - Math.SQRT1_2) < 0.03);
+  const sum = basis.axes[0].reduce((total, value, d) => total + value * basis.axes[1][d], 0);
+  assert.ok(Math.abs(sum) < 1e-9);
+  assert.ok(Math.abs(basis.explained[0] - 25 / 29.25) < 0.03);
+  assert.ok(Math.abs(project(basis.mean, basis)[0]) < 1e-9);
+});
+
+for (const [name, points, explained] of [
+  ["no points", [], []],
+  ["one dimension", [[1], [3]], [1]],
+  ["equal points", [[1, 1], [1, 1]], [0, 0]],
+  ["points on a line", [[0, 0, 0], [1, 2, 3], [2, 4, 6]], [1, 0]],
+]) {
+  test(`the principal axes of ${name} are finite`, () => {
+    const basis = principalAxes(points);
+    assert.deepEqual(basis.explained.map((share) => Math.round(share * 1e6) / 1e6), explained);
+    assert.ok(basis.axes.flat().every(Number.isFinite));
+  });
+}
+
+test("a kernel prior's dimensions are the columns that vary", () => {
+  assert.deepEqual(dimensionsOf(MIXED).map(({ name, levels }) => [name, levels]), [
+    ["load", null],
+    ["on", ["0", "1"]],
+    ["site", ["north", "south", "west"]],
+  ]);
+  assert.ok(isRowItself(MIXED));
+  assert.deepEqual(dimensionsOf(NORMAL).map(({ name }) => name), ["z1", "z2", "z3"]);
+});
+
+test("the dimensions with the largest KL come first under a normal prior, else those that spread most", () => {
+  const mu = [[0, 2, 0.1], [0, -2, -0.1]];
+  const sigma = [[1, 0.1, 0.9], [1, 0.1, 0.9]];
+  const found = importance(mu, sigma, NORMAL);
+  assert.deepEqual(found.order, [1, 2, 0]);
+  assert.ok(Math.abs(found.value[0]) < 1e-12);
+  assert.equal(found.unit, "nats of KL");
+  assert.deepEqual(importance(mu, sigma, { ...NORMAL, prior: { name: "aggregate" } }).value[1], 2);
+});
+
+test("a slider reaches the value that it starts from, and a category has one step per level", () => {
+  const [load, on, site] = dimensionsOf(MIXED);
+  assert.deepEqual(sliderRange(load, [-1, 1], 5.2), { min: -3, max: 5.5, step: 0.01 });
+  assert.deepEqual(sliderRange(on, [0, 1]), { min: 0, max: 1, step: 1 });
+  assert.deepEqual(sliderRange(site, [0, 2]), { min: 0, max: 2, step: 1 });
+  assert.equal(quantile([0, 1, 2], 0.75), 1.5);
+});
+
+test("a line begins at A and ends at B, and a category changes half way", () => {
+  const dimensions = dimensionsOf(MIXED);
+  const steps = line([0, 0, 2], [1, 1, 0], 5, dimensions);
+  assert.deepEqual(steps[0], [0, 0, 2]);
+  assert.deepEqual(steps[1], [0.25, 0, 2]);
+  assert.deepEqual(steps[2], [0.5, 1, 0]);
+  assert.deepEqual(steps[4], [1, 1, 0]);
+  assert.deepEqual(between([0, 0, 0], [2, 0, 0], 0.5, dimensions), [1, 0, 0]);
+  assert.equal(polyline([0, 5, 10], { width: 10, height: 4, low: 0, high: 10 }), "0,4 5,2 10,0");
+});
+
+test("of many changes while one request runs, only the last is sent after it", async () => {
+  const sent = [];
+  const releases = [];
+  const { call } = latest(async (value) => {
+    sent.push(value);
+    await new Promise((resolve) => releases.push(resolve));
+  });
+  for (const value of [1, 2, 3, 4]) call(value);
+  assert.deepEqual(sent, [1]);
+  releases.shift()();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(sent, [1, 4]);
+});
+
+test("a failed run does not stop later ones", async () => {
+  const sent = [];
+  const { call, stop } = latest(async (value) => {
+    sent.push(value);
+    throw new Error("the service failed");
+  }, () => undefined);
+  call(1);
+  await new Promise((resolve) => setImmediate(resolve));
+  call(2);
+  await new Promise((resolve) => setImmediate(resolve));
+  stop();
+  call(3);
+  assert.deepEqual(sent, [1, 2]);
+});
+
+test("far points do not stretch an axis", () => {
+  const values = [...normals(1000), 1e15];
+  const { low, high } = axisRange(values);
+  assert.ok(low > -6 && high < 12);
+  assert.ok(Number.isFinite(axisRange([3]).low) && axisRange([3]).low < 3 && axisRange([3]).high > 3);
+  assert.deepEqual(axisRange([]), { low: -1, high: 1 });
+});
+
+test("ticks are round numbers inside the range", () => {
+  assert.deepEqual(ticks(-1, 1, 4), [-1, -0.5, 0, 0.5, 1]);
+  assert.deepEqual(ticks(0.1, 0.32, 2), [0.2]);
+  assert.deepEqual(ticks(1, 1), []);
+});
+
+test("colours mix, and ranks run from 0 to 1 with ties shared", () => {
+  assert.equal(mix("#000000", "#ffffff", 0.5), "#808080");
+  assert.equal(mix("#fff", "#000", 0), "#ffffff");
+  assert.deepEqual(ranks([5, 1, 9]), [0.5, 0, 1]);
+  assert.deepEqual(ranks([1, 1, 1]), [0.5, 0.5, 0.5]);
+  assert.deepEqual(heat(0), [0, 0, 4]);
+  assert.deepEqual(heat(2), [252, 255, 164]);
+});
+
+test("the nearest point and the neighbour in a direction are found", () => {
+  const layout = layOut([[0, 0], [1, 0], [1, 1], [0, 1]], 400, 400);
+  assert.equal(nearest(layout, layout.px[2] + 5, layout.py[2] - 5), 2);
+  assert.equal(nearest(layout, 200, 200), -1);
+  assert.equal(neighbour(layout, 0, [1, 0]), 1);
+  assert.equal(neighbour(layout, 0, [0, -1]), 3);
+  assert.equal(neighbour(layout, 1, [1, 0]), 1);
+});

@@ -1,0 +1,48 @@
+"""The panels of latent space, images and model health, in Chromium; and their pure modules, in node."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.page.conftest import Play, screens
+
+MODELS = ("breast-cancer", "digits", "machines")
+FAILURE = r"status of 500"  # which Chromium writes to the console
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+def test_the_modules_without_a_page_pass_their_tests() -> None:
+    files = sorted(str(path) for path in (Path(__file__).parent / "node").glob("*.test.mjs"))
+    done = subprocess.run(["node", "--no-warnings", "--test", *files], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("model", MODELS)
+def test_the_panels_of_latent_space_follow_the_keyboard(model: str, play: Play, page_url: str) -> None:
+    play("latent", screens(url=page_url, model=model))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("model", MODELS)
+def test_the_panels_of_latent_space_recover_from_a_failing_service(model: str, play: Play, page_url: str) -> None:
+    play("latent_trouble", [{"url": page_url, "model": model, "width": 390, "scheme": "light", "allow": [FAILURE]}])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_images_are_scored_and_refused_with_a_reason(play: Play, page_url: str) -> None:
+    play("images", screens(url=page_url))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("model", MODELS)
+def test_the_health_of_the_model_is_shown(model: str, play: Play, page_url: str) -> None:
+    play("health", screens(url=page_url, model=model))
