@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -39,102 +39,81 @@ class Metrics:
 
     def __init__(self, *, triton: bool = False) -> None:
         self._registry = CollectorRegistry()
+        counter, histogram = self._counter, self._histogram
         self.statistics = ModelStatistics()
         self._triton = TritonMetrics() if triton else None
         if self._triton is not None:
             self.add(self._triton)
-        self.requests = Counter(
-            "vae_http_requests", "Requests answered.", ["method", "route", "status"], registry=self._registry
-        )
-        self.seconds = Histogram(
+        self.requests = counter("vae_http_requests", "Requests answered.", "method", "route", "status")
+        self.seconds = histogram(
             "vae_http_request_duration_seconds",
             "Time from the first line of the request to the last byte of the reply.",
-            ["route"],
             _SECONDS,
+            "route",
         )
-        self.refused = Counter(
-            "vae_http_refused",
-            "Requests and connections refused before they reached a route.",
-            ["status"],
-            registry=self._registry,
+        self.refused = counter(
+            "vae_http_refused", "Requests and connections refused before they reached a route.", "status"
         )
-        self.stage_seconds = Histogram(
+        self.stage_seconds = histogram(
             "vae_stage_duration_seconds",
             "Time of each stage of the answered requests to /encode, /decode, /sample and /elbo.",
-            ["stage"],
             _STAGE_SECONDS,
+            "stage",
         )
         self._of_stages = [(stage, self.stage_seconds.labels(stage)) for stage in STAGES]
-        self.key_refusals = Counter(
-            "vae_key_refusals",
-            "Requests refused because of their host or key, by reason.",
-            ["reason"],
-            registry=self._registry,
+        self.key_refusals = counter(
+            "vae_key_refusals", "Requests refused because of their host or key, by reason.", "reason"
         )
-        self.rejections = Counter(
+        self.rejections = counter(
             "vae_rejections",
             "Requests and connections that got no answer, by the class of the error or the phrase of the status.",
-            ["reason"],
-            registry=self._registry,
+            "reason",
         )
-        self.invalid_rows = Counter(
+        self.invalid_rows = counter(
             "vae_invalid_rows",
             "Requests refused because the model does not accept a row or an option.",
-            ["model", "version"],
-            registry=self._registry,
+            "model",
+            "version",
         )
-        self.reported_rows = Counter(
+        self.reported_rows = counter(
             "vae_reported_rows",
             "Invalid rows that were answered with their reason (errors=report), while the others were scored.",
-            ["model", "version"],
-            registry=self._registry,
+            "model",
+            "version",
         )
-        self.key_reloads = Counter(
-            "vae_key_reloads", "Readings of a changed key file.", ["outcome"], registry=self._registry
-        )
+        self.key_reloads = counter("vae_key_reloads", "Readings of a changed key file.", "outcome")
         self.in_flight = 0  # requests that are being answered
         self.connections: Callable[[], int] = lambda: 0  # number of open connections; set by the server
         self.log_lines_dropped: Callable[[], int] = lambda: 0  # set by the server
         self.score_log_rows: Callable[[], tuple[int, int]] = lambda: (0, 0)  # rows written and dropped; set by the app
         self.worker_ends: Callable[[], int] = lambda: 0  # set by make_components
         self.reads_store: Callable[[], bool | None] = lambda: None  # set by make_components
-        self.rows = Counter(
-            "vae_rows",
-            "Rows, latents or samples that ran on the device.",
-            ["operation", "model", "version"],
-            registry=self._registry,
+        self.rows = counter(
+            "vae_rows", "Rows, latents or samples that ran on the device.", "operation", "model", "version"
         )
-        self.novel_rows = Counter(
-            "vae_novel_rows",
-            "Scored rows that are unlike any training row.",
-            ["model", "version"],
-            registry=self._registry,
+        self.novel_rows = counter("vae_novel_rows", "Scored rows that are unlike any training row.", "model", "version")
+        self.batch_seconds = histogram(
+            "vae_batch_duration_seconds", "Time of one batch on the device.", _SECONDS, "operation", "model"
         )
-        self.batch_seconds = Histogram(
-            "vae_batch_duration_seconds",
-            "Time of one batch on the device.",
-            ["operation", "model"],
-            _SECONDS,
-        )
-        self.batch_failures = Counter(
+        self.batch_failures = counter(
             "vae_batch_failures",
             "Batches that failed; the requests of such a batch are then run one by one.",
-            ["operation", "model"],
-            registry=self._registry,
+            "operation",
+            "model",
         )
-        self.batch_rows = Histogram(
-            "vae_batch_rows",
-            "Rows of one batch on the device.",
-            ["operation", "model"],
-            _ROWS,
-        )
-
-        for histogram in (self.seconds, self.stage_seconds, self.batch_seconds, self.batch_rows):
-            self.add(histogram)
+        self.batch_rows = histogram("vae_batch_rows", "Rows of one batch on the device.", _ROWS, "operation", "model")
 
         self._of_requests: dict[tuple[str, str, int], tuple[Counter, Bins]] = {}
         self._of_batches: WeakKeyDictionary[Model, dict[str, tuple[Counter, Bins, Bins]]]
         self._of_batches = WeakKeyDictionary()
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, text: str, bounds: Sequence[float], *labels: str) -> Histogram:
+        made = Histogram(name, text, labels, bounds)
+        self.add(made)
+        return made
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Record an answered request. Called in the event loop. The labels are bounded, so the cache of them is too."""

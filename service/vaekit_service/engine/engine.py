@@ -21,7 +21,7 @@ from vaekit.runtime.results import RowArrays
 from vaekit_service.engine import jobs
 from vaekit_service.engine.batcher import Batch, Batcher, Ticket
 from vaekit_service.engine.device_call import DeviceCall
-from vaekit_service.engine.expiry import Expiry
+from vaekit_service.engine.expiry import LATE, Expiry
 from vaekit_service.engine.jobs import Job
 from vaekit_service.errors import DeadlineExceeded, NotReady
 
@@ -98,8 +98,10 @@ class Engine:
             self._is_closed = True
             self._changed.notify()
         self._expiry.stop()
-        for future in (*self._futures.values(), *(call.future for call in self._calls)):
+        for future in self._futures.values():
             future.cancel()
+        for call in self._calls:
+            call.future.cancel()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, CLOSE_SECONDS)
 
@@ -190,9 +192,9 @@ class Engine:
 
     def _runs_inline(self, ticket: Ticket[Job, RowArrays]) -> bool:
         """Whether to run the job in the event loop: it waits alone, is one batch, and takes at most inline_seconds."""
+        job = ticket.job
         if not self._inline_seconds or self._is_running or self._calls or self._is_closed or self._batcher.waiting != 1:
             return False
-        job = ticket.job
         if ticket.is_over or ticket.left != job.n or job.n > job.max_batch_rows:
             return False
         pace = self._paces.get(job.model, {}).get(job.kind, float("inf"))
@@ -205,8 +207,7 @@ class Engine:
             late = [ticket for ticket in waiting if ticket.deadline <= now]
             for ticket in late:
                 self._batcher.withdraw(ticket)
-        error = "the request waited in the queue until its deadline; retry later"
-        self._deliver([(ticket, DeadlineExceeded(error)) for ticket in late])
+        self._deliver([(ticket, DeadlineExceeded(LATE)) for ticket in late])
         return min((ticket.deadline for ticket in waiting if ticket.deadline > now), default=float("inf"))
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:

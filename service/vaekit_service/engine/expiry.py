@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from time import monotonic
 
+LATE = "the request waited in the queue until its deadline; retry later"
 CLOCK_STEP = 0.001  # seconds; timers of an event loop may fire so much before their time
 
 
