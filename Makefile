@@ -4,6 +4,7 @@ PYTHON ?= python3
 PORT ?= 8000
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+DOCS_ARGS ?=
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -12,7 +13,7 @@ PIP := $(PY) -m pip --disable-pip-version-check
 PYTEST := $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test test-all test-js test-deploy coverage check wheel floors clean
+.PHONY: help serve demo test test-all test-js test-deploy coverage check docs notebooks wheel floors clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +46,12 @@ check: $(VENV)/ready-all ## Check style, types and import contracts
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+docs: $(VENV)/ready-all ## Build the docs site into build/docs/html; warnings are errors
+	$(PY) -m docs.builder $(DOCS_ARGS)
+
+notebooks: $(VENV)/ready-all ## Run the notebooks of docs/, and renew what they print and draw
+	$(PY) -m docs.builder.notebooks
+
 wheel: $(VENV)/ready-all ## Build the wheel into dist/
 	@rm -rf build/lib # left by an earlier build; modules that have moved since would be packed as well
 	$(PY) -m build --wheel --no-isolation --outdir dist
@@ -60,7 +67,7 @@ $(VENV)/ready-serve: EXTRAS := cpu,service
 $(VENV)/ready-serve: SETS := serve
 $(VENV)/ready-demo: EXTRAS := cpu,service,training,scoring
 $(VENV)/ready-demo: SETS := serve demo
-$(VENV)/ready-all: EXTRAS := cpu,service,arrow,traces,training,scoring,ray,dev
+$(VENV)/ready-all: EXTRAS := cpu,service,arrow,traces,training,scoring,ray,docs,dev
 $(VENV)/ready-all: SETS := serve demo all
 
 $(VENV)/ready-%: pyproject.toml constraints.txt

@@ -72,7 +72,7 @@ class Detector(Estimator):
 
     Attributes:
         model_: the runtime model, set by `fit` and `of`.
-        offset_: decision_function = score_samples - offset_, nats, at the current alpha. With folds it is (F,), one
+        offset_: `decision_function` = `score_samples - offset_`, nats, at the current alpha. With folds it is (F,), one
             offset for each fold model, and decision_function is the median over folds of ELBO - offset. With
             calibration groups there is one for all rows and one for each group, (1 + groups,) or (1 + groups, F).
         n_features_in_: columns of X in fit, those that it left out included.
@@ -192,7 +192,7 @@ class Detector(Estimator):
         return self._elbo(X).elbo
 
     def decision_function(self, X: Any) -> Floats:  # noqa: N803  scikit-learn's name
-        """score_samples - offset_, (N,), in nats: below 0 exactly where p_value <= alpha.
+        """`score_samples - offset_`, (N,), in nats: below 0 exactly where p_value <= alpha.
 
         With folds, the median of that difference over the fold models. For a novel row, a number that no other row's is
         below: a large negative one, or 0 if so many held-out rows are novel that no row is an anomaly.

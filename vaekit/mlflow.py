@@ -1,4 +1,4 @@
-"""Bundles in MLflow: a logged run with params, metrics and report, and the model as a pyfunc that MLflow can serve.
+"""Bundles in MLflow: a logged run with params, metrics and report, and the model as a pyfunc that MLflow can serve::
 
     with mlflow.start_run():
         vaekit.mlflow.log_model("models/breast-cancer")

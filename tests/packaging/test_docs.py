@@ -193,7 +193,7 @@ def test_every_anchor_of_a_link_is_a_heading_of_its_page(document: Path) -> None
 
 def test_every_page_is_in_one_group_and_in_the_index() -> None:
     docs = ROOT / "docs"
-    assert {page.name for page in docs.glob("*.md")} == {"index.md", "glossary.md", "design.md"}
+    assert {page.name for page in docs.glob("*.md")} == {"index.md", "gallery.md", "glossary.md", "design.md"}
     assert {page.relative_to(docs).parts[0] for page in PAGES if page.parent != docs} == GROUPS
     indexed = {path for page in ("index.md", "decisions/README.md") for path, _ in links(docs / page)}
     assert [page for page in PAGES if page not in indexed and page != docs / "index.md"] == []
