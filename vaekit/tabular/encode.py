@@ -110,7 +110,8 @@ def _check_still_allowed(given: NDArray[np.float64], x: NDArray[np.float64], spe
 def _is_finite(x: NDArray[np.float64]) -> bool:
     """Whether all of x is finite."""
     cells = x.reshape(-1)
-    return all(np.isfinite(cells[at : at + CHUNK]).all() for at in range(0, len(cells), CHUNK))
+    chunks = (np.isfinite(cells[at : at + CHUNK]) for at in range(0, len(cells), CHUNK))
+    return all(np.count_nonzero(finite) == len(finite) for finite in chunks)  # for few cells faster than all()
 
 
 def _check_not_finite(x: NDArray[np.float64], finite: NDArray[np.bool_], spec: VectorSpec) -> None:

@@ -165,13 +165,11 @@ def make_answer(job: Job, result: RowArrays, options: Request, default_alpha: fl
         options: the options of the request.
         default_alpha: false-alarm rate of the verdict if the request has no alpha.
     """
-    rows: dict[str, NDArray[Any] | None] = _reply_fields(result.arrays())
-    facts: dict[str, Fact] = {}
-    if job.operation == "sample":
-        facts = {"seed": job.seed}
     if isinstance(result, Bound):
         assert isinstance(options, ElboOptions)
         rows, facts = _elbo(job, result, options, default_alpha)
+    else:
+        rows, facts = _reply_fields(result.arrays()), {"seed": job.seed} if job.operation == "sample" else {}
     warnings = [*job.ignored.warnings, *_without_score(job, result)]
     named: dict[str, Fact] = {"ignored_columns": list(job.ignored.columns), "warnings": warnings}
     facts |= {name: value for name, value in named.items() if value}
