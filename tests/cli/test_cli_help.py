@@ -20,6 +20,7 @@ import typer
 from typer.testing import CliRunner
 
 from vaekit.cli import app
+from vaekit.cli.panels import COMPLETION
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "cli.md"
@@ -59,8 +60,9 @@ def examples(name: str) -> list[str]:
 
 
 def options(name: str) -> list[Any]:
-    """The options of a command, without --help."""
-    return [option for option in COMMANDS[name].params if option.param_type_name == "option"]
+    """The options of a command, without those of typer: --help and completion."""
+    own = [option for option in COMMANDS[name].params if option.param_type_name == "option"]
+    return [option for option in own if option.name not in COMPLETION]
 
 
 ELSEWHERE = ("mlflow",)  # commands whose examples need a server: tests/test_mlflow.py

@@ -107,7 +107,7 @@ def test_label_columns_of_every_type_are_read(breast_cancer, cancer_csv, tmp_pat
         ({"num_samples": ()}, "num_samples: none, expected whole numbers of at least 1"),
         ({"num_samples": (10, 0)}, "num_samples: 0, expected whole numbers of at least 1"),
         ({"seed": -1}, "seed: -1, expected 0 or more"),
-        ({"label": "diag"}, "label: no column 'diag'; the columns are 'diagnosis', 'mean radius'"),
+        ({"label": "diag"}, "label: no column 'diag' (did you mean 'diagnosis'?); there are: diagnosis, mean radius"),
         ({"label": "diagnosis"}, "no row is '1', so there is nothing to rank; the labels are 'benign', 'malignant'"),
         ({"label": "diagnosis", "anomalies": ("benign", "malignant")}, "every row is 'benign' or 'malignant'"),
         ({"label": "none.npy"}, "label: none.npy: no such file"),

@@ -150,7 +150,7 @@ def test_a_calibration_leaves_broken_ones_out(plant: Path, tmp_path: Path) -> No
 
 
 def test_labels_of_images_without_subfolders_are_refused(plant: Path, tmp_path: Path) -> None:
-    unknown = pytest.raises(InputError, match="no column 'folder'; the columns are 'row', 'file'")
+    unknown = pytest.raises(InputError, match="no column 'folder'; there are: row, file")
     with Model.load(plant / "models" / "images", device="cpu") as model, unknown:
         evaluate_file(model, plant / "images" / "good", label="folder", anomalies=["broken"])
     flat = vae_error("train", plant / "images" / "broken", "--label-folder", "--anomaly=x", f"--run={tmp_path / 'run'}")

@@ -94,9 +94,10 @@ def test_it_says_that_the_new_version_is_in_use_and_how_to_keep_the_old_one(copi
     done = vae("breast-cancer", cancer_csv, "--models", copied, *LABELLED, *more)
     said = done.stderr if more else done.stdout
     assert said.endswith(
-        "breast-cancer now means breast-cancer@2, in every command and in running services of this folder; write "
-        "breast-cancer@1 to use the version before it (over HTTP /models/breast-cancer/versions/1), or run vae models "
-        "pin breast-cancer@1\n"
+        "breast-cancer now means breast-cancer@2: every `vae score breast-cancer`, every other command and running "
+        "services of this folder use it; write breast-cancer@1 to use the version before it once (over HTTP "
+        "/models/breast-cancer/versions/1); to go back for good, run vae models pin breast-cancer@1 or vae models "
+        "remove breast-cancer@2\n"
     )
     if more:
         assert json.loads(done.stdout)["parent"] == "breast-cancer@1"

@@ -23,7 +23,9 @@ from vaekit_training.data.looks import (
     Content,
     content_of,
     formatted,
+    label_remarks,
     left_out,
+    shell_word,
     toml_key,
 )
 from vaekit_training.data.preview import Preview, preview
@@ -84,10 +86,8 @@ def infer(source: str, asked: Mapping[str, Any] | None = None) -> tuple[dict[str
     inferred = infer_columns(found, data, tree, asked)
     remarks = inferred.remarks + inferred.warnings
     if data.label is None:
-        remarks.append(
-            "all rows are treated as normal; if a column marks anomalies, use --set data.label=COLUMN: otherwise the "
-            "model is trained on the anomalies and on that column"
-        )
+        left_out = tree["data"].get("exclude", ())
+        remarks += label_remarks({name: cells for name, cells in found.columns.items() if name not in left_out})
     return tree, remarks
 
 
@@ -137,7 +137,7 @@ def infer_columns(
         for content, names in by_content.items()
         if names and (content != "index" or not in_file)
     ]
-    warnings += _suspicious(found, is_csv=is_csv, kept=kept, dropped=by_content["name"])
+    warnings += _suspicious(found, data.source, is_csv=is_csv, kept=kept, dropped=by_content["name"])
     return Inferred(remarks, warnings)
 
 
@@ -208,7 +208,7 @@ def _refuse_stray_text(source: str, name: str, values: NDArray[Any], *, is_csv: 
         raise InputError(
             f"{where}row {row}, feature {name!r}: not a number: {cell!r}; {numbers} of the "
             f"column's {len(there)} cells are numbers. Correct the cell, empty it{reading} if the value is missing, or "
-            f'use --set data.kinds.{toml_key(name)}=category or --set data.exclude="[{name!r}]"'
+            f"use --set data.kinds.{toml_key(name)}=category or {_excluding(name, source)}"
         )
 
 
@@ -244,11 +244,18 @@ def _nothing_left(found: Preview, data: DataConfig, contents: Mapping[str, Conte
     where = "" if data.source == "memory" else f"data {data.source!r}: "
     by_content = {one: [name for name, content in contents.items() if content == one] for one in LEFT_OUT}
     why = [left_out(content, names) for content, names in by_content.items() if names]
-    hints = _suspicious(found, is_csv=is_csv, kept={}, dropped=by_content["name"])
+    hints = _suspicious(found, data.source, is_csv=is_csv, kept={}, dropped=by_content["name"])
     return f"{where}no column is left to model; {'; '.join([*hints, *why])}"
 
 
-def _suspicious(found: Preview, *, is_csv: bool, kept: Mapping[str, Content], dropped: Sequence[str]) -> list[str]:
+def _excluding(name: str, source: str) -> str:
+    """The option that leaves a column out; for rows from Python the setting."""
+    return f'--set data.exclude="[{name!r}]"' if source == "memory" else f"--exclude {shell_word(name)}"
+
+
+def _suspicious(
+    found: Preview, source: str, *, is_csv: bool, kept: Mapping[str, Content], dropped: Sequence[str]
+) -> list[str]:
     """Warnings about suspicious columns."""
     said = []
     only = next(iter(found.columns)) if len(found.columns) == 1 else ""
@@ -266,7 +273,7 @@ def _suspicious(found: Preview, *, is_csv: bool, kept: Mapping[str, Content], dr
         if levels > MANY and levels * ROWS_PER_LEVEL > found.rows_read:
             said.append(
                 f"column {name!r} has {levels} levels in {found.rows_read} rows, few rows for each: if it only names "
-                f'the rows, leave it out by --set data.exclude="[{name!r}]"'
+                f"the rows, leave it out by {_excluding(name, source)}"
             )
     if is_csv and found.columns and all(map(reads_as_number, found.columns)):
         said.append(f"is the header missing? All column names are numbers: {', '.join(list(found.columns)[:5])}")

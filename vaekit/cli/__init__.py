@@ -8,6 +8,7 @@ import vaekit.cli.early_signals  # noqa: F401 - before the other imports, which 
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from io import TextIOWrapper
 
 import typer
@@ -31,33 +32,45 @@ from vaekit.cli import (
     train,
     upgrade,
 )
-from vaekit.cli.panels import GENERAL, examples
+from vaekit.cli.output import is_json, print_json, reset
+from vaekit.cli.panels import GENERAL, TO_KEEP, TO_SCORE, TO_SERVE, TO_START, TO_TRAIN, Command, Group, examples
 from vaekit.errors import InputError, MissingExtra, VaeError
 
 app = typer.Typer(
     name="vae",
     help="Train VAEs, serve them over HTTP, and score files of rows for anomalies.",
-    epilog=examples("vae score breast-cancer examples/rows.csv scored.parquet", "vae --version"),
+    epilog=examples(
+        "vae score breast-cancer examples/rows.csv scored.parquet",
+        "vae explain breast-cancer examples/rows.csv --row 0",
+    ),
+    cls=Group,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
-app.command("init", epilog=init.EXAMPLES)(init.init)
-app.command("train", epilog=train.EXAMPLES)(train.train)
-app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
-app.add_typer(keys.app, name="keys", epilog=keys.EXAMPLES)
-app.command("score", epilog=score.EXAMPLES)(score.score)
-app.command("calibrate", epilog=calibrate.EXAMPLES)(calibrate.calibrate)
-app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
-app.command("feedback", epilog=feedback.EXAMPLES)(feedback.feedback)
-app.command("explain", epilog=explain.EXAMPLES)(explain.explain)
-app.command("explain-loss", epilog=explain_loss.EXAMPLES)(explain_loss.explain_loss)
-app.add_typer(models.app, name="models")
-app.command("push", epilog=exchange.PUSH_EXAMPLES)(exchange.push)
-app.command("pull", epilog=exchange.PULL_EXAMPLES)(exchange.pull)
-app.command("mlflow", epilog=mlflow.EXAMPLES)(mlflow.mlflow)
-app.command("upgrade", epilog=upgrade.EXAMPLES)(upgrade.upgrade)
+
+
+def _add(name: str, function: Callable[..., None], epilog: str, panel: str) -> None:
+    app.command(name, epilog=epilog, cls=Command, rich_help_panel=panel)(function)
+
+
+# In the order of use, which is the order in the help.
+_add("demo", demo.demo, demo.EXAMPLES, TO_START)
+_add("init", init.init, init.EXAMPLES, TO_START)
+_add("train", train.train, train.EXAMPLES, TO_TRAIN)
+_add("evaluate", evaluate.evaluate, evaluate.EXAMPLES, TO_TRAIN)
+_add("calibrate", calibrate.calibrate, calibrate.EXAMPLES, TO_TRAIN)
+_add("explain-loss", explain_loss.explain_loss, explain_loss.EXAMPLES, TO_TRAIN)
+_add("score", score.score, score.EXAMPLES, TO_SCORE)
+_add("explain", explain.explain, explain.EXAMPLES, TO_SCORE)
+_add("feedback", feedback.feedback, feedback.EXAMPLES, TO_SCORE)
+_add("serve", serve.serve, serve.EXAMPLES, TO_SERVE)
+app.add_typer(keys.app, name="keys", epilog=keys.EXAMPLES, rich_help_panel=TO_SERVE)
+app.add_typer(models.app, name="models", rich_help_panel=TO_KEEP)
+_add("push", exchange.push, exchange.PUSH_EXAMPLES, TO_KEEP)
+_add("pull", exchange.pull, exchange.PULL_EXAMPLES, TO_KEEP)
+_add("upgrade", upgrade.upgrade, upgrade.EXAMPLES, TO_KEEP)
+_add("mlflow", mlflow.mlflow, mlflow.EXAMPLES, TO_KEEP)
 
 _EXTRAS = {
     "torch": "training",
@@ -89,10 +102,11 @@ def _root(
     ),
 ) -> None:
     _ = version
+    reset()
 
 
 def main() -> None:
-    """Run the command line. A VaeError becomes one line on stderr and exit code 1."""
+    """Run the command line. A VaeError becomes one line on stderr, or a JSON document on stdout, and exit code 1."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # names of columns may have letters that the terminal cannot show
@@ -106,14 +120,14 @@ def main() -> None:
             created()
         app()
     except VaeError as exc:
-        _fail(str(exc))
+        _fail(str(exc), type(exc).__name__)
     except OSError as exc:
-        _fail(f"{exc.filename}: {exc.strerror}" if exc.filename is not None else str(exc))
+        _fail(f"{exc.filename}: {exc.strerror}" if exc.filename is not None else str(exc), "OSError")
     except ModuleNotFoundError as exc:
         missing = (exc.name or "").split(".")[0]
         if missing not in _EXTRAS:
             raise
-        _fail(str(MissingExtra(f"{missing} is not installed: pip install 'vaekit[{_EXTRAS[missing]}]'")))
+        _fail(f"{missing} is not installed: pip install 'vaekit[{_EXTRAS[missing]}]'", MissingExtra.__name__)
 
 
 def _check_arguments(arguments: list[str]) -> None:
@@ -131,7 +145,9 @@ def _check_arguments(arguments: list[str]) -> None:
             raise InputError(f"argument {argument!a}: {why}") from None
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, kind: str) -> None:
+    if is_json():
+        print_json({"error": {"type": kind, "message": message}})
     Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error[/]: {_escape_markup(message)}")
     sys.exit(1)
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vaekit.cli import calibrate_options as opt
 from vaekit.cli.options import (
-    FORMATS,
     Anomaly,
     AsJson,
     BatchRows,
@@ -21,13 +20,14 @@ from vaekit.cli.options import (
     Device,
     LabelFolder,
     Models,
+    Quiet,
     Thousands,
     dialect_of,
     in_use,
     label_of,
-    say,
 )
-from vaekit.cli.panels import INPUT, LABELS, OUTPUT, SCORING, examples
+from vaekit.cli.output import confirm, print_json, say, suggest
+from vaekit.cli.panels import examples
 
 if TYPE_CHECKING:
     from vaekit.bundle.groups import Groups
@@ -40,76 +40,17 @@ EXAMPLES = examples(
 
 
 def calibrate(
-    model: Annotated[
-        str,
-        typer.Argument(help="name, name@version, or path of a bundle in a folder of models"),
-    ],
-    data: Annotated[
-        Path | None,
-        typer.Argument(help=f"held-out rows: {FORMATS}; none with --feedback"),
-    ] = None,
+    model: opt.Model,
+    data: opt.Data = None,
     models: Models = Path("models"),
-    num_samples: Annotated[
-        list[int] | None,
-        typer.Option(
-            help="number K of draws per row to calibrate, at least 2; repeatable; default: the model's",
-            rich_help_panel=SCORING,
-        ),
-    ] = None,
-    by: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMNS",
-            help="group columns, separated by commas, the most important first: a row is compared with the held-out "
-            "rows of its group alone; columns of the model (categories, counts, binary) or observed_cells; none: no "
-            "groups; default: as before",
-            rich_help_panel=SCORING,
-        ),
-    ] = None,
-    least_rows: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="fewest held-out rows of a group; rows of a smaller one are compared with the group of one column "
-            "less; default: as before, or 19",
-            rich_help_panel=SCORING,
-        ),
-    ] = None,
-    propose: Annotated[
-        bool,
-        typer.Option(
-            "--propose",
-            help="the new version is only used where it is named, until vae models accept NAME@VERSION; default: it is "
-            "the latest at once",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = False,
-    feedback: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="LABELS",
-            help="labels by id, as for vae feedback: propose a version calibrated on rows of --scores that are "
-            "confirmed as normal; default: calibrate on DATA",
-            rich_help_panel=LABELS,
-        ),
-    ] = None,
-    scores: Annotated[
-        Path | None,
-        typer.Option(
-            help="score log of the service, for --feedback: a folder or a file; default: none", rich_help_panel=INPUT
-        ),
-    ] = None,
-    id_column: Annotated[
-        str, typer.Option("--id", help="column with the id of a row in --feedback", rich_help_panel=LABELS)
-    ] = "id",
-    label: Annotated[
-        str | None,
-        typer.Option(
-            help="column that marks anomalies, or .npy file with one label per row; anomalies are left out; "
-            "default: no labels; with --feedback: label",
-            rich_help_panel=LABELS,
-        ),
-    ] = None,
+    num_samples: opt.NumSamples = None,
+    by: opt.By = None,
+    least_rows: opt.LeastRows = None,
+    propose: opt.Propose = False,
+    feedback: opt.Feedback = None,
+    scores: opt.Scores = None,
+    id_column: opt.IdColumn = "id",
+    label: opt.Label = None,
     label_folder: LabelFolder = False,
     anomaly: Anomaly = None,
     as_json: AsJson = False,
@@ -118,6 +59,7 @@ def calibrate(
     thousands: Thousands = "",
     device: Device = "auto",
     batch_rows: BatchRows = None,
+    _quiet: Quiet = False,
 ) -> None:
     """Calibrate a model on other held-out rows and publish it as a new version."""
     from vaekit.cli.progress import bar
@@ -158,14 +100,16 @@ def _tell(manifest: Manifest, model_folder: Path, *, as_json: bool) -> None:
     proposal = read_proposal(folder) if is_proposed(folder) else None
     if as_json:
         proposed = {} if proposal is None else {"proposal": proposal.model_dump(mode="json")}
-        typer.echo(json.dumps({**_tree(manifest), **proposed}, indent=2))
+        print_json({**_tree(manifest), **proposed})
     else:
         _show(manifest)
         if proposal is not None:
             show(proposal, f"{manifest.name}@{manifest.version}")
     if proposal is not None:
         warn(proposal)
-    typer.echo(in_use(manifest, model_folder) if proposal is None else waiting(manifest), err=as_json)
+    (say if as_json else confirm)(in_use(manifest, model_folder) if proposal is None else waiting(manifest))
+    name = f"{manifest.name}@{manifest.version}"
+    suggest(f"vae score {name} ROWS.csv scored.csv" if proposal is None else f"vae models accept {name} --dry-run")
 
 
 def _columns(by: str | None) -> list[str] | None:

@@ -21,13 +21,14 @@ from vaekit.cli.options import (
     LabelFolder,
     ModelName,
     Models,
+    Quiet,
     RowsPath,
     Thousands,
     dialect_of,
     label_of,
     make_folder,
-    say,
 )
+from vaekit.cli.output import is_quiet, say, suggest
 from vaekit.cli.panels import LABELS, OUTPUT, SCORING, examples
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def evaluate(
     thousands: Thousands = "",
     device: Device = "auto",
     batch_rows: BatchRows = None,
+    _quiet: Quiet = False,
 ) -> None:
     """Measure the ELBO, the log evidence and, with labels, the AUROC of a model."""
     from vaekit.cli.progress import bar
@@ -95,12 +97,13 @@ def evaluate(
             batch_rows=batch_rows, progress=progress, say=say, csv=dialect_of(delimiter, decimal, thousands),
         )  # fmt: skip
     text = json.dumps(found.tree(), indent=2)
+    if out is not None:
+        _write(out, text, found)
     if as_json:
         typer.echo(text)
     else:
         _show(Console(highlight=False), found)
-    if out is not None:
-        _write(out, text, found)
+    suggest(f"vae explain {model} {data} --top 3")
 
 
 def _write(folder: Path, text: str, found: Evaluation) -> None:
@@ -110,7 +113,7 @@ def _write(folder: Path, text: str, found: Evaluation) -> None:
     path = folder / "evaluation.json"
     with replacing(path) as temp:
         temp.write_text(text + "\n", encoding="utf-8")
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = Console(stderr=True, soft_wrap=True, highlight=False, quiet=is_quiet())
     try:
         figures = draw(found, folder)
     except ModuleNotFoundError as exc:

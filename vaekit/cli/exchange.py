@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vaekit.cli.options import AsJson, ModelName, Models, say
+from vaekit.cli.options import AsJson, ModelName, Models, Quiet
+from vaekit.cli.output import confirm, print_json, suggest, warn
 from vaekit.cli.panels import GENERAL, INPUT, examples
 
 PUSH_EXAMPLES = examples("vae push breast-cancer build/shared", "vae push breast-cancer@1 build/shared --json")
@@ -31,6 +31,7 @@ def push(
         typer.Option("--public", help="a new repository of the hub that everybody may read", rich_help_panel=GENERAL),
     ] = False,
     as_json: AsJson = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Verify a bundle and copy it to a store or the Hugging Face hub."""
     from vaekit.bundle.models_folder import bundle_folder, find, split_reference
@@ -40,7 +41,7 @@ def push(
     done = push(folder, url, public=public)
     reference = f"{done.manifest.name}@{done.manifest.version}"
     if done.warning:
-        say(f"warning: {done.warning}")
+        warn(done.warning)
     if as_json:
         facts = {
             "model": reference,
@@ -49,14 +50,15 @@ def push(
             "sha256": done.sha256,
             "new": done.is_new,
         }
-        typer.echo(json.dumps(facts, indent=2))
+        print_json(facts)
         return
     what = (
         f"pushed {reference} to {done.url}, {done.files} files"
         if done.is_new
         else f"{reference} is in {done.url} already"
     )
-    typer.echo(f"{what}\nsha256:{done.sha256}")
+    confirm(f"{what}\nsha256:{done.sha256}")
+    suggest(f"vae pull {done.url} --sha256 {done.sha256}")
 
 
 def pull(
@@ -77,6 +79,7 @@ def pull(
         ),
     ] = None,
     as_json: AsJson = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Copy a bundle from a store or the Hugging Face hub to models/NAME/VERSION, and verify it."""
     from vaekit.storage.pull import pull
@@ -84,10 +87,11 @@ def pull(
     done = pull(url, models, version=version, sha256=sha256)
     reference = f"{done.manifest.name}@{done.manifest.version}"
     if done.warning:
-        say(f"warning: {done.warning}")
+        warn(done.warning)
     if as_json:
         facts = {"model": reference, "folder": str(done.folder), "sha256": done.sha256, "new": done.is_new}
-        typer.echo(json.dumps(facts, indent=2))
+        print_json(facts)
         return
     what = f"pulled {reference} to {done.folder}" if done.is_new else f"{reference} is in {done.folder} already"
-    typer.echo(f"{what}\nsha256:{done.sha256}")
+    confirm(f"{what}\nsha256:{done.sha256}")
+    suggest(f"vae score {reference} ROWS.csv scored.csv --models {models}")

@@ -18,11 +18,12 @@ from vaekit.cli.options import (
     Device,
     ModelName,
     Models,
+    Quiet,
     RowsPath,
     Thousands,
     dialect_of,
-    say,
 )
+from vaekit.cli.output import say
 from vaekit.cli.panels import EXPLANATION, INPUT, OUTPUT, examples
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def explain(
     decimal: Decimal = ".",
     thousands: Thousands = "",
     device: Device = "auto",
+    _quiet: Quiet = False,
 ) -> None:
     """Show the most anomalous cells of a row and the values expected there."""
     from vaekit.runtime import Model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vaekit.cli.options import AsJson
+from vaekit.cli.options import AsJson, Quiet
+from vaekit.cli.output import print_json, suggest
 from vaekit.cli.panels import DATA, ERROR, KL, examples
 
 if TYPE_CHECKING:
@@ -135,6 +135,7 @@ def explain_loss(
     std: Std = None,
     grey: Grey = None,
     as_json: AsJson = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Convert a VAE loss written elsewhere to a scale sigma and a KL weight beta."""
     given = _given(
@@ -163,7 +164,7 @@ def _explain(name: str | None, given: dict[str, Any], warmed_up: float, as_json:
     found = {variant: explain(loss) for variant, loss in losses_of(name, given, warmed_up).items()}
     convention = None if name is None else CONVENTIONS[name]
     if as_json:
-        typer.echo(json.dumps(_tree(name, convention, found), indent=2))
+        print_json(_tree(name, convention, found))
         return
     console, title = Console(highlight=False), f"[bold]{escape(name or '')}[/]"
     if convention is not None:
@@ -181,12 +182,13 @@ def _given(**options: Any) -> dict[str, Any]:
 
 def _list(console: Console, conventions: Mapping[str, Convention], as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({name: found.title for name, found in conventions.items()}, indent=2))
+        print_json({name: found.title for name, found in conventions.items()})
         return
     table = Table("name", "loss of a row", "source", title="known losses", title_justify="left")
     for name, found in conventions.items():
         table.add_row(name, escape(found.title), escape(found.source))
     console.print(table)
+    suggest(f"vae explain-loss {next(iter(conventions))}")
 
 
 def _show(console: Console, variant: str, found: Explanation) -> None:

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vaekit.cli.options import Anomaly, AsJson, make_folder
+from vaekit.cli.options import Anomaly, AsJson, Quiet, make_folder
+from vaekit.cli.output import say, suggest, warn
 from vaekit.cli.panels import INPUT, LABELS, OUTPUT, SCORING, examples
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def feedback(
         typer.Option(help="folder for feedback.json and feedback.png; default: no files", rich_help_panel=OUTPUT),
     ] = None,
     as_json: AsJson = False,
+    _quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Measure false alarms and detections of a model in use, from labels that came late."""
     from vaekit.scoring.feedback.report import feedback as measure
@@ -69,14 +71,15 @@ def feedback(
         make_folder(out)
     found = measure(labels, scores, id_column=id_column, label=label, anomalies=anomaly or ["1"], alpha=alpha)
     text = json.dumps(found.tree(), indent=2)
+    if out is not None:
+        _write(out, text, found)
     if as_json:
         typer.echo(text)
     else:
         _show(found)
     for warning in found.warnings:
-        typer.echo(f"warning: {warning}", err=True)
-    if out is not None:
-        _write(out, text, found)
+        warn(warning)
+    suggest(f"vae calibrate MODEL --feedback {labels} --scores {scores} --id {id_column} --label {label}")
 
 
 def _write(folder: Path, text: str, found: Feedback) -> None:
@@ -93,8 +96,8 @@ def _write(folder: Path, text: str, found: Feedback) -> None:
     except ModuleNotFoundError as exc:
         if exc.name is None or exc.name.split(".")[0] != "matplotlib":
             raise
-        typer.echo("no figure: matplotlib is not installed: pip install 'vaekit[scoring]'", err=True)
-    typer.echo(f"written: {', '.join(map(str, written))}", err=True)
+        say("no figure: matplotlib is not installed: pip install 'vaekit[scoring]'")
+    say(f"written: {', '.join(map(str, written))}")
 
 
 def _show(found: Feedback) -> None:

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from vaekit.cli.options import say
-from vaekit.cli.panels import KEYS, OUTPUT, examples
+from vaekit.cli.options import AsJson, Quiet
+from vaekit.cli.output import print_json, say, suggest
+from vaekit.cli.panels import KEYS, OUTPUT, Command, Group, examples
 from vaekit.errors import InputError
 
 EXAMPLES = examples("vae keys new line-3 --file keys.toml", "vae keys new --help")
@@ -19,7 +20,7 @@ NEW_EXAMPLES = examples(
     "vae keys new operator --scope read --scope admin --expires 90d --rate 60/minute",
 )
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(cls=Group, no_args_is_help=True)
 
 
 @app.callback()
@@ -27,7 +28,7 @@ def keys() -> None:
     """Make keys for the callers of a service."""
 
 
-@app.command("new", epilog=NEW_EXAMPLES)
+@app.command("new", epilog=NEW_EXAMPLES, cls=Command)
 def new(
     name: Annotated[str, typer.Argument(help="name of the key in logs: lower-case letters, digits, - and _")],
     scope: Annotated[
@@ -56,6 +57,8 @@ def new(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    as_json: AsJson = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Make a key and print it once; only its hash is kept."""
     from vaekit_service.keys.file import append
@@ -65,13 +68,19 @@ def new(
     key = new_key()
     fields = entry(key, scope or ["infer", "read"], None if expires is None else moment(expires), rate)
     parse(line(name, fields), "vae keys new")
+    if file is not None:
+        append(file, name, fields)
+    if as_json:
+        written = None if file is None else str(file)
+        print_json({"name": name, "key": key, "entry": line(name, fields), "file": written})
+        return
     if file is None:
         say(f"add this line at the top of the key file, or to VAE_KEYS:\n{line(name, fields)}")
     else:
-        append(file, name, fields)
         say(f"added {name!r} to {file}")
     say("the key, which is shown only now:")
     typer.echo(key)
+    suggest(f"vae serve --keys-file {file}" if file is not None else "vae serve --keys-file FILE")
 
 
 def moment(text: str) -> datetime:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from vaekit.cli.options import AsJson, ModelName, Models
+from vaekit.cli.options import AsJson, ModelName, Models, Quiet
+from vaekit.cli.output import confirm, print_json
 from vaekit.cli.panels import GENERAL, OUTPUT, examples
 
 EXAMPLES = examples(
@@ -38,6 +38,7 @@ def mlflow(
         ),
     ] = None,
     as_json: AsJson = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Log a bundle to MLflow as a run: params, metrics, report, and the model in the pyfunc flavour."""
     from vaekit.bundle.models_folder import find, split_reference
@@ -47,4 +48,7 @@ def mlflow(
     with redirect_stdout(sys.stderr):  # MLflow prints the addresses of its pages
         set_tracking(uri)
         run, logged = log_run(folder, experiment=experiment, registered_model_name=register)
-    typer.echo(json.dumps({"run": run, "model": logged}, indent=2) if as_json else f"run {run}\nmodel {logged}")
+    if as_json:
+        print_json({"run": run, "model": logged})
+    else:
+        confirm(f"run {run}\nmodel {logged}")

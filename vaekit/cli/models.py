@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,8 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from vaekit.cli.model_listing import described, used_as
-from vaekit.cli.options import AsJson, Device, Models
-from vaekit.cli.panels import OUTPUT, SCORING, examples
+from vaekit.cli.options import AsJson, Device, Models, Quiet
+from vaekit.cli.output import confirm, print_json, say
+from vaekit.cli.panels import OUTPUT, SCORING, Command, Group, examples
 from vaekit.errors import BundleError, FormatError, InputError, UnknownModel
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="List, verify, accept, pin and remove the versions of models in a folder.",
     epilog=examples("vae models list", "vae models verify breast-cancer --json"),
+    cls=Group,
     no_args_is_help=True,
 )
 Reference = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="name of a model, and a version")]
@@ -32,16 +33,17 @@ OptionalReference = Annotated[
 Name = Annotated[str, typer.Argument(help="name of a model")]
 
 
-@app.command("list", epilog=examples("vae models list", "vae models list breast-cancer --json"))
+@app.command("list", epilog=examples("vae models list", "vae models list breast-cancer --json"), cls=Command)
 def list_(
     name: Annotated[str | None, typer.Argument(help="name of a model; default: all")] = None,
     models: Models = Path("models"),
     as_json: AsJson = False,
+    _quiet: Quiet = False,
 ) -> None:
     """List models, their versions, and the version that is used if none is named."""
     found = [described(models, each) for each in _names(models, name)]
     if as_json:
-        typer.echo(json.dumps({"models": found}, indent=2))
+        print_json({"models": found})
         return
     table = Table("model", "version", "used as", "created", "MiB", "format", "pulled from")
     for model in found:
@@ -55,12 +57,13 @@ def list_(
     _console().print(table if found else f"no model in {models}")
 
 
-@app.command(epilog=examples("vae models verify", "vae models verify breast-cancer@1 --json"))
+@app.command(cls=Command, epilog=examples("vae models verify", "vae models verify breast-cancer@1 --json"))
 def verify(
     model: OptionalReference = None,
     models: Models = Path("models"),
     device: Device = "cpu",
     as_json: AsJson = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Verify versions as the service does: files, graphs and golden rows; exit with 1 if one fails."""
     found = [
@@ -68,7 +71,7 @@ def verify(
         for name, version, reason in _verified(models, model, device)
     ]
     if as_json:
-        typer.echo(json.dumps({"versions": found}, indent=2))
+        print_json({"versions": found})
     for one in found:
         if not as_json:
             typer.echo(f"{one['model']}: {'ok' if one['ok'] else one['reason']}")
@@ -76,7 +79,7 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command(epilog=examples("vae models pin breast-cancer@1", "vae models pin breast-cancer --also 1"))
+@app.command(cls=Command, epilog=examples("vae models pin breast-cancer@1", "vae models pin breast-cancer --also 1"))
 def pin(
     model: Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="name of a model; default version: latest")],
     also: Annotated[
@@ -89,6 +92,7 @@ def pin(
     ] = None,
     models: Models = Path("models"),
     as_json: AsJson = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Choose the version that services and commands use if none is named."""
     from vaekit.bundle.models_folder import split_reference
@@ -103,8 +107,8 @@ def pin(
     _set_policy(models, name, Policy(default=version or "latest", loaded=tuple(sorted(set(also or [])))), as_json)
 
 
-@app.command(epilog=examples("vae models unpin breast-cancer", "vae models unpin breast-cancer --json"))
-def unpin(name: Name, models: Models = Path("models"), as_json: AsJson = False) -> None:
+@app.command(cls=Command, epilog=examples("vae models unpin breast-cancer", "vae models unpin breast-cancer --json"))
+def unpin(name: Name, models: Models = Path("models"), as_json: AsJson = False, _quiet: Quiet = False) -> None:
     """Return to the latest version, and to loading others only when they are requested."""
     from vaekit.bundle.policy import LATEST
 
@@ -112,7 +116,9 @@ def unpin(name: Name, models: Models = Path("models"), as_json: AsJson = False) 
     _set_policy(models, name, LATEST, as_json)
 
 
-@app.command(epilog=examples("vae models accept breast-cancer@2 --dry-run", "vae models accept breast-cancer@2"))
+@app.command(
+    epilog=examples("vae models accept breast-cancer@2 --dry-run", "vae models accept breast-cancer@2"), cls=Command
+)
 def accept(
     model: Reference,
     dry_run: Annotated[
@@ -120,6 +126,7 @@ def accept(
     ] = False,
     models: Models = Path("models"),
     as_json: AsJson = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Show what a proposed version changes, and make it an ordinary version, which may become the latest."""
     from vaekit.bundle import find
@@ -139,15 +146,17 @@ def accept(
         accept(folder)
     if as_json:
         found = {"model": model, "accepted": not dry_run, **proposal.model_dump(mode="json")}
-        typer.echo(json.dumps(found, indent=2))
+        print_json(found)
     else:
         show(proposal, model)
     warn(proposal)
     if not dry_run:
-        typer.echo(in_use(read_manifest(folder), models / name), err=as_json)
+        (say if as_json else confirm)(in_use(read_manifest(folder), models / name))
 
 
-@app.command(epilog=examples("vae models remove breast-cancer@1", "vae models remove breast-cancer --all-versions"))
+@app.command(
+    epilog=examples("vae models remove breast-cancer@1", "vae models remove breast-cancer --all-versions"), cls=Command
+)
 def remove(
     model: Reference,
     all_versions: Annotated[
@@ -155,6 +164,7 @@ def remove(
     ] = False,
     models: Models = Path("models"),
     as_json: AsJson = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Delete a version; a running service then uses the newest other one."""
     from vaekit.bundle.models_folder import split_reference, versions
@@ -175,9 +185,9 @@ def remove(
         gone = [version]
         remove_version(models, name, version)
     if as_json:
-        typer.echo(json.dumps({"name": name, "removed": gone, "versions": versions(models, name)}, indent=2))
+        print_json({"name": name, "removed": gone, "versions": versions(models, name)})
     else:
-        typer.echo(f"removed {', '.join(f'{name}@{number}' for number in gone)}")
+        confirm(f"removed {', '.join(f'{name}@{number}' for number in gone)}")
 
 
 def _names(models: Path, name: str | None) -> list[str]:
@@ -237,10 +247,10 @@ def _set_policy(models: Path, name: str, policy: Policy, as_json: bool) -> None:
     write_policy(models / name, policy)
     found = described(models, name)
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        print_json(found)
         return
     also = f"; in memory besides: {', '.join(map(str, policy.loaded))}" if policy.loaded else ""
-    typer.echo(f"{name} means {name}@{found['version']}, {'the latest' if policy.pinned is None else 'pinned'}{also}")
+    confirm(f"{name} means {name}@{found['version']}, {'the latest' if policy.pinned is None else 'pinned'}{also}")
 
 
 def _console() -> Console:

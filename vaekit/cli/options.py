@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vaekit.cli.panels import DEVICE, INPUT, LABELS, OUTPUT, SCORING
+from vaekit.cli.output import set_json, set_quiet
+from vaekit.cli.panels import DEVICE, GENERAL, INPUT, LABELS, OUTPUT, SCORING
 from vaekit.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -55,7 +56,25 @@ Ignore = Annotated[
         rich_help_panel=SCORING,
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of text", rich_help_panel=OUTPUT)]
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        callback=set_json,
+        help="one JSON document on stdout instead of text, also for an error",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        callback=set_quiet,
+        help="only the result and errors: no progress, remarks or warnings",
+        rich_help_panel=GENERAL,
+    ),
+]
 
 
 def rules_of(ignore: Path | None) -> dict[str, ToleranceRule] | None:
@@ -92,31 +111,37 @@ def in_use(manifest: Manifest, model_folder: Path) -> str:
     newest = latest(model_folder.parent, name)
     if newest is not None and newest > version:
         return f"{name} still means {name}@{newest}, which is newer than {name}@{version}"
-    said = f"{name} now means {name}@{version}, in every command and in running services of this folder"
+    said = (
+        f"{name} now means {name}@{version}: every `vae score {name}`, every other command and running services of "
+        "this folder use it"
+    )
     if version == 1:
         return said
     parent = manifest.provenance.parent or f"{name}@{version - 1}"
     over_http = f"/models/{parent.replace('@', '/versions/')}"
     return (
-        f"{said}; write {parent} to use the version before it (over HTTP {over_http}), or run vae models pin {parent}"
+        f"{said}; write {parent} to use the version before it once (over HTTP {over_http}); to go back for good, run "
+        f"vae models pin {parent} or vae models remove {name}@{version}"
     )
 
 
-def image_settings(label_folder: bool, anomaly: list[str] | None, resize: str | None) -> list[str]:
-    """The settings of a training config that the options for images stand for.
+def setting(key: str, value: Any) -> str:
+    """A value of a training config as --set writes it."""
+    return f"{key}={json.dumps(value, ensure_ascii=False)}"
+
+
+def image_settings(resize: str | None) -> list[str]:
+    """The settings of a training config that --resize stands for.
 
     Raises:
         ConfigError: a size that is neither a number nor WIDTHxHEIGHT.
     """
-    found = ['data.label="folder"'] if label_folder else []
-    if anomaly:
-        found.append(f"data.anomalies={json.dumps(anomaly)}")
-    if resize is not None:
-        width, _, height = resize.lower().partition("x")
-        if not (width.isdecimal() and (height or width).isdecimal()):
-            raise ConfigError(f"--resize {resize}: expected WIDTHxHEIGHT in pixels, such as 64x48, or one number")
-        found.append(f"data.resize=[{int(width)}, {int(height or width)}]")
-    return found
+    if resize is None:
+        return []
+    width, _, height = resize.lower().partition("x")
+    if not (width.isdecimal() and (height or width).isdecimal()):
+        raise ConfigError(f"--resize {resize}: expected WIDTHxHEIGHT in pixels, such as 64x48, or one number")
+    return [f"data.resize=[{int(width)}, {int(height or width)}]"]
 
 
 def label_of(label: str | None, label_folder: bool) -> str | None:
@@ -140,8 +165,3 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise InputError(f"{folder}: the folder cannot be created: {exc.strerror}") from exc
-
-
-def say(sentence: str) -> None:
-    """Print a sentence on stderr."""
-    typer.echo(sentence, err=True)

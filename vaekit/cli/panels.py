@@ -2,12 +2,50 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
 INPUT, OUTPUT, LABELS = "Input", "Output", "Labels"
 CONFIG, SCORING, EXPLANATION = "Config", "Scoring", "Explanation"
 CLUSTER, DEVICE = "Cluster", "Device"
 ADDRESS, KEYS, LOG, PLATFORM = "Address", "Keys", "Log", "Cloud platform"
 GENERAL = "General"
 ERROR, KL, DATA = "Reconstruction error", "KL", "Data"
+
+TO_START = "Start"  # panels of `vae`
+TO_TRAIN, TO_SCORE, TO_SERVE, TO_KEEP = "Train and check", "Score files", "Serve", "Versions and exchange"
+
+COMPLETION = {  # typer's options of `vae`
+    "install_completion": "installation of completion in this shell: commands, options, models",
+    "show_completion": "script of the completion for this shell",
+}
+
+
+class Command(TyperCommand):
+    """A command whose --help is listed last, among the general options."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        return _general(super().get_help_option(ctx), "this page")
+
+
+class Group(TyperGroup):
+    """A group of commands whose --help and completion are listed last, among the general options."""
+
+    def get_params(self, ctx: Any) -> Any:
+        for option in self.params:
+            if option.name in COMPLETION:
+                _general(option, COMPLETION[option.name])
+        return super().get_params(ctx)
+
+    def get_help_option(self, ctx: Any) -> Any:
+        return _general(super().get_help_option(ctx), "this page")
+
+
+def _general(option: Any, described: str) -> Any:
+    if option is not None:
+        option.rich_help_panel, option.help = GENERAL, described
+    return option
 
 
 def examples(*commands: str, note: str = "") -> str:

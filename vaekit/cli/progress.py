@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from vaekit.cli.output import is_quiet
+
 
 @contextmanager
 def bar(description: str) -> Iterator[Callable[[int, int, str], None]]:
@@ -21,7 +23,7 @@ def bar(description: str) -> Iterator[Callable[[int, int, str], None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, disable=not console.is_terminal or is_quiet()) as progress:
         task = progress.add_task(description, total=None, count="")
 
         def advance(done: int, total: int, unit: str) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
 from rich.console import Console
 from rich.table import Table
+
+from vaekit.cli import output
 
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import Manifest
@@ -38,7 +39,7 @@ def show(proposal: Proposal, model: str) -> None:
 def warn(proposal: Proposal) -> None:
     """Print what may be wrong with the new calibration rows, on stderr."""
     for warning in proposal.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        output.warn(warning)
 
 
 def waiting(manifest: Manifest) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from collections.abc import Mapping
@@ -9,29 +10,35 @@ from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import typer
-
-from vaekit.cli.options import Decimal, Delimiter, Device, Ignore, ModelName, Models, Thousands, dialect_of, rules_of
-from vaekit.cli.panels import CLUSTER, DEVICE, EXPLANATION, INPUT, OUTPUT, SCORING, examples
+from vaekit.cli import score_options as opt
+from vaekit.cli.options import (
+    AsJson,
+    Decimal,
+    Delimiter,
+    Device,
+    Ignore,
+    ModelName,
+    Models,
+    Quiet,
+    Thousands,
+    dialect_of,
+    rules_of,
+)
+from vaekit.cli.output import is_json, is_quiet, print_json, suggest
+from vaekit.cli.panels import examples
 from vaekit.cli.score_pipe import STDIN, check_format, pipe_options, run_pipe
 from vaekit.cli.score_report import check_summary, report, write_summary
 from vaekit.cli.score_with import cluster_of, scorer_of
+from vaekit.errors import InputError
+from vaekit.storage.paths import STDOUT
 
 if TYPE_CHECKING:
     from vaekit.scoring import Options, Scorer, Summary
     from vaekit.scoring.batch.folder import Engine
     from vaekit.scoring.scorers import ScoringOptions
 
-ROWS = (
-    "rows: .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet or of images; a path or a URI (s3://, "
-    "gs://); or - for standard input, whose rows are scored as they come"
-)
-TARGET = (
-    ".parquet or .csv file, replaced only when complete; a folder of parts (a name without an ending); or - for "
-    "standard output, as CSV or as --format says"
-)
 EXAMPLES = examples(
     "vae score breast-cancer examples/rows.csv scored.parquet",
     "vae score breast-cancer examples/rows.csv scored.csv --explain 3 --fdr 0.1",
@@ -40,143 +47,42 @@ EXAMPLES = examples(
 
 def score(
     model: ModelName,
-    source: Annotated[str, typer.Argument(metavar="INPUT", help=ROWS)],
-    output: Annotated[str, typer.Argument(help=TARGET)],
+    source: opt.Source,
+    output: opt.Output,
     models: Models = Path("models"),
-    url: Annotated[
-        str | None,
-        typer.Option(
-            help="address of a running service that scores the rows; default: this process scores them",
-            rich_help_panel=INPUT,
-        ),
-    ] = None,
-    key: Annotated[
-        str | None,
-        typer.Option(
-            envvar=["VAE_API_KEY", "VAE_KEY"],
-            help="key of the service at --url; default: VAE_API_KEY, else no key",
-            rich_help_panel=INPUT,
-        ),
-    ] = None,
-    alpha: Annotated[
-        float, typer.Option(help="false-alarm rate of is_anomaly, a share of normal rows", rich_help_panel=SCORING)
-    ] = 0.05,
-    num_samples: Annotated[
-        int | None,
-        typer.Option(help="number K of draws per row, at least 2; default: the model's", rich_help_panel=SCORING),
-    ] = None,
+    url: opt.Url = None,
+    key: opt.Key = None,
+    alpha: opt.Alpha = 0.05,
+    num_samples: opt.NumSamples = None,
     delimiter: Delimiter = ",",
     decimal: Decimal = ".",
     thousands: Thousands = "",
-    strict: Annotated[
-        bool,
-        typer.Option(
-            "--strict", help="refusal of novel rows, and of columns that the model does not have", rich_help_panel=INPUT
-        ),
-    ] = False,
+    strict: opt.Strict = False,
     device: Device = "auto",
-    precision: Annotated[
-        Literal["float32", "float16"],
-        typer.Option(help="precision of the networks: float32, or float16 if the model has it", rich_help_panel=DEVICE),
-    ] = "float32",
-    form: Annotated[
-        Literal["csv", "ndjson"] | None,
-        typer.Option("--format", help="format of standard input and output; default: csv", rich_help_panel=INPUT),
-    ] = None,
-    header: Annotated[
-        bool,
-        typer.Option(
-            "--header/--no-header",
-            help="a first line with column names in CSV on standard input; without it, rows are in the model's order, "
-            "and the output has no header either",
-            rich_help_panel=INPUT,
-        ),
-    ] = True,
-    batch_rows: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="rows per batch; default: 2^20 cells; with --url 2^18 cells and at most 10,000 rows, 32 times fewer "
-            "rows with --explain",
-            rich_help_panel=DEVICE,
-        ),
-    ] = None,
-    columns: Annotated[
-        str | None,
-        typer.Option(
-            help="input columns to keep in the output, separated by commas; none: only the row number; default: all",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
-    explain: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="number of most anomalous cells to explain per row, at 30 times the work of a score; default: no "
-            "explanation",
-            rich_help_panel=EXPLANATION,
-        ),
-    ] = None,
-    fdr: Annotated[
-        float | None,
-        typer.Option(
-            help="false-discovery rate of is_discovery over the whole run; default: no such column",
-            rich_help_panel=SCORING,
-        ),
-    ] = None,
+    precision: opt.Precision = "float32",
+    form: opt.Format = None,
+    header: opt.Header = True,
+    batch_rows: opt.BatchRows = None,
+    columns: opt.Columns = None,
+    explain: opt.Explain = None,
+    fdr: opt.Fdr = None,
     ignore: Ignore = None,
-    quarantine: Annotated[
-        str | None,
-        typer.Option(
-            help="file for invalid rows, .parquet or .csv; default: the first invalid row stops the run",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
-    max_bad: Annotated[
-        str | None,
-        typer.Option(
-            help="largest number N or percentage P% of invalid rows, with --quarantine; default: no limit",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
-    summary: Annotated[
-        Path | None,
-        typer.Option(
-            help=".json file for a summary of the run, with a figure (.png) beside it; default: no summary file",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
-    top: Annotated[
-        int, typer.Option(min=0, help="number of most anomalous rows in the summary", rich_help_panel=OUTPUT)
-    ] = 10,
-    part_rows: Annotated[
-        int | None,
-        typer.Option(min=1, help="approximate rows per part; default: 1,000,000", rich_help_panel=OUTPUT),
-    ] = None,
-    partitions: Annotated[
-        bool, typer.Option(help="key=value folders for the parts, as in the input folder", rich_help_panel=OUTPUT)
-    ] = False,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            help="continuation of the run in the output folder: scores only its missing parts", rich_help_panel=OUTPUT
-        ),
-    ] = False,
-    engine: Annotated[
-        Literal["local", "ray"],
-        typer.Option(
-            help="engine that scores the parts: local (this process) or ray (Ray Data)", rich_help_panel=CLUSTER
-        ),
-    ] = "local",
-    actors: Annotated[
-        str | None,
-        typer.Option(
-            help="number of Ray actors, MIN:MAX; default: from 1 to one per core or GPU", rich_help_panel=CLUSTER
-        ),
-    ] = None,
+    quarantine: opt.Quarantine = None,
+    max_bad: opt.MaxBad = None,
+    summary: opt.Summary = None,
+    top: opt.Top = 10,
+    part_rows: opt.PartRows = None,
+    partitions: opt.Partitions = False,
+    resume: opt.Resume = False,
+    engine: opt.Engine = "local",
+    actors: opt.Actors = None,
+    as_json: AsJson = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Score every row of a file, a folder or a pipe: ELBO in nats, p-value and verdict."""
     for_files = {"--fdr": fdr, "--summary": summary, "--part-rows": part_rows, "--partitions": partitions}
+    if as_json and output == STDOUT:
+        raise InputError("--json: the scored rows go to standard output; name a file for them, or leave out --json")
     check_format(source, output, form, header=header, needs_file={**for_files, "--resume": resume, "--engine": engine})
     options = replace(
         _options(columns, part_rows, partitions, quarantine, max_bad, fdr, top),
@@ -198,6 +104,8 @@ def score(
             return
         scored = _scored(scorer, source, output, options, batch_rows, resume=resume, ray=ray)
     _report(scored, output, summary)
+    if output != STDOUT:
+        suggest(f"vae explain {shlex.join([model, source])} --top 3")
 
 
 def _scored(
@@ -224,12 +132,13 @@ def _scored(
 
 def _report(scored: Summary, output: str, summary: Path | None) -> None:
     """Print the report, on stderr if the rows go to stdout, and write the summary if it has a file."""
-    from vaekit.storage.paths import STDOUT
-
-    with redirect_stdout(sys.stderr) if output == STDOUT else nullcontext():
-        report(scored)
+    with redirect_stdout(sys.stderr) if output == STDOUT or is_json() else nullcontext():
+        if not (is_quiet() or is_json()):
+            report(scored)
         if summary is not None:
             write_summary(scored, summary)
+    if is_json():
+        print_json(scored.to_json())
 
 
 def _options(
@@ -241,7 +150,6 @@ def _options(
     fdr: float | None,
     top: int,
 ) -> Options:
-    from vaekit.errors import InputError
     from vaekit.scoring import Options
     from vaekit.scoring.batch.invalid_rows import InvalidRowLimit
     from vaekit.scoring.batch.options import PART_ROWS
@@ -263,7 +171,6 @@ def _options(
 
 def _check_folder_options(output: str, given: Mapping[str, object]) -> None:
     """Refuse options that need a folder as output, if the output is one file."""
-    from vaekit.errors import InputError
     from vaekit.storage.paths import names_a_folder
 
     to_folder = names_a_folder(output)

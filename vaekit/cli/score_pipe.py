@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
+from vaekit.cli.output import say
 
 if TYPE_CHECKING:
     from vaekit.scoring import Options, Scorer
@@ -143,6 +143,6 @@ def _counter() -> Iterator[Callable[[PipeCounts], None]]:
 def _report(scorer: Scorer, counts: PipeCounts) -> None:
     invalid = f", {counts.invalid.total():,} invalid" if counts.invalid else ""
     anomalies = "" if scorer.reason else f", {counts.anomalies:,} anomalies at alpha = {scorer.alpha:g}"
-    typer.echo(f"{counts.rows:,} rows{invalid}{anomalies} by {scorer.model}", err=True)
+    say(f"{counts.rows:,} rows{invalid}{anomalies} by {scorer.model}")
     for said in counts.ignored.warnings:
-        typer.echo(said, err=True)
+        say(said)

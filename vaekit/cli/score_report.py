@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from vaekit.cli.output import confirm
+
 if TYPE_CHECKING:
     from vaekit.scoring import Summary
 
@@ -31,7 +33,7 @@ def write_summary(scored: Summary, path: Path) -> None:
     from vaekit.storage.paths import storage_path
 
     scored.write(storage_path(path))
-    typer.echo(f"summary: {path}, {draw(scored, path.with_suffix('.png'))}")
+    confirm(f"summary: {path}, {draw(scored, path.with_suffix('.png'))}")
 
 
 def report(summary: Summary) -> None:

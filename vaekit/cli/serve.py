@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from vaekit.cli.panels import ADDRESS, DEVICE, INPUT, KEYS, LOG, PLATFORM, SCORING, examples
+from vaekit.cli import serve_options as opt
+from vaekit.cli.options import AsJson, Quiet
+from vaekit.cli.output import is_quiet
+from vaekit.cli.panels import examples
 
 EXAMPLES = examples(
     "vae serve --models models --port 8000 --device cpu --log-format json",
@@ -17,129 +19,26 @@ EXAMPLES = examples(
 
 
 def serve(
-    models: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH|URL",
-            help="folder of models, or its URL: s3://, gs://, hf://, any of fsspec; default: VAE_MODELS, else models",
-            rich_help_panel=INPUT,
-        ),
-    ] = None,
-    cache: Annotated[
-        Path | None,
-        typer.Option(
-            help="folder of the copies of models that have a URL; default: VAE_CACHE, else ~/.cache/vaekit",
-            rich_help_panel=INPUT,
-        ),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=PATH",
-            help="bundle to serve under a given name; repeatable; without --models only these are served; default: "
-            "VAE_MODEL",
-            rich_help_panel=INPUT,
-        ),
-    ] = None,
-    host: Annotated[
-        str | None,
-        typer.Option(help="address to listen on; default: VAE_HOST, else 127.0.0.1", rich_help_panel=ADDRESS),
-    ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(help="port to listen on; 0: any free port; default: VAE_PORT, else 8000", rich_help_panel=ADDRESS),
-    ] = None,
-    keys_file: Annotated[
-        Path | None,
-        typer.Option(
-            help="file of the keys that callers need, as `vae keys new` writes it; default: VAE_KEYS_FILE, else "
-            "VAE_KEYS, else no keys",
-            rich_help_panel=KEYS,
-        ),
-    ] = None,
-    allow_anonymous: Annotated[
-        bool | None,
-        typer.Option(
-            "--allow-anonymous",
-            help="permission to serve without keys on an address that other machines can reach; default: "
-            "VAE_ALLOW_ANONYMOUS, else off",
-            rich_help_panel=KEYS,
-        ),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            help="device of the models: auto, cpu, cuda or cuda:<index>; default: VAE_DEVICE, else auto",
-            rich_help_panel=DEVICE,
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            help="threads per call on a CPU; default: VAE_THREADS, else one per core, at most 8", rich_help_panel=DEVICE
-        ),
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            help="precision of the networks: float32, or float16 if the models have it; default: VAE_PRECISION, "
-            "else float32",
-            rich_help_panel=DEVICE,
-        ),
-    ] = None,
-    default_model: Annotated[
-        str | None,
-        typer.Option(
-            help="model behind /encode, /decode, /sample and /elbo; default: VAE_DEFAULT_MODEL, else the only model",
-            rich_help_panel=INPUT,
-        ),
-    ] = None,
-    alpha: Annotated[
-        float | None,
-        typer.Option(
-            help="false-alarm rate of is_anomaly, a share of normal rows; default: VAE_ALPHA, else 0.05",
-            rich_help_panel=SCORING,
-        ),
-    ] = None,
-    log_format: Annotated[
-        str | None,
-        typer.Option(
-            help="format of the log: console or json; default: VAE_LOG_FORMAT, else console", rich_help_panel=LOG
-        ),
-    ] = None,
-    log_level: Annotated[
-        str | None,
-        typer.Option(
-            help="lowest level in the log: debug, info, warning or error; default: VAE_LOG_LEVEL, else info",
-            rich_help_panel=LOG,
-        ),
-    ] = None,
-    platform: Annotated[
-        str | None,
-        typer.Option(
-            help="cloud platform that runs the service: kserve, sagemaker or vertex; default: kserve if there is a "
-            "--model_name, else VAE_PLATFORM, else none",
-            rich_help_panel=PLATFORM,
-        ),
-    ] = None,
-    model_name: Annotated[
-        str | None,
-        typer.Option(
-            "--model_name",
-            help="name of the model in --model_dir, as KServe passes it; default: none",
-            rich_help_panel=PLATFORM,
-        ),
-    ] = None,
-    model_dir: Annotated[
-        Path,
-        typer.Option(
-            "--model_dir", help="folder of one bundle, or of a model with its versions", rich_help_panel=PLATFORM
-        ),
-    ] = Path("/mnt/models"),
-    http_port: Annotated[
-        int | None,
-        typer.Option("--http_port", help="port to listen on; default: that of --port", rich_help_panel=PLATFORM),
-    ] = None,
+    models: opt.Models = None,
+    cache: opt.Cache = None,
+    model: opt.Model = None,
+    host: opt.Host = None,
+    port: opt.Port = None,
+    keys_file: opt.KeysFile = None,
+    allow_anonymous: opt.AllowAnonymous = None,
+    device: opt.Device = None,
+    threads: opt.Threads = None,
+    precision: opt.Precision = None,
+    default_model: opt.DefaultModel = None,
+    alpha: opt.Alpha = None,
+    log_format: opt.LogFormat = None,
+    log_level: opt.LogLevel = None,
+    platform: opt.Platform = None,
+    model_name: opt.ModelName = None,
+    model_dir: opt.ModelDir = Path("/mnt/models"),
+    http_port: opt.HttpPort = None,
+    as_json: AsJson = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Serve the models of a folder over HTTP."""
     from vaekit_service.server import serve as run
@@ -165,8 +64,15 @@ def serve(
         log_format=log_format,
         log_level=log_level,
     )
-    run(settings, _print_line)
+    run(settings, _print_url if as_json else _print_line)
 
 
 def _print_line(line: str) -> None:
-    print(line, flush=True)  # not printed with rich, which would wrap and colour lines that users copy
+    if not is_quiet():
+        print(line, flush=True)  # not printed with rich, which would wrap and colour lines that users copy
+
+
+def _print_url(line: str) -> None:
+    """Print the address as JSON, once, as soon as the service listens there."""
+    if found := re.match(r"listening on (\S+)", line):
+        print(json.dumps({"url": found[1]}), flush=True)

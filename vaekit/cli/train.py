@@ -11,20 +11,21 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from vaekit.cli.options import Anomaly, LabelFolder, image_settings, in_use
-from vaekit.cli.panels import CONFIG, DEVICE, INPUT, OUTPUT, examples
+from vaekit.cli.options import Anomaly, AsJson, LabelFolder, Quiet, image_settings, label_of, setting
+from vaekit.cli.output import is_quiet
+from vaekit.cli.panels import CONFIG, DEVICE, GENERAL, INPUT, LABELS, OUTPUT, examples
+from vaekit.cli.train_report import report
 from vaekit.errors import ConfigError, Interrupted
 
 SHOWN_EVERY = 20  # steps between two updates of the progress bar, because an update takes as long as a small step
 EXAMPLES = examples(
-    "vae train examples/breast-cancer.toml",
-    "vae train digits --set network.latent_dim=8 --run runs/digits",
+    "vae train breast-cancer --label malignant --seed 1 --name cells",
+    "vae train examples/breast-cancer.toml --set network.latent_dim=4 --quiet",
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from vaekit.bundle.manifest import Manifest
     from vaekit_training.config import Config
@@ -32,68 +33,120 @@ if TYPE_CHECKING:
     from vaekit_training.loop.tracking import History, Validation
     from vaekit_training.run import Listener
 
+Source = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="CONFIG.toml | DATA",
+        help="config, or data (.csv, .parquet, .npy, .npz, a folder of images, breast-cancer, digits) for which a "
+        "config is made; required unless --resume is given",
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="one value of the config to change; repeatable; default: none",
+        rich_help_panel=CONFIG,
+    ),
+]
+Name = Annotated[
+    str | None,
+    typer.Option(help="name of the model; default: that of the config, else of the data", rich_help_panel=CONFIG),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        min=0, help="seed of splits, training and draws; default: that of the config, else 0", rich_help_panel=CONFIG
+    ),
+]
+Label = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="column that marks anomalies, which are kept for testing and never trained on; default: no labels",
+        rich_help_panel=LABELS,
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="column to leave out, besides those of the config; repeatable; default: ids, dates and empty columns",
+        rich_help_panel=INPUT,
+    ),
+]
+Resize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WIDTHxHEIGHT",
+        help="size in pixels to scale all images of a folder to, or one number for a square; default: the size of "
+        "the files",
+        rich_help_panel=INPUT,
+    ),
+]
+Models = Annotated[Path, typer.Option(help="folder of models in which the bundle is published", rich_help_panel=OUTPUT)]
+Device = Annotated[
+    str, typer.Option(help="device to train on: auto, cpu, cuda or cuda:<index>", rich_help_panel=DEVICE)
+]
+RunFolder = Annotated[
+    Path | None,
+    typer.Option(
+        help="folder for the config, checkpoints and TensorBoard events of the run; default: runs/NAME/NUMBER",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(help="folder of an interrupted run to continue; default: a new run", rich_help_panel=INPUT),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", help="all figures of the test rows, not the summary alone", rich_help_panel=GENERAL
+    ),
+]
+
 
 def train(
-    source: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="CONFIG.toml | DATA",
-            help="config, or data (.csv, .parquet, .npy, .npz, a folder of images, breast-cancer, digits) for which a "
-            "config is made; required unless --resume is given",
-        ),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="SECTION.KEY=VALUE",
-            help="one value of the config to change; repeatable; default: none",
-            rich_help_panel=CONFIG,
-        ),
-    ] = None,
-    label_folder: LabelFolder = False,
+    source: Source = None,
+    label: Label = None,
     anomaly: Anomaly = None,
-    resize: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WIDTHxHEIGHT",
-            help="size in pixels to scale all images of a folder to, or one number for a square; default: the size of "
-            "the files",
-            rich_help_panel=INPUT,
-        ),
-    ] = None,
-    models: Annotated[
-        Path, typer.Option(help="folder of models in which the bundle is published", rich_help_panel=OUTPUT)
-    ] = Path("models"),
-    device: Annotated[
-        str, typer.Option(help="device to train on: auto, cpu, cuda or cuda:<index>", rich_help_panel=DEVICE)
-    ] = "auto",
-    run: Annotated[
-        Path | None,
-        typer.Option(
-            help="folder for the config, checkpoints and TensorBoard events of the run; default: runs/NAME/NUMBER",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(help="folder of an interrupted run to continue; default: a new run", rich_help_panel=INPUT),
-    ] = None,
+    label_folder: LabelFolder = False,
+    exclude: Exclude = None,
+    name: Name = None,
+    seed: Seed = None,
+    overrides: Overrides = None,
+    resize: Resize = None,
+    models: Models = Path("models"),
+    run: RunFolder = None,
+    resume: Resume = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Train a VAE and publish it as a new version of its model."""
     from vaekit_training.loop.distributed import is_first_rank
 
-    settings = [*(overrides or []), *image_settings(label_folder, anomaly, resize)]
-    console = Console(stderr=True, highlight=False, quiet=not is_first_rank())  # only the first rank prints
-    config, remarks, keep = _run_of(source, settings, run, resume, console)
+    label = label_of(label, label_folder)
+    named = [("data.label", label), ("data.anomalies", anomaly or None), ("name", name), ("training.seed", seed)]
+    settings = [*(overrides or []), *(setting(*one) for one in named if one[1] is not None), *image_settings(resize)]
+    prints = is_first_rank() and not is_quiet()  # only the first rank prints
+    console = Console(stderr=True, highlight=False, quiet=not prints)
+    config, remarks, keep = _run_of(source, settings, exclude or [], run, resume, console)
     manifest = _trained(config, remarks, keep, models, device, console)
-    _summary(console, manifest, models)
     if is_first_rank():
-        typer.echo(models / manifest.name / str(manifest.version))
+        report(manifest, models, console, as_json=as_json, verbose=verbose)
 
 
 def _run_of(
-    source: str | None, settings: list[str], run: Path | None, resume: Path | None, console: Console
+    source: str | None,
+    settings: list[str],
+    exclude: list[str],
+    run: Path | None,
+    resume: Path | None,
+    console: Console,
 ) -> tuple[Config, list[str], Keep]:
     """(config, remarks on the data that it was inferred from, where the run is kept), for a new or a resumed run.
 
@@ -103,11 +156,11 @@ def _run_of(
     from vaekit_training.loop.folder import Keep, resumed
 
     if resume is not None:
-        _refuse_with_resume(source, settings, run)
+        _refuse_with_resume(source, [*settings, *exclude], run)
         return resumed(resume), [], Keep(resume, resume=True)
     if source is None:
         raise ConfigError("nothing to train: give CONFIG.toml or DATA, or --resume DIR")
-    config, remarks = _config(source, settings, console)
+    config, remarks = _config(source, settings, console, exclude)
     return config, remarks, Keep(run) if run else Keep(Path("runs") / config.name, numbered=True)
 
 
@@ -127,20 +180,28 @@ def _trained(config: Config, remarks: list[str], keep: Keep, models: Path, devic
 
 
 def _refuse_with_resume(source: str | None, settings: list[str], run: Path | None) -> None:
-    for name, given in (("CONFIG.toml or DATA", source), ("--set", settings), ("--run", run)):
+    for name, given in (("CONFIG.toml or DATA", source), ("--set and other settings", settings), ("--run", run)):
         if given:
             raise ConfigError(f"--resume continues a run unchanged: leave out {name}")
 
 
-def _config(source: str, overrides: list[str], console: Console) -> tuple[Config, list[str]]:
-    """(the config, remarks on the data that it was inferred from)."""
+def _config(
+    source: str, overrides: list[str], console: Console, exclude: Sequence[str] = ()
+) -> tuple[Config, list[str]]:
+    """(the config, remarks on the data that it was inferred from); `exclude`: columns besides those of the config."""
     from vaekit_training.config import load_config, make_config, parse_overrides
-    from vaekit_training.infer import infer, overrides_beside
+    from vaekit_training.infer import infer, overrides_beside, section
 
     if source.endswith(".toml"):
-        return load_config(source, overrides), []
+        found = load_config(source, overrides)
+        if not exclude:
+            return found, []
+        return load_config(source, [*overrides, setting("data.exclude", [*found.data.exclude, *exclude])]), []
     if source.endswith((".yaml", ".yml", ".json")):
         raise ConfigError(f"{source}: expected a config file that ends in .toml, or a data file or folder")
+    if exclude:
+        given = section(parse_overrides(overrides), "data").get("exclude", [])
+        overrides = [*overrides, setting("data.exclude", [*given, *exclude])]
     parsed = parse_overrides(overrides)
     tree, remarks = infer(source, parsed)
     for remark in remarks:
@@ -160,7 +221,7 @@ def _listener(console: Console, config: Config) -> Iterator[Listener]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[elbo]}"),
     )
-    with Progress(*columns, console=console, refresh_per_second=4) as progress:
+    with Progress(*columns, console=console, refresh_per_second=4, disable=not console.is_terminal) as progress:
         task = progress.add_task(
             f"training {config.name}", total=config.training.steps, elbo="", start=False, visible=False
         )
@@ -193,30 +254,3 @@ def _listener(console: Console, config: Config) -> Iterator[Listener]:
             console.print(f"[yellow]warning[/]: {escape(text)}", soft_wrap=True)
 
         yield Listener(say, on_step, on_validation, on_trained, constants, warn, found=warn)
-
-
-def _summary(console: Console, manifest: Manifest, models: Path) -> None:
-    from vaekit.bundle.calibration import rows_to_resolve
-    from vaekit.bundle.groups import sentence
-
-    table = Table(title=f"{manifest.name} version {manifest.version}", title_justify="left")
-    table.add_column("figure")
-    table.add_column("value", justify="right")
-    table.add_column("unit")
-    for name, metric in manifest.metrics.items():
-        error = f" ± {metric.standard_error:.2g}" if metric.standard_error is not None else ""
-        rows = f" ({metric.n} rows)" if metric.n else ""
-        table.add_row(name, f"{metric.value:.5g}{error}", f"{metric.unit or ''}{rows}")
-    console.print(table)
-    entry = manifest.calibration.entries[0] if manifest.calibration else None
-    n, where = (entry.rows_per_p_value, " in a fold" if entry.folds else "") if entry else (0, "")
-    if n < (needed := rows_to_resolve(0.05)):
-        console.print(
-            f"[yellow]only {n} calibration rows{where}: alpha = 0.05 needs at least {needed}; until then "
-            "is_anomaly is false for every row at this alpha[/]"
-        )
-    if manifest.groups is not None:
-        console.print(escape(sentence(manifest.groups)), soft_wrap=True)
-    if manifest.version > 1:
-        console.print(f"[dim]{escape(in_use(manifest, models / manifest.name))}[/]", soft_wrap=True)
-    console.print(f"report: {escape(str(models / manifest.name / str(manifest.version) / 'report' / 'report.html'))}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vaekit.cli.options import AsJson, ModelName, Models
+from vaekit.cli.options import AsJson, ModelName, Models, Quiet
+from vaekit.cli.output import print_json, suggest
 from vaekit.cli.panels import examples
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ WIDE = 160  # characters per line of the table if stdout is a file or a pipe
 EXAMPLES = examples("vae upgrade breast-cancer", "vae upgrade breast-cancer@1 --json")
 
 
-def upgrade(model: ModelName, models: Models = Path("models"), as_json: AsJson = False) -> None:
+def upgrade(model: ModelName, models: Models = Path("models"), as_json: AsJson = False, _quiet: Quiet = False) -> None:
     """Show what training a model again with this version would bring; nothing is changed."""
     from vaekit.bundle import open_bundle
     from vaekit.scoring import locate
@@ -30,9 +30,11 @@ def upgrade(model: ModelName, models: Models = Path("models"), as_json: AsJson =
     with open_bundle(folder) as bundle:
         found = _tree(bundle.manifest, folder)
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
-    else:
-        _show(found)
+        print_json(found)
+        return
+    _show(found)
+    if found["changes"] and found["command"]:
+        suggest(found["command"])
 
 
 def _tree(manifest: Manifest, folder: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from vaekit.bundle.input_spec import VectorSpec
 from vaekit.errors import InputError
 from vaekit.tabular.cells import show
 
+MOST_NAMED = 40  # names in a message about a column that does not exist
 MOST_IGNORED = 1000  # names of columns that rows may have beside the model's
 _LISTED = 10  # names that a message lists
 _SHOWN = 100  # characters of an ignored name
@@ -85,6 +86,16 @@ def resembling(names: Iterable[str], absent: Iterable[str]) -> dict[str, str]:
         if len(name) <= _SHOWN and (close := get_close_matches(_plain(name), plain, n=1, cutoff=0.75)):
             found[name] = plain[close[0]]
     return found
+
+
+def no_column(name: str, names: Sequence[str]) -> str:
+    """What to say of a column that does not exist: the column that was probably meant, and the first names."""
+    plain = {_plain(one): one for one in names[:MOST_IGNORED] if len(one) <= _SHOWN}
+    close = [one for one in plain if one.startswith(_plain(name))] if name else []
+    close = close or (get_close_matches(_plain(name), plain, n=1, cutoff=0.7) if len(name) <= _SHOWN else [])
+    hint = f" (did you mean {plain[close[0]]!r}?)" if close else ""
+    more = f", ... ({len(names)} in all)" if len(names) > MOST_NAMED else ""
+    return f"no column {name!r}{hint}; there are: {', '.join(names[:MOST_NAMED]) or 'none'}{more}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vaekit.errors import InputError
 from vaekit.tabular.cells import is_missing
-from vaekit.tabular.columns import is_index_name
+from vaekit.tabular.columns import is_index_name, no_column
 from vaekit.tabular.labels import AnomalyLabels
 from vaekit_training.sections import DataConfig
 
@@ -41,7 +41,7 @@ def columns_of(table: Mapping[str, Any], config: DataConfig, index: Sequence[str
     special = special_columns(config)
     for name in (*special, *config.exclude):
         if name not in table:
-            raise InputError(f"data {config.source!r}: no column {name!r}; there are: {', '.join(table) or 'none'}")
+            raise InputError(f"data {config.source!r}: {no_column(name, list(table))}")
     without = {*special, *config.exclude, *index_columns(table, config, index)}
     columns = tuple(name for name in table if name not in without)
     check_names(columns)

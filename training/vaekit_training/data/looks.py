@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +30,11 @@ LEFT_OUT: dict[Content, str] = {
     "other": "cells that are not numbers, booleans, text or dates",
 }
 _ID = re.compile(r"(?i:(?:^|[_\W])(?:id|ids|uuid|guid|key|index|idx|row|rownum|nr|no|serial)(?:$|[_\W]))|[a-z]I[dD]$")
+MOST_LABELS = 20  # levels of a column that looks like a label
+_LABEL = re.compile(
+    r"(?i:(?:^|[_\W])(?:labels?|class|target|y|(?:is_?)?(?:anomal(?:y|ies|ous)|outliers?|faults?|faulty|fraud|defects?|attack|"
+    r"abnormal|normal|malignant)|diagnosis|ground_?truth)(?:$|[_\W]))"
+)
 _FORMATS: tuple[tuple[str, str], ...] = (  # how a number may be written, and the settings that read it
     (r"[-+]?\d+,\d+", "data.decimal=','"),
     (r"[-+]?\d{1,3}(?:\.\d{3})+(?:,\d+)?", "data.decimal=',' --set data.thousands=."),
@@ -46,6 +53,31 @@ _UNIT = re.compile(r"[-+]?([^\w\s.,+()-]{0,3})\s*([-+]?(?!0\d)\d[\d.,' ]*|[-+]?[
 def toml_key(name: str) -> str:
     """A key in TOML syntax, quoted if necessary."""
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f"'{name}'"
+
+
+def shell_word(name: str) -> str:
+    """A name as a word of a shell command, quoted if necessary."""
+    return shlex.quote(name)
+
+
+def label_remarks(columns: Mapping[str, NDArray[Any]]) -> list[str]:
+    """What to say of the columns of data that has no label: those that look like labels, by name and few levels."""
+    found = []
+    for name, values in columns.items():
+        levels = Counter(str(cell) for cell in values[~is_missing(values)].tolist())
+        if _LABEL.search(name) and 1 < len(levels) <= MOST_LABELS:
+            rarest = min(levels, key=lambda level: levels[level])
+            rarest = rarest[:-2] if re.fullmatch(r"-?\d+\.0", rarest) else rarest
+            word = shell_word(name)
+            found.append(
+                f"column {name!r} looks like a label, and is modelled as any other column: --label {word} --anomaly "
+                f"{shell_word(rarest)} keeps the rows with {rarest!r} out of training and measures how well they are "
+                f"found; --exclude {word} leaves the column out"
+            )
+    return found or [
+        "all rows are treated as normal; if a column marks anomalies, name it with --label COLUMN: otherwise the model "
+        "is trained on the anomalies and on that column"
+    ]
 
 
 def left_out(content: Content, names: Sequence[str]) -> str:

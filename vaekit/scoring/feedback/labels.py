@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pyarrow import csv
 
 from vaekit.errors import InputError
+from vaekit.tabular.columns import no_column
 from vaekit.tabular.labels import AnomalyLabels
 
 ID, REQUEST, ROW = "id", "request_id", "row"
@@ -59,9 +60,8 @@ def read_labels(path: Path, *, id_column: str, label: str, anomalies: Sequence[s
     by_request = id_column not in table.column_names
     wanted = [REQUEST, ROW, label] if by_request else [id_column, label]
     if missing := [name for name in wanted if name not in table.column_names]:
-        columns = ", ".join(map(repr, table.column_names))
         hint = f"; the ids are in {id_column!r}, or in {REQUEST!r} and {ROW!r}" if by_request else ""
-        raise InputError(f"{path}: no column {missing[0]!r}{hint}; the columns are {columns}")
+        raise InputError(f"{path}: {no_column(missing[0], table.column_names)}{hint}")
     if repeated := [name for name in wanted if table.column_names.count(name) > 1]:
         raise InputError(f"{path}: more than one column has the name {repeated[0]!r}")
     cells = _plain(table.column(label))

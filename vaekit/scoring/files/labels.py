@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vaekit.errors import InputError
 from vaekit.scoring.files.fragments import Chunk
 from vaekit.scoring.files.npy_file import mapped
+from vaekit.tabular.columns import no_column
 from vaekit.tabular.labels import AnomalyLabels
 
 
@@ -71,7 +72,7 @@ def open_labels(label: str, anomalies: Sequence[str], schema: pa.Schema) -> Labe
     if label.endswith(".npy"):
         return _FileLabels(Path(label), anomalies)
     if label not in schema.names:
-        raise InputError(f"label: no column {label!r}; the columns are {', '.join(map(repr, schema.names))}")
+        raise InputError(f"label: {no_column(label, schema.names)}")
     return _ColumnLabels(label, anomalies)
 
 

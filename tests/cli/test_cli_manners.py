@@ -1,0 +1,164 @@
+"""What every command does alike: -h, --json, --quiet, errors, the next command, and output without a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.cli.test_cli_help import COMMANDS
+from tests.conftest import ROOT
+from vaekit.cli import app, main
+
+LEAVES = [name for name, command in COMMANDS.items() if not getattr(command, "commands", None)]
+SCORE = ("score", "breast-cancer", "examples/rows.csv", "scored.csv", "--device", "cpu")
+
+
+def flags(name: str) -> set[str]:
+    return {flag for option in COMMANDS[name].params for flag in option.opts}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a model and rows."""
+    shutil.copytree(ROOT / "models/breast-cancer", tmp_path / "models/breast-cancer")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_main(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """The exit code of a command that fails."""
+    monkeypatch.setattr(sys, "argv", ["vae", *words])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    return int(stopped.value.code or 0)
+
+
+def on_terminal(*words: str, columns: int = 80) -> str:
+    """What a terminal of this width shows of a command."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
+    command = [sys.executable, "-m", "vaekit", *words]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                more = os.read(ours, 65536)
+            except OSError:  # the terminal was closed by its last process
+                break
+            if not more:
+                break
+            shown += more
+    os.close(ours)
+    assert process.returncode == 0, shown.decode()
+    return shown.decode()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_h_is_short_for_help(name: str) -> None:
+    done = CliRunner().invoke(app, [*name.split(), "-h"])
+    assert done.exit_code == 0
+    assert "Examples:" in done.stdout
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_every_command_has_json_and_quiet(name: str) -> None:
+    assert {"--json", "--quiet", "-q"} <= flags(name)
+
+
+def test_the_same_option_has_the_same_help_and_panel_in_every_command() -> None:
+    kept: dict[str, Any] = {}
+    for name in LEAVES:
+        for option in COMMANDS[name].params:
+            for flag in {"--json", "--quiet", "--label-folder", "--anomaly", "--delimiter"} & set(option.opts):
+                assert kept.setdefault(flag, (option.help, option.rich_help_panel)) == (
+                    option.help, option.rich_help_panel,
+                )  # fmt: skip
+
+
+def test_the_commands_are_listed_in_the_order_of_use() -> None:
+    shown = [name for name in COMMANDS[""].commands if name in ("train", "evaluate", "score", "serve", "push")]
+    assert shown == ["train", "evaluate", "score", "serve", "push"]
+
+
+def test_a_misspelt_command_names_the_one_that_was_meant() -> None:
+    done = CliRunner().invoke(app, ["scroe"])
+    assert done.exit_code == 2
+    assert "Did you mean 'score'?" in done.stderr
+
+
+def test_score_prints_its_summary_as_one_json_document(place: Path) -> None:
+    done = CliRunner().invoke(app, [*SCORE, "--json", "--summary", "summary.json"])
+    found = json.loads(done.stdout)
+    assert (found["rows"], found["output"]) == (12, "scored.csv")
+    assert json.loads((place / "summary.json").read_text()) == found
+
+
+@pytest.mark.usefixtures("place")
+def test_score_refuses_json_beside_rows_on_standard_output() -> None:
+    done = CliRunner().invoke(app, ["score", "breast-cancer", "examples/rows.csv", "-", "--json"])
+    assert str(done.exception).startswith("--json: the scored rows go to standard output")
+
+
+def test_quiet_leaves_only_the_result(place: Path) -> None:
+    done = CliRunner().invoke(app, [*SCORE, "--quiet"])
+    assert (done.stdout, done.stderr) == ("", "")
+    assert (place / "scored.csv").is_file()
+    done = CliRunner().invoke(app, ["explain", "breast-cancer", "examples/rows.csv", "--row", "0", "-q"])
+    assert "worst" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.usefixtures("place")
+def test_an_error_is_a_sentence_on_stderr_and_with_json_a_document_on_stdout(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "no model 'brest-cancer' in models"
+    assert run_main(monkeypatch, "score", "brest-cancer", "examples/rows.csv", "scored.csv") == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"error: {said}")
+    assert run_main(monkeypatch, "score", "brest-cancer", "examples/rows.csv", "scored.csv", "--json") == 1
+    printed = capsys.readouterr()
+    error = json.loads(printed.out)["error"]
+    assert error["type"] == "UnknownModel"
+    assert error["message"].startswith(said)
+    assert printed.err.startswith(f"error: {said}")
+
+
+def test_keys_new_prints_the_key_and_its_entry_as_json(place: Path) -> None:
+    done = CliRunner().invoke(app, ["keys", "new", "line-3", "--file", "keys.toml", "--json"])
+    found = json.loads(done.stdout)
+    assert done.stderr == ""
+    assert found["key"].startswith("vae_")
+    assert (found["name"], found["file"]) == ("line-3", "keys.toml")
+    assert found["entry"].strip() in (place / "keys.toml").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("place")
+def test_a_terminal_is_told_the_next_command_unless_it_is_quiet() -> None:
+    shown = on_terminal(*SCORE)
+    assert "next: vae explain breast-cancer examples/rows.csv" in shown
+    assert "next:" not in on_terminal(*SCORE, "--quiet")
+    assert "next:" not in CliRunner().invoke(app, list(SCORE)).output
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("place")
+def test_output_without_a_terminal_has_no_control_characters() -> None:
+    for words in (["models", "list"], ["explain", "breast-cancer", "examples/rows.csv", "--row", "0"], [*SCORE]):
+        command = [sys.executable, "-m", "vaekit", *words]
+        done = subprocess.run(command, capture_output=True, check=True)
+        assert b"\x1b" not in done.stdout + done.stderr
+        assert b"\r" not in done.stdout + done.stderr
