@@ -83,12 +83,12 @@ def test_every_command_takes_names_of_any_script(locale: str, plant: Path, tmp_p
 def test_a_terminal_shows_the_letters_that_it_has(plant: Path, tmp_path: Path) -> None:
     models = f"--models={tmp_path / 'models'}"
     assert vae("strict", "train", "bom.toml", models, f"--run={tmp_path / 'run'}", at=plant).returncode == 0
-    shown = vae("latin-1 terminal", "explain", "plant", "rows.csv", "--row=3", "--top=5", models, at=plant).stdout
+    shown = vae("latin-1 terminal", "explain", "plant", "rows.csv", "--row=3", "--cells=5", models, at=plant).stdout
     text = shown.decode("iso-8859-1")
     assert "Temp (°C)" in text
     assert "Größe" in text
     assert "?????????" in text  # Cyrillic
-    tree = vae("ascii", "explain", "plant", "rows.csv", "--row=3", "--top=5", "--json", models, at=plant).stdout
+    tree = vae("ascii", "explain", "plant", "rows.csv", "--row=3", "--cells=5", "--json", models, at=plant).stdout
     assert {cell["feature"] for cell in json.loads(tree)["cells"]} == set(NAMES)
 
 

@@ -43,7 +43,7 @@ def test_a_wrong_cell_is_listed_first_and_its_original_value_is_in_the_interval(
     assert first["low"] < benign_rows[5, 23] < first["high"]
     assert first["relief"] > 10 * explained["cells"][1]["relief"]
     assert explained["p_value"] < 0.05 < explained["kl_p_value"]
-    shown = vae("breast-cancer", wrong_csv, "--row", "5", "--models", models_dir, "--top", "2").stdout
+    shown = vae("breast-cancer", wrong_csv, "--row", "5", "--models", models_dir, "--cells", "2").stdout
     assert shown.index("worst area") < shown.index("worst radius")
     assert "worst perimeter" not in shown
 

@@ -27,6 +27,7 @@ from vaekit.cli import (
     keys,
     mlflow,
     models,
+    sample,
     score,
     serve,
     train,
@@ -63,6 +64,7 @@ _add("calibrate", calibrate.calibrate, calibrate.EXAMPLES, TO_TRAIN)
 _add("explain-loss", explain_loss.explain_loss, explain_loss.EXAMPLES, TO_TRAIN)
 _add("score", score.score, score.EXAMPLES, TO_SCORE)
 _add("explain", explain.explain, explain.EXAMPLES, TO_SCORE)
+_add("sample", sample.sample, sample.EXAMPLES, TO_SCORE)
 _add("feedback", feedback.feedback, feedback.EXAMPLES, TO_SCORE)
 _add("serve", serve.serve, serve.EXAMPLES, TO_SERVE)
 app.add_typer(keys.app, name="keys", epilog=keys.EXAMPLES, rich_help_panel=TO_SERVE)

@@ -1,16 +1,15 @@
-"""`vae explain`: shows why one row of a file is anomalous."""
+"""`vae explain`: shows why rows of a file are anomalous."""
 
 from __future__ import annotations
 
-import json
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from vaekit.cli.explain_report import show
 from vaekit.cli.options import (
     AsJson,
     Decimal,
@@ -22,41 +21,80 @@ from vaekit.cli.options import (
     RowsPath,
     Thousands,
     dialect_of,
+    make_folder,
 )
-from vaekit.cli.output import say
+from vaekit.cli.output import print_json, say, suggest
 from vaekit.cli.panels import EXPLANATION, INPUT, OUTPUT, examples
+from vaekit.errors import InputError
 
 if TYPE_CHECKING:
-    from vaekit.scoring import RowExplained
+    from vaekit.scoring import RowChoice, RowExplained
 
-WIDE = 120  # characters per line of a table if stdout is a file or a pipe
+TOP = 3  # rows, if none are chosen
+CELLS, CELLS_OF_MANY = 8, 3  # cells of a row, and of each of several rows
 EXAMPLES = examples(
-    "vae explain breast-cancer examples/rows.csv --row 0",
-    "vae explain breast-cancer examples/rows.csv --row 0 --top 4 --out row-0.png",
+    "vae explain breast-cancer examples/rows.csv --top 10",
+    "vae explain breast-cancer examples/rows.csv --where 'sample == malignant-0' --cells 4 --out explained",
 )
+Row = Annotated[
+    int | None,
+    typer.Option(
+        min=0, help="number of the only row to explain, counted from 0; default: see --top", rich_help_panel=INPUT
+    ),
+]
+Rows = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N,N-N",
+        help="numbers of rows to explain, such as 3,17 or 3-7; default: see --top",
+        rich_help_panel=INPUT,
+    ),
+]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CONDITION",
+        help="condition of the rows to explain: COLUMN == VALUE, or with != < <= > >=; default: see --top",
+        rich_help_panel=INPUT,
+    ),
+]
+Top = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="number of most anomalous rows to explain, of the file or of those of --where; default: 3, or all rows of "
+        "--rows and --where",
+        rich_help_panel=INPUT,
+    ),
+]
+Cells = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="largest number of cells to show per row, the most anomalous first; default: 8 of one row, 3 of several",
+        rich_help_panel=EXPLANATION,
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        help=".png file for a figure of one row, or folder for row-N.png of each: cells beside their expected values, "
+        "or the heatmap of an image; default: no figure",
+        rich_help_panel=OUTPUT,
+    ),
+]
 
 
 def explain(
     model: ModelName,
     data: RowsPath,
-    row: Annotated[
-        int, typer.Option(min=0, help="number of the row to explain, counted from 0", rich_help_panel=INPUT)
-    ],
+    top: Top = None,
+    row: Row = None,
+    rows: Rows = None,
+    where: Where = None,
+    cells: Cells = None,
+    out: Out = None,
     models: Models = Path("models"),
-    top: Annotated[
-        int,
-        typer.Option(
-            min=1, help="largest number of cells to show, the most anomalous first", rich_help_panel=EXPLANATION
-        ),
-    ] = 8,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help=".png file for a figure: cells beside their expected values, or the heatmap of an image; "
-            "default: no figure",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
     as_json: AsJson = False,
     delimiter: Delimiter = ",",
     decimal: Decimal = ".",
@@ -64,62 +102,69 @@ def explain(
     device: Device = "auto",
     _quiet: Quiet = False,
 ) -> None:
-    """Show the most anomalous cells of a row and the values expected there."""
+    """Show the most anomalous cells of rows and the values expected there."""
     from vaekit.runtime import Model
-    from vaekit.scoring import explain_row, locate
+    from vaekit.scoring import explain_rows, locate
 
+    if row is not None and (top, rows, where) != (None, None, None):
+        raise InputError(_beside_row(top))
+    choice = _choice(top, row, rows, where)
+    many = row is None and choice.top != 1
+    if out is not None and many and out.suffix == ".png":
+        raise InputError(f"--out {out}: several rows are drawn into a folder; name one, without an ending")
+    if out is not None and out.suffix != ".png":
+        make_folder(out)
+    csv = dialect_of(delimiter, decimal, thousands)
     with Model.load(locate(model, models), device=device) as loaded:
-        found = explain_row(loaded, data, row, top=top, say=say, csv=dialect_of(delimiter, decimal, thousands))
-    if as_json:
-        typer.echo(json.dumps(found.tree(), indent=2))
-    else:
-        _show(Console(highlight=False), found)
+        most = cells or (CELLS_OF_MANY if many else CELLS)
+        found = explain_rows(loaded, data, choice, cells=most, say=say, csv=csv)
     if out is not None:
-        from vaekit.scoring.evaluation.explain_plots import draw
-
-        draw(found, out)
-        typer.echo(f"written to {out}", err=as_json)
-
-
-def _show(console: Console, found: RowExplained) -> None:
-    if not console.is_terminal:
-        console.width = WIDE
-    p_value = "no p-value" if found.p_value is None else f"p-value {found.p_value:.3g}"
-    p_value += "" if found.group is None else f" among {found.group}"
-    title = f"{found.model}: row {found.row} of {found.data}: score {found.score:.4g} nats, {p_value}"
-    table = Table(title=escape(title), title_justify="left")
-    for column in ("feature", "value", "expected", "90 % interval", "relief", "excess", "p-value"):
-        table.add_column(column, justify="left" if column == "feature" else "right", no_wrap=True)
-    for cell in found.cells:
-        table.add_row(*(escape(text) for text in _cells(cell)))
-    console.print(table)
-    if not found.kl_is_score:
-        console.print(f"kl {found.kl:.3g} nats, p-value {found.kl_p_value:.3g} among held-out rows")
-    if found.similar is not None:
-        console.print(_similar(found.similar, [cell["feature"] for cell in found.cells]))
-    elif found.may_show_similar:
-        console.print("to see the most similar training rows too: vae train with --set privacy.show_exemplars=true")
+        _draw(found, out)
+    if as_json:
+        trees = [one.tree() for one in found]
+        print_json(trees[0] if row is not None else {"model": found[0].model, "data": data.name, "rows": trees})
+        return
+    console = Console(highlight=False)
+    for one in found:
+        show(console, one)
+    suggest(f"vae score {shlex.join([model, str(data)])} scored.csv --explain 3")
 
 
-def _similar(rows: list[dict[str, Any]], features: list[str]) -> Table:
-    """The most similar training rows, with their values in the columns of the explained cells."""
-    table = Table(title="most similar training rows, by the probability of their kernels", title_justify="left")
-    for column in ("row", "weight", *features):
-        table.add_column(escape(column), justify="right")
-    for one in rows:
-        values = [one["values"][feature] for feature in features]
-        shown = ["" if value is None else escape(_short(value)) for value in values]
-        table.add_row(str(one["row"]), f"{one['weight']:.1%}", *shown)
-    return table
+def _beside_row(top: int | None) -> str:
+    if top is None:
+        return "--row: names the only row to explain; leave out --rows and --where, or use --rows for several"
+    return (
+        f"--top {top}: the number of rows to explain, which --row names already; --cells {top} sets the number of cells"
+    )
 
 
-def _cells(cell: dict[str, Any]) -> list[str]:
-    interval = f"{cell['low']:.4g} .. {cell['high']:.4g}" if cell["low"] is not None else f"{cell['probability']:.0%}"
-    known = [cell["feature"], _short(cell["value"]), _short(cell["expected"]), interval]
-    return [*known, f"{cell['relief']:.3g}", f"{cell['excess']:.3g}", f"{cell['p_value']:.3g}"]
+def _choice(top: int | None, row: int | None, rows: str | None, where: str | None) -> RowChoice:
+    from vaekit.scoring import RowChoice
+    from vaekit.scoring.evaluation.row_filter import Condition
+
+    if row is not None:
+        return RowChoice((row,))
+    condition = None if where is None else Condition.of(where)
+    return RowChoice(
+        None if rows is None else _numbers(rows), condition, top or (TOP if rows is None and where is None else None)
+    )
 
 
-def _short(value: float | str | None) -> str:
-    if value is None:
-        return "unseen level"
-    return value if isinstance(value, str) else f"{value:.4g}"
+def _numbers(text: str) -> tuple[int, ...]:
+    """The numbers of rows that --rows lists."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise InputError(f"--rows {text}: expected numbers of rows, counted from 0, such as 3,17 or 3-7")
+        found += range(int(first), int(last or first) + 1)
+    return tuple(found)
+
+
+def _draw(found: list[RowExplained], out: Path) -> None:
+    from vaekit.scoring.evaluation.explain_plots import draw
+
+    paths = [out] if out.suffix == ".png" else [out / f"row-{one.row}.png" for one in found]
+    for one, path in zip(found, paths, strict=True):
+        draw(one, path)
+    say(f"written to {', '.join(map(str, paths))}")

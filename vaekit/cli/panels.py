@@ -13,8 +13,8 @@ ADDRESS, KEYS, LOG, PLATFORM = "Address", "Keys", "Log", "Cloud platform"
 GENERAL = "General"
 ERROR, KL, DATA = "Reconstruction error", "KL", "Data"
 
-TO_START = "Start"  # panels of `vae`
-TO_TRAIN, TO_SCORE, TO_SERVE, TO_KEEP = "Train and check", "Score files", "Serve", "Versions and exchange"
+TO_START, TO_TRAIN, TO_SCORE = "Start", "Train and check", "Score, explain, sample"  # panels of `vae`
+TO_SERVE, TO_KEEP = "Serve", "Versions and exchange"
 
 COMPLETION = {  # typer's options of `vae`
     "install_completion": "installation of completion in this shell: commands, options, models",

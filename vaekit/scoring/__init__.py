@@ -8,6 +8,7 @@ from vaekit.scoring.batch.summary import Summary
 from vaekit.scoring.evaluation.calibrate import publish_calibration
 from vaekit.scoring.evaluation.evaluate import COUNTS, Evaluation, evaluate_file
 from vaekit.scoring.evaluation.explain_row import RowExplained, explain_row
+from vaekit.scoring.evaluation.explain_rows import RowChoice, explain_rows
 from vaekit.scoring.frames import score_frame
 from vaekit.scoring.output_columns import APPENDED
 from vaekit.scoring.reference import locate
@@ -21,12 +22,14 @@ __all__ = [
     "LocalScorer",
     "Options",
     "RemoteScorer",
+    "RowChoice",
     "RowExplained",
     "Scorer",
     "Scores",
     "Summary",
     "evaluate_file",
     "explain_row",
+    "explain_rows",
     "locate",
     "publish_calibration",
     "score_file",

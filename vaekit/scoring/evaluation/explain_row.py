@@ -66,7 +66,15 @@ def explain_row(
         InputError: the file or the row is invalid, the file has no row of that number, or the model has no held-out
             surprises.
     """
-    x = _row(data, model.spec, row, say, csv)
+    return explained(model, data, row, _row(data, model.spec, row, say, csv), top)
+
+
+def explained(model: Model, data: Path, row: int, x: NDArray[Any], top: int) -> RowExplained:
+    """The explanation of a checked row x (1, ...), number `row` of a file.
+
+    Raises:
+        InputError: the model has no held-out surprises.
+    """
     found = model.explain_checked(x, top=min(top, model.spec.dim))
     assert found.kl_p_value is not None
     assert found.explanation is not None

@@ -1,0 +1,66 @@
+"""The tables of `vae explain`: the cells of a row, the values expected there, and similar training rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from vaekit.scoring import RowExplained
+
+WIDE = 120  # characters per line of a table if stdout is a file or a pipe
+NARROW = 100  # characters per line below which a table has no frame and no column `excess`
+
+HEADINGS = ("feature", "value", "expected", "90 % interval", "relief")
+
+
+def show(console: Console, found: RowExplained) -> None:
+    """Print the table of one row."""
+    if not console.is_terminal:
+        console.width = WIDE
+    p_value = "no p-value" if found.p_value is None else f"p-value {found.p_value:.3g}"
+    p_value += "" if found.group is None else f" among {found.group}"
+    title = f"{found.model}: row {found.row} of {found.data}: score {found.score:.4g} nats, {p_value}"
+    is_narrow = console.width < NARROW
+    table = Table(box=box.SIMPLE if is_narrow else box.HEAVY_HEAD, padding=(0, 1 - is_narrow), show_edge=not is_narrow)
+    console.print(escape(title), style="italic")
+    for column in (*HEADINGS, *(() if is_narrow else ("excess",)), "p-value"):
+        table.add_column(column, justify="left" if column == "feature" else "right", no_wrap=column != "feature")
+    for cell in found.cells:
+        known = _cells(cell)
+        table.add_row(*(escape(text) for text in (known[:5] + known[6:] if is_narrow else known)))
+    console.print(table)
+    if not found.kl_is_score:
+        console.print(f"kl {found.kl:.3g} nats, p-value {found.kl_p_value:.3g} among held-out rows")
+    if found.similar is not None:
+        console.print(_similar(found.similar, [cell["feature"] for cell in found.cells]))
+    elif found.may_show_similar:
+        console.print("to see the most similar training rows too: vae train with --set privacy.show_exemplars=true")
+
+
+def _similar(rows: list[dict[str, Any]], features: list[str]) -> Table:
+    """The most similar training rows, with their values in the columns of the explained cells."""
+    table = Table(title="most similar training rows, by the probability of their kernels", title_justify="left")
+    for column in ("row", "weight", *features):
+        table.add_column(escape(column), justify="right")
+    for one in rows:
+        values = [one["values"][feature] for feature in features]
+        shown = ["" if value is None else escape(_short(value)) for value in values]
+        table.add_row(str(one["row"]), f"{one['weight']:.1%}", *shown)
+    return table
+
+
+def _cells(cell: dict[str, Any]) -> list[str]:
+    interval = f"{cell['low']:.4g} .. {cell['high']:.4g}" if cell["low"] is not None else f"{cell['probability']:.0%}"
+    known = [cell["feature"], _short(cell["value"]), _short(cell["expected"]), interval]
+    return [*known, f"{cell['relief']:.3g}", f"{cell['excess']:.3g}", f"{cell['p_value']:.3g}"]
+
+
+def _short(value: float | str | None) -> str:
+    if value is None:
+        return "unseen level"
+    return value if isinstance(value, str) else f"{value:.4g}"
