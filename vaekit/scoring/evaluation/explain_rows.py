@@ -63,7 +63,7 @@ def explain_rows(
             if len(found) > MOST_EXPLAINED:
                 raise InputError(f"{data}: more than {MOST_EXPLAINED:,} rows to explain; choose fewer, or the top ones")
     if numbers is not None and choice.top is None and choice.where is None:
-        _check_all(data, numbers, [one.row for one in found], model)
+        _check_windows(model, numbers, [one.row for one in found])
     if not found:
         raise InputError(f"{data}: no row fulfils the condition" if choice.where else f"{data}: no rows")
     return [explained(model, data, one.row, one.x, cells) for one in found]
@@ -89,6 +89,8 @@ def _chosen(model: Model, data: Path, choice: RowChoice, say: Say, csv: CsvDiale
             take &= choice.where.mask(chunk.table, source.dialect)[found.at]
         yield from _ranked(model, found.x[take], found.at[take] + start, ranks=choice.top is not None)
         start += chunk.table.num_rows
+    if wanted is not None and len(wanted) and wanted[-1] >= start:
+        raise InputError(f"row {wanted[-1]}: {data} has {start} rows, counted from 0")
 
 
 def _ranked(model: Model, x: NDArray[Any], numbers: NDArray[np.intp], *, ranks: bool) -> Iterator[_Found]:
@@ -102,7 +104,7 @@ def _ranked(model: Model, x: NDArray[Any], numbers: NDArray[np.intp], *, ranks: 
         yield _Found(float(rank[i]), row, x[i : i + 1])
 
 
-def _check_all(data: Path, numbers: tuple[int, ...], found: list[int], model: Model) -> None:
-    if lost := sorted(set(numbers) - set(found)):
-        why = "" if model.spec.window is None else f", or no window ends there: {model.spec.window.needs}"
-        raise InputError(f"row {lost[0]}: {data} has no such row, counted from 0{why}")
+def _check_windows(model: Model, numbers: tuple[int, ...], found: list[int]) -> None:
+    lost = sorted(set(numbers) - set(found))
+    if lost and model.spec.window is not None:
+        raise InputError(f"row {lost[0]}: no window ends at this time step: {model.spec.window.needs}")
