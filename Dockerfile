@@ -31,6 +31,8 @@ RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nolog
 ENV PATH=/opt/vaekit/bin:$PATH HOME=/tmp USER=vaekit ORT_DISABLE_TELEMETRY=1
 WORKDIR /workspace
 USER 10001:10001
+LABEL org.opencontainers.image.title=vaekit org.opencontainers.image.version=0.1.0 \
+    org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause AND MIT"
 
 FROM run AS serve
 ENV VAE_MODELS=/models VAE_HOST=0.0.0.0 VAE_PORT=8000

@@ -13,10 +13,10 @@ PIP := $(PY) -m pip --disable-pip-version-check
 PYTEST := $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test test-all test-js test-deploy coverage check docs notebooks wheel floors clean
+.PHONY: help serve demo test test-all test-js test-deploy coverage check docs notebooks dist release-check sizes floors clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Settings: PYTHON=$(PYTHON) PORT=$(PORT) PIP_ARGS='$(PIP_ARGS)' PYTEST_ARGS='$(PYTEST_ARGS)'"
 
 serve: $(VENV)/ready-serve ## Serve the two committed models on the CPU (no torch installed)
@@ -52,9 +52,14 @@ docs: $(VENV)/ready-all ## Build the docs site into build/docs/html; warnings ar
 notebooks: $(VENV)/ready-all ## Run the notebooks of docs/, and renew what they print and draw
 	$(PY) -m docs.builder.notebooks
 
-wheel: $(VENV)/ready-all ## Build the wheel into dist/
-	@rm -rf build/lib # left by an earlier build; modules that have moved since would be packed as well
-	$(PY) -m build --wheel --no-isolation --outdir dist
+dist: $(VENV)/ready-all ## Build the sdist and, from it, the wheel into dist/, and check both
+	$(PY) .ci/dist.py --out dist
+
+release-check: dist ## Check what can be checked before a release: versions, dist/, extras, the npm package
+	$(PY) .ci/release_check.py dist
+
+sizes: dist ## Measure what each extra downloads and takes on disk
+	$(PY) -m benchmarks.install_size --wheel dist/*.whl
 
 floors: $(VENV)/ready-all ## Run all tests with the lowest versions that pyproject.toml allows
 	$(PY) .ci/floors.py --venv build/floors --ignore tests/packaging/test_setup.py -m "not deploy" $(PYTEST_ARGS)

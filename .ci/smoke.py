@@ -2,6 +2,7 @@
 
 smoke.py base                                 checks a plain install
 smoke.py service --models DIR --rows FILE     checks an install of vaekit[cpu,service]
+smoke.py demo                                 runs the demo of an install of vaekit[cpu,service,training,scoring]
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +23,8 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-VAE = str(Path(sys.executable).parent / "vae")
+NAMES = [str(Path(sys.executable).parent / name) for name in ("vae", "vaekit")]
+VAE = NAMES[0]
 START_S, STOP_S = 60.0, 30.0
 
 
@@ -56,6 +59,20 @@ def base() -> None:
     check_import("vaekit.client", {"torch", "onnxruntime", "fastapi", "vaekit_service", "vaekit_training"})
     shown = subprocess.run([VAE, "--help"], check=True, capture_output=True, text=True).stdout
     check(all(word in shown for word in ("train", "serve", "score")), "vae --help lists train, serve and score")
+    usage = {name: subprocess.run([name, "--help"], check=True, capture_output=True, text=True).stdout for name in NAMES}
+    check(
+        all(f"Usage: {Path(name).name} " in text for name, text in usage.items()), "vae and vaekit show their own usage"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        project = Path(folder) / "pumps"
+        subprocess.run([VAE, "init", str(project)], check=True, capture_output=True)
+        written = sorted(path.name for path in project.iterdir())
+        check("config.toml" in written, f"vae init writes {', '.join(written)}")
+    refused = subprocess.run([VAE, "demo"], capture_output=True, text=True)
+    check(
+        "pip install 'vaekit[cpu,service,training,scoring]'" in refused.stderr and refused.returncode == 1,
+        f"vae demo names its extras: {refused.stderr.strip()}",
+    )
     refused = subprocess.run([VAE, "serve", "--models", "."], capture_output=True, text=True)
     check(refused.returncode != 0, "vae serve without its extra fails")
     check(
@@ -115,15 +132,46 @@ def service(models: Path, rows: Path) -> None:
         check(gap < 1e-3, f"elbo = log_likelihood - kl within {gap:.1e} nats")
 
 
+def demo() -> None:
+    """Run the demo until it serves, look at its page and its models, and end it as Ctrl-C does."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        command = [NAMES[1], "demo", "--no-open", "--port", "0", "--out", f"{folder}/demo"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            assert process.stdout is not None
+            lines: list[str] = []
+            while not lines or "Ctrl-C" not in lines[-1]:
+                lines.append(process.stdout.readline())
+                print(lines[-1], end="", flush=True)
+                if not lines[-1]:
+                    check(False, "the demo serves")
+            check(True, f"the demo serves after {time.monotonic() - started:.0f} s")
+            url = next(word for line in lines for word in line.split() if word.startswith("http://"))
+            with urlopen(f"{url}models", timeout=10) as reply:
+                names = sorted(model["name"] for model in json.load(reply)["models"])
+            check(names == ["digits", "sensors"], f"it serves {', '.join(names)}")
+            with urlopen(url, timeout=10) as reply:
+                kind = reply.headers["content-type"]
+            check(kind.startswith("text/html"), f"its page is {kind}")
+            process.send_signal(signal.SIGINT)
+            check(process.wait(STOP_S) == 0, "Ctrl-C ends the demo with exit code 0")
+        finally:
+            process.kill()
+            process.wait()
+
+
 def main() -> None:
     """Run the checks of one install."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["base", "service"])
+    parser.add_argument("what", choices=["base", "service", "demo"])
     parser.add_argument("--models", type=Path)
     parser.add_argument("--rows", type=Path)
     options = parser.parse_args()
     if options.what == "base":
         base()
+    elif options.what == "demo":
+        demo()
     else:
         service(options.models, options.rows)
 

@@ -1,6 +1,6 @@
 """Compares the ways to a calibrated anomaly verdict over HTTP from a CSV: lines, files, minutes, and whether it holds.
 
-python -m benchmarks.first_verdict --wheel dist/vaekit-0.1.0-py3-none-any.whl [--only vaekit pyod_fastapi]
+python -m benchmarks.first_verdict --wheel dist/vaekit-*.whl [--only vaekit pyod_fastapi]
 
 Each way trains on the same 178 benign rows of the breast cancer data (scikit-learn's copy) and is asked about the other
 179 and the 212 malignant ones. Every way makes a new environment and installs its packages in it, so the index that pip
@@ -31,7 +31,7 @@ NOT_RUN = ("triton",)  # needs an image of its own; its files are written by its
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--wheel", type=Path, required=True, help="the wheel of vaekit, from `make wheel`")
+    parser.add_argument("--wheel", type=Path, required=True, help="the wheel of vaekit, from `make dist`")
     parser.add_argument(
         "--constraints", type=Path, default=Path("constraints.txt"), help="pip's, for vaekit's packages"
     )
