@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,10 @@ async def test_the_histogram_counts_every_held_out_row(service: Any, name: str, 
     assert isinstance(held_out, Calibration)
     assert every["rows"] == held_out.n == sum(every["counts"]) + every["above"] + every["novel"]
     counts = [
-        np.count_nonzero((held_out.scores >= low) & (held_out.scores < high)) for low, high in pairs(every["edges"])
+        np.count_nonzero((held_out.scores >= low) & (held_out.scores < high)) for low, high in pairwise(every["edges"])
     ]
     assert counts == every["counts"]
     assert (every["group"], every["fold_rows"], latest.json()["guarantee"]) == (None, None, 1.0)
-
-
-def pairs(edges: list[float]) -> list[tuple[float, float]]:
-    return list(zip(edges[:-1], edges[1:], strict=True))
 
 
 async def test_a_threshold_is_that_of_the_calibration(service: Any, models_dir: Path) -> None:

@@ -9,10 +9,6 @@ export default async function ({ page, check, shot, given }) {
   await page.locator("#facts summary").click();
   expect((await page.locator("#facts pre").count()) === 3, "there are not three snippets");
   await check("snippets");
-  await page.getByRole("button", { name: "Enter a key" }).click();
-  await page.getByLabel("Key", { exact: true }).waitFor();
-  await check("key dialog");
-  await page.keyboard.press("Escape");
   const other = given.model === "digits" ? "breast-cancer" : "digits";
   await page.getByRole("combobox", { name: "Model" }).selectOption(other);
   await page.waitForFunction((name) => document.title.startsWith(name), other);

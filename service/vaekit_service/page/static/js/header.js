@@ -1,6 +1,6 @@
 /** The bar at the top: the model picker, the key, and the views. */
 
-import { html, live, render } from "./lit.js";
+import { html, live, nothing, render } from "./lit.js";
 
 /**
  * @param {HTMLElement} root
@@ -8,15 +8,15 @@ import { html, live, render } from "./lit.js";
  *   choose: (name: string) => void, askKey: () => void }} given views: titles of those that the model has, by id
  */
 export function drawHeader(root, { state, views, view, choose, askKey }) {
-  const { models, chosen, key } = state.get();
+  const { models, chosen, key, needsKey } = state.get();
   render(
     html`<div class="bar">
       <h1 class="brand"><img src="page/icon.svg" alt="" />vaekit</h1>
       ${models.length === 0 ? "" : picker(models, chosen, choose)}
-      <button @click=${askKey}>${key === null ? "Enter a key" : "Change the key"}</button>
+      ${needsKey || key !== null ? html`<button @click=${askKey} aria-label=${key === null ? "Enter a key" : "Change the key"}>Key</button>` : ""}
       <nav aria-label="Views">
         ${Object.entries(views).map(
-          ([id, title]) => html`<a href=${`#${id}`} aria-current=${id === view ? "page" : null}>${title}</a>`,
+          ([id, title]) => html`<a href=${`#${id}`} aria-current=${id === view ? "page" : nothing}>${title}</a>`,
         )}
       </nav>
     </div>`,
@@ -26,8 +26,8 @@ export function drawHeader(root, { state, views, view, choose, askKey }) {
 
 function picker(models, chosen, choose) {
   return html`<label class="row small">
-    <span class="quiet">Model</span>
-    <select @change=${({ target }) => choose(target.value)} .value=${live(chosen ?? "")}>
+    <span class="quiet name">Model</span>
+    <select aria-label="Model" @change=${({ target }) => choose(target.value)} .value=${live(chosen ?? "")}>
       ${models.map(
         ({ name, state }) => html`<option value=${name} ?selected=${name === chosen}>${name}${state === "ready" ? "" : ` (${state})`}</option>`,
       )}

@@ -13,10 +13,15 @@ const element = (id) => document.getElementById(id);
 
 const state = makeState({ key: keptKey() });
 const askKey = makeKeyDialog(element("dialogs"), state);
-const api = makeApi({ base: new URL("./", document.baseURI), key: () => state.get().key, onRefusal: askKey });
+const api = makeApi({ base: new URL("./", document.baseURI), key: () => state.get().key, onRefusal });
 const loader = makeLoader(api, state);
 const announce = (text) => (element("live").textContent = text);
 const views = makeViews(element("main"), PANELS, { api, state, html, render, announce });
+
+function onRefusal(problem) {
+  state.set({ needsKey: true });
+  askKey(problem);
+}
 
 function draw() {
   const titles = Object.fromEntries(Object.entries(VIEWS).filter(([id]) => views.has(id)));
@@ -39,7 +44,7 @@ state.watch(["model", "problem"], () => {
   views.reset();
   draw();
 });
-state.watch(["models"], draw);
+state.watch(["models", "needsKey"], draw);
 state.watch(["key"], () => loader.load());
 addEventListener("hashchange", draw);
 

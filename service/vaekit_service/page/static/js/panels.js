@@ -18,6 +18,8 @@
  *   called when the view is first shown; the result ends what the panel does, before another model is shown
  */
 
+import { panel as data } from "./data/panel.js";
+import { panel as editor } from "./editor/panel.js";
 import { panel as facts } from "./facts.js";
 import { panel as health } from "./health/panel.js";
 import { panel as images } from "./images/panel.js";
@@ -25,12 +27,11 @@ import { panel as latentMap } from "./latent/map/panel.js";
 import { panel as interpolation } from "./latent/travel/interpolation_panel.js";
 import { panel as sliders } from "./latent/travel/sliders_panel.js";
 import { panel as samples } from "./samples/panel.js";
+import { panel as scores } from "./scores/panel.js";
+import { panel as rows } from "./table/panel.js";
 
 /** The views, each with its title. */
 export const VIEWS = { score: "Score", latent: "Latent space", health: "Health", model: "Model" };
 
 /** @type {Panel[]} */
-export const PANELS = [images, latentMap, sliders, interpolation, samples, health, facts];
-
-/** Whether the rows of a model are images. @param {object} model */
-export const hasImages = (model) => model.input.kind === "image";
+export const PANELS = [data, images, scores, rows, editor, latentMap, sliders, interpolation, samples, health, facts];

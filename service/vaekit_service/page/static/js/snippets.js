@@ -31,7 +31,7 @@ export function snippets(shown) {
     <summary>Do this in code</summary>
     ${LANGUAGES.map(
       ([language, title]) => html`<div class="row"><h3>${title}</h3><button class="plain" @click=${copier(code[language])}>Copy</button></div>
-        <pre tabindex="0" role="region" aria-label=${title} data-language=${language}><code>${code[language]}</code></pre>`,
+        <pre tabindex="0" data-language=${language}><code>${code[language]}</code></pre>`,
     )}
   </details>`;
 }

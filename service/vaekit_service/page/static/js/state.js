@@ -3,12 +3,13 @@
  *
  * @typedef {object} PageState
  * @property {string | null} key the key of the service, if the visitor has entered one
+ * @property {boolean} needsKey whether the service has refused a request without a key, or with another scope
  * @property {object[]} models the models of the service, as GET /models lists them
  * @property {string | null} chosen the name of the model that is shown or being loaded
  * @property {object | null} model the manifest of the model that was chosen, as GET /models/{name} answers it
  * @property {import("./api.js").Problem | null} problem why there is no model
- * @property {import("./rows.js").Rows | null} rows the rows of a table model
- * @property {import("./results.js").Results | null} results the scores of these rows, or of images
+ * @property {import("./rows/rows.js").Rows | null} rows the rows of a table model
+ * @property {import("./rows/results.js").Results | null} results the scores of these rows, or of images
  * @property {number | null} selected index of the selected row
  * @property {number} alpha the false-alarm rate
  * @property {{ list: import("./images/score.js").ScoredImage[], resize: boolean } | null} images the scored images
@@ -29,6 +30,7 @@
 export function makeState(given = {}) {
   let current = {
     key: null,
+    needsKey: false,
     models: [],
     chosen: null,
     model: null,

@@ -1,7 +1,6 @@
 /** The rows that the visitor has loaded, as the latent panels use them. */
 
 import { pathOf } from "../api.js";
-import { toCsv } from "../samples/histograms.js";
 import { loadedCloud } from "./cloud.js";
 
 /**
@@ -24,16 +23,20 @@ export function cloudOfVisitor(context, model, options) {
 
 function rowCloud(context, model, { rows, results }, options) {
   const inputs = {
-    n: rows.cells.length,
-    part: (from, to) => ({ body: toCsv(rows.names, rows.cells.slice(from, to)), type: "text/csv" }),
+    n: rows.length,
+    part: (from, to) => ({ body: rows.csvRange(from, to), type: "text/csv" }),
   };
   const at = columnsIn(rows, model);
-  const pointOf = (i) => ({
-    value: at.map((column, d) => cellValue(model.input.columns[d], rows.cells[i][column])),
-    score: results?.score[i] ?? null,
-    pValue: results?.p_value[i] ?? null,
-    label: `Row ${i + 1}`,
-  });
+  const known = (x) => (x === undefined || Number.isNaN(x) ? null : x);
+  const pointOf = (i) => {
+    const cells = rows.cells(i);
+    return {
+      value: at.map((column, d) => cellValue(model.input.columns[d], cells[column])),
+      score: known(results?.score[i]),
+      pValue: known(results?.pValue[i]),
+      label: `Row ${i + 1}`,
+    };
+  };
   return loadedCloud(context, model, "rows", inputs, pointOf, options);
 }
 
@@ -64,7 +67,7 @@ function cellValue(column, text) {
 
 /** The anomalous cells of a row, if its scores came with them. */
 export function cellsOf({ results }, index) {
-  return results?.explanation?.[index] ?? null;
+  return results?.explained.get(index) ?? null;
 }
 
 /** Ask for the most anomalous cells of one row. @returns {Promise<object[]>} */

@@ -1,0 +1,74 @@
+/** Scores rows in batches of CSV, in order, and keeps the state up to date while it goes on. */
+
+import { isSuperseded, pathOf } from "../api.js";
+import { Results } from "./results.js";
+import { areSteps } from "./rows.js";
+
+const FIRST_BATCH = 200; // rows; small, so that there is something to see at once
+const BATCH = 2000; // rows; the reply stays far below the 4 MiB that the service keeps for a caller that sends first
+const MAX_STEPS = 10_000; // rows of a series, which are scored in one request, since windows overlap
+const REDRAW_MS = 300;
+const MOST_PAUSES = 20; // retries of a batch
+
+/**
+ * Score the rows of the state. A later call ends an earlier one.
+ *
+ * @param {import("../panels.js").Context} context
+ * @param {import("./rows.js").Rows} rows
+ * @param {{ idColumn: string | null, onProgress: (done: number) => void }} given
+ * @throws {import("../api.js").Problem | Error} some rows have no scores; those that have stay in the state
+ */
+export async function scoreRows(context, rows, { idColumn, onProgress }) {
+  const { state } = context;
+  const { model, alpha } = state.get();
+  const isSeries = areSteps(rows, model);
+  if (isSeries && rows.length > MAX_STEPS) {
+    throw new Error(`The page scores up to ${MAX_STEPS} time steps. Use vae score for longer series.`);
+  }
+  let results = new Results(rows.length);
+  results.idColumn = idColumn;
+  state.set({ rows, results, selected: null });
+  const query = { log_evidence: false, errors: "report", alpha, id_column: idColumn };
+  let drawn = 0;
+  for (let from = 0; from < rows.length; ) {
+    const to = isSeries ? rows.length : Math.min(rows.length, from + (from === 0 ? FIRST_BATCH : BATCH));
+    const { headers, lines } = await scoreBatch(context, pathOf(model, "elbo"), rows.csvRange(from, to), query);
+    if (lines.length !== to - from) throw new Error(`The service answered ${lines.length} of ${to - from} rows.`);
+    results.add(from, lines, headers);
+    from = to;
+    onProgress(from);
+    if (performance.now() - drawn > REDRAW_MS || from === rows.length) {
+      if (state.get().rows !== rows) return;
+      results = results.copy();
+      state.set({ results });
+      drawn = performance.now();
+    }
+  }
+}
+
+async function scoreBatch({ api }, path, body, query) {
+  for (let pauses = 0; ; pauses += 1) {
+    try {
+      return await api.postLines(path, { body, type: "text/csv", query, slot: "score" });
+    } catch (error) {
+      if (isSuperseded(error) || error.status !== 429 || pauses >= MOST_PAUSES) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 1000 * (error.retryAfter || 1)));
+    }
+  }
+}
+
+/**
+ * The most anomalous cells of some rows.
+ *
+ * @param {import("../panels.js").Context} context
+ * @param {string} csv the rows
+ * @param {{ cells: number | null, slot: string, alpha?: number }} given cells: how
+ *   many of each row; null: none
+ * @returns {Promise<object[]>} the lines of the reply
+ */
+export async function explainRows({ api, state }, csv, { cells, slot, alpha }) {
+  const { model } = state.get();
+  const explain = cells === null ? null : Math.min(cells, model.input.columns.length, 64);
+  const query = { explain, errors: "report", log_evidence: false, alpha };
+  return (await api.postLines(pathOf(model, "elbo"), { body: csv, type: "text/csv", query, slot })).lines;
+}

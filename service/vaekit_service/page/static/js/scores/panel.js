@@ -1,0 +1,240 @@
+/** The panel of scores: this file's over those of the calibration, with the false-alarm rate as a slider. */
+
+import { isSuperseded, pathOf } from "../api.js";
+import { falseAlarms, rankOf } from "./beta_binomial.js";
+import { count, counted, number, percent } from "../format.js";
+import { drawHistogram } from "./histogram.js";
+import { isCalibrated } from "../input.js";
+import { html, live, render } from "../lit.js";
+import { snippets } from "../snippets.js";
+
+const LARGEST = 0.5; // alpha of the slider
+
+/** @type {import("../panels.js").Panel} */
+export const panel = {
+  id: "scores",
+  title: "Scores and false alarms",
+  view: "score",
+  about: "A row is flagged if at most a share alpha of the held-out rows scores as high. Move the slider to choose alpha.",
+  accepts: isCalibrated,
+  mount: (root, context) => mountScores(root, context),
+};
+
+function mountScores(root, context) {
+  const { state, api } = context;
+  const shown = { calibration: null, problem: null, group: 0 };
+  let plot = null;
+
+  async function load() {
+    shown.problem = null;
+    try {
+      shown.calibration = await api.getJson(pathOf(state.get().model, "calibration"), { slot: "calibration" });
+    } catch (problem) {
+      if (isSuperseded(problem)) return;
+      shown.problem = problem;
+    }
+    draw();
+  }
+
+  const choose = (alpha) => {
+    if (alpha > 0 && alpha < 1) state.set({ alpha });
+  };
+
+  function draw() {
+    render(body(), root);
+    const place = root.querySelector(".plot");
+    if (place === null) return;
+    plot?.destroy();
+    plot = drawHistogram(place, shown.calibration.groups[shown.group], filesScores());
+  }
+
+  function body() {
+    const { calibration, problem } = shown;
+    if (problem !== null) {
+      return html`<p class="message" role="alert">${problem.message}</p><p><button @click=${load}>Try again</button></p>`;
+    }
+    if (calibration === null) return html`<p class="quiet">Loading …</p>`;
+    if (calibration.groups.length === 0) return html`<p class="message plain">${calibration.reason}</p>`;
+    const { alpha } = state.get();
+    const counts = countsOf(calibration, scoredOf(state.get()), alpha);
+    return html`${slider(calibration, alpha, choose)} ${figures(calibration, counts)}
+      ${calibration.groups.length > 1 ? groupPicker() : ""}
+      <div class="plot" role="img" aria-label=${summaryOf(calibration.groups[shown.group], counts[0])}></div>
+      ${legend(calibration.groups[shown.group], counts[shown.group])}
+      ${calibration.groups.length > 1 ? groupTable(calibration, counts) : ""} ${snippets(codeFor(context))}`;
+  }
+
+  function groupPicker() {
+    const change = ({ target }) => {
+      shown.group = Number(target.value);
+      draw();
+    };
+    return html`<label class="row small"
+      ><span class="quiet">Show</span>
+      <select @change=${change} .value=${live(String(shown.group))}>
+        ${shown.calibration.groups.map(({ group }, index) => html`<option value=${index}>${group}</option>`)}
+      </select></label
+    >`;
+  }
+
+  /** The scores of this file's rows of the group, and whether each is flagged. */
+  function filesScores() {
+    const { alpha } = state.get();
+    const results = scoredOf(state.get());
+    if (results === null) return { scores: [], flagged: [] };
+    const name = shown.group === 0 ? null : shown.calibration.groups[shown.group].group;
+    const indexes = [];
+    for (let index = 0; index < results.done; index += 1) {
+      const isThere = !Number.isNaN(results.score[index]);
+      if (isThere && (name === null || results.groupOf(index) === name)) indexes.push(index);
+    }
+    return { scores: indexes.map((i) => results.score[i]), flagged: indexes.map((i) => results.isFlagged(i, alpha)) };
+  }
+
+  const stop = state.watch(["alpha", "results", "images"], draw);
+  draw();
+  load();
+  return () => {
+    stop();
+    plot?.destroy();
+  };
+}
+
+/** The scores of the rows or images that the visitor gave; null: there are none yet. */
+function scoredOf({ results, images = null }) {
+  if (results !== null || images === null) return results;
+  const numbers = (name) => images.list.map((image) => image[name] ?? NaN);
+  const pValue = numbers("pValue");
+  const isFlagged = (index, alpha) => pValue[index] <= alpha;
+  return { done: pValue.length, score: numbers("score"), pValue, isFlagged, groupOf: () => undefined };
+}
+
+/**
+ * For each group of the calibration, the first of which is all rows: the rows of the file that are compared with it, and
+ * how many are flagged.
+ */
+function countsOf({ groups, guarantee }, results, alpha) {
+  const at = new Map(groups.map(({ group }, index) => [group, index]));
+  const found = groups.map(() => ({ rows: 0, flagged: 0 }));
+  for (let index = 0; index < (results?.done ?? 0); index += 1) {
+    if (Number.isNaN(results.pValue[index])) continue;
+    const own = groups.length > 1 ? (at.get(results.groupOf(index)) ?? 0) : 0;
+    found[own].rows += 1;
+    if (results.isFlagged(index, alpha)) found[own].flagged += 1;
+  }
+  for (const [index, one] of found.entries()) Object.assign(one, expectedOf(groups[index], one.rows, guarantee, alpha));
+  if (groups.length === 1) return found;
+  const compared = found.map((one) => ({ ...one }));
+  const sum = (name) => compared.reduce((total, one) => total + one[name], 0);
+  return [{ rows: sum("rows"), flagged: sum("flagged"), expected: sum("expected"), own: compared[0] }, ...compared.slice(1)];
+}
+
+/** Expected false alarms; with folds only a bound on their mean is known, so there is no interval. */
+function expectedOf({ rows: heldOut, fold_rows: folds }, rows, guarantee, alpha) {
+  return folds ? { expected: guarantee * alpha * rows, isBound: true } : falseAlarms(rows, heldOut, alpha);
+}
+
+function slider({ groups }, alpha, choose) {
+  const smallest = groups[0].smallest_alpha;
+  const change = ({ target }) => choose(Number((10 ** Number(target.value)).toPrecision(2)));
+  const whole = ({ target }) => choose(Number(target.value));
+  return html`<div class="alpha">
+    <label class="field alpha-slider"
+      >False-alarm rate alpha
+      <input
+        type="range"
+        min=${Math.log10(smallest)}
+        max=${Math.log10(LARGEST)}
+        step="any"
+        .value=${live(String(Math.log10(alpha)))}
+        aria-valuetext=${`alpha ${number(alpha, 2)}`}
+        @input=${change}
+        @keydown=${byKey(alpha, smallest, choose)}
+      />
+      <span class="ends small quiet"><span>${number(smallest, 2)}, the smallest</span><span>${LARGEST}</span></span>
+    </label>
+    <label class="field alpha-number">alpha <input type="number" min="0.00001" max="0.99" step="any" .value=${live(String(alpha))} @change=${whole} /></label>
+  </div>`;
+}
+
+/** Arrow keys move alpha by a tenth of its size, since a slider with the step "any" has no step of its own. */
+function byKey(alpha, smallest, choose) {
+  const factors = { ArrowRight: 1.1, ArrowUp: 1.1, ArrowLeft: 1 / 1.1, ArrowDown: 1 / 1.1, PageUp: 2, PageDown: 0.5 };
+  return (event) => {
+    if (!(event.key in factors)) return;
+    event.preventDefault();
+    choose(Number(Math.min(LARGEST, Math.max(smallest, alpha * factors[event.key])).toPrecision(2)));
+  };
+}
+
+function figures({ groups, guarantee }, [all, ...others]) {
+  const beyond = others.flatMap(({ flagged, high }, index) => (flagged > high ? [groups[index + 1].group] : []));
+  const [{ rows: heldOut, smallest_alpha: smallest }] = groups;
+  if (all.rows === 0) {
+    return html`<p class="quiet small">${counted(heldOut, "held-out row")}. Score rows to compare them with these.</p>`;
+  }
+  const expected = all.isBound
+    ? html`at most ${number(all.expected, 3)} <small>on average, with ${groups[0].fold_rows.length} folds (${number(guarantee, 2)} alpha)</small>`
+    : html`${number(all.expected, 3)} <small>${all.low === undefined ? "in all groups" : `${count(all.low)} to ${count(all.high)}, 95 % interval`}</small>`;
+  return html`<dl class="facts figures" data-smallest=${smallest}>
+    <div><dt>Rows flagged</dt><dd class="large"><span class="alarm-text">${count(all.flagged)}</span> <small>of ${count(all.rows)}, ${percent(all.flagged / all.rows)}</small></dd></div>
+    <div><dt>False alarms to expect if all rows are normal</dt><dd class="large">${expected}</dd></div>
+    <div><dt>In short</dt><dd>${verdictOf(all, beyond)}</dd></div>
+  </dl>`;
+}
+
+/** @param {string[]} beyond groups with more flagged rows than false alarms explain */
+function verdictOf({ flagged, expected, high, isBound }, beyond) {
+  if (beyond.length > 0) return `More than false alarms explain in ${beyond.join(" and ")}.`;
+  if (isBound) return flagged > 2 * expected ? "Many more than false alarms explain." : "Not many more than false alarms explain.";
+  if (high !== undefined && flagged > high) return "More than false alarms explain: some of these rows are anomalies.";
+  return "No more than false alarms explain.";
+}
+
+function summaryOf({ rows }, { rows: own, flagged }) {
+  const file = own === 0 ? "no rows of a file" : `${counted(own, "row")} of the file, ${count(flagged)} of them flagged`;
+  return `Histogram of scores: ${counted(rows, "held-out row")} and ${file}`;
+}
+
+function legend({ rows, novel }, { rows: shown, flagged }) {
+  return html`<p class="legend small">
+    <span><i class="swatch calibration"></i>${counted(rows, "held-out row")}${novel > 0 ? ` (${novel} novel, not shown)` : ""}</span>
+    ${shown === 0 ? "" : html`<span><i class="swatch file"></i>this file, not flagged: ${count(shown - flagged)}</span><span><i class="swatch flagged"></i>flagged: ${count(flagged)}</span>`}
+  </p>`;
+}
+
+function groupTable({ groups }, counts) {
+  const lines = groups.map((group, index) => ({ group, own: index === 0 ? counts[0].own : counts[index] }));
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Groups">
+    <table>
+      <thead>
+        <tr><th class="words" scope="col">Group</th><th scope="col">Held out</th><th scope="col">Rows</th><th scope="col">Flagged</th><th scope="col">False alarms to expect</th></tr>
+      </thead>
+      <tbody>
+        ${lines
+          .filter(({ own }, index) => index > 0 || own.rows > 0)
+          .map(
+            ({ group, own }) =>
+              html`<tr><th class="words" scope="row">${group.group}</th><td>${count(group.rows)}</td><td>${count(own.rows)}</td><td>${count(own.flagged)}</td><td>${number(own.expected, 3)}${own.low === undefined ? "" : html` <span class="quiet">${count(own.low)} to ${count(own.high)}</span>`}</td></tr>`,
+          )}
+      </tbody>
+    </table>
+  </div>`;
+}
+
+function codeFor({ api, state }) {
+  const { model, alpha } = state.get();
+  const n = model.calibration.entries[0].n;
+  return {
+    api,
+    method: "GET",
+    path: pathOf(model, "calibration"),
+    pythonImports: "import pandas as pd\nfrom scipy.stats import betabinom\n",
+    python: `rows = pd.read_csv("rows.csv")
+found = client.elbo(rows, alpha=${alpha}, log_evidence=False, model="${model.name}", version=${model.version})
+normal = betabinom(len(rows), ${Math.max(1, rankOf(alpha, n))}, ${n} + 1 - ${Math.max(1, rankOf(alpha, n))})  # ${n} held-out rows
+print(found.is_anomaly.sum(), "flagged; false alarms:", normal.mean(), normal.interval(0.95))`,
+    javascript: `const { calibration } = await client.model("${model.name}", { version: ${model.version} });
+console.log(calibration.entries[0].n, "held-out rows;", calibration.entries[0].thresholds);`,
+  };
+}

@@ -1,0 +1,64 @@
+/** What people say about rows: normal or anomalous. They can be downloaded as labels for vae feedback. */
+
+import { recordOf } from "../rows/csv.js";
+import { saveText } from "./downloads.js";
+import { counted } from "../format.js";
+import { html } from "../lit.js";
+
+const KINDS = { normal: "Normal", anomaly: "Anomaly" };
+
+/** @param {() => void} changed called after a mark has changed */
+export function makeMarks(changed) {
+  const marks = new Map(); // by the index of a row
+  const toggle = (index, kind) => () => {
+    if (marks.get(index) === kind) marks.delete(index);
+    else marks.set(index, kind);
+    changed();
+  };
+  return {
+    of: (index) => marks.get(index) ?? null,
+    clear: () => marks.clear(),
+    get size() {
+      return marks.size;
+    },
+    entries: () => [...marks.entries()].sort(([a], [b]) => a - b),
+    /** Two buttons for a row. @param {number} index */
+    buttons: (index) =>
+      html`<span class="marks">${Object.entries(KINDS).map(
+        ([kind, title]) =>
+          html`<button class=${`mark ${kind}`} aria-pressed=${marks.get(index) === kind} aria-label=${`Mark row ${index + 1} as ${kind}`} @click=${toggle(index, kind)}>${title}</button>`,
+      )}</span>`,
+  };
+}
+
+/**
+ * The marks as labels in the form that vae feedback reads: by id, or by request and row in it.
+ *
+ * @param {ReturnType<typeof makeMarks>} marks
+ * @param {import("../rows/rows.js").Rows} rows
+ * @param {import("../rows/results.js").Results} results
+ */
+export function labelsCsv(marks, rows, results) {
+  const { idColumn } = results;
+  const head = idColumn === null ? ["request_id", "row", "label"] : ["id", "label"];
+  const lines = marks.entries().map(([index, kind]) => {
+    const { requestId, row } = results.requestOf(index);
+    return idColumn === null ? [requestId, row, kind] : [rows.cells(index)[rows.at.get(idColumn)], kind];
+  });
+  return `${[head, ...lines].map(recordOf).join("\n")}\n`;
+}
+
+/** The number of marks, their download, and the command that reads them. */
+export function marksBar({ state }, marks, rows, results) {
+  if (marks.size === 0) return html`<p class="small quiet">Mark rows as normal or as anomalies to compare your judgement with the verdicts.</p>`;
+  const { model } = state.get();
+  const save = () => saveText(`marks-${model.name}.csv`, labelsCsv(marks, rows, results));
+  const ids = results.idColumn === null ? "" : " --id id";
+  return html`<div class="box stack marks-bar">
+    <div class="row"><strong>${counted(marks.size, "mark")}</strong><button @click=${save}>Download marks</button></div>
+    <p class="small quiet">
+      If the service writes a score log (VAE_SCORE_LOG), this says how many marked rows were flagged, with intervals:
+    </p>
+    <pre tabindex="0"><code>vae feedback marks-${model.name}.csv --scores SCORES${ids} --label label --anomaly anomaly</code></pre>
+  </div>`;
+}

@@ -1,0 +1,87 @@
+/** CSV, rows, results and their order, without a page. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+const JS = new URL("../../../service/vaekit_service/page/static/js/", import.meta.url);
+const load = (name) => import(pathToFileURL(fileURLToPath(new URL(name, JS))));
+const { cellsOf, recordOf, recordsOf } = await load("rows/csv.js");
+const { Rows, objectOf, areSteps } = await load("rows/rows.js");
+const { Results } = await load("rows/results.js");
+const { problemOf } = await load("problems.js");
+
+const MODEL = {
+  input: { columns: [{ name: "a", kind: "real" }, { name: "b", kind: "category" }], window: undefined },
+};
+
+test("cells with quotes, commas, line ends and blanks are read and written", () => {
+  const text = '\ufeffa,"b ""c""",d\r\n1,"x, y",\r\n\r\n"two\nlines",,3\n';
+  const records = recordsOf(text);
+  assert.deepEqual(records.map(cellsOf), [
+    ["a", 'b "c"', "d"],
+    ["1", "x, y", ""],
+    ["two\nlines", "", "3"],
+  ]);
+  assert.deepEqual(cellsOf(',"",a,""""'), ["", "", "a", '"']);
+  for (const record of records) assert.deepEqual(cellsOf(recordOf(cellsOf(record))), cellsOf(record));
+});
+
+test("files that are not CSV with commas are refused with what to do", () => {
+  for (const [text, said] of [["", "empty"], ["a,b", "one line"], ["a;b\n1;2", "semicolons"], ["a\tb\n1\t2", "tabs"]]) {
+    assert.throws(() => Rows.ofCsv(text, "rows.csv"), (error) => error.message.includes(said) && error.message.includes("rows.csv"));
+  }
+});
+
+test("a row is an object of numbers, names and missing cells", () => {
+  const rows = Rows.ofCsv("b,id,a\nx,r1,2.5\n,r2,\ny,r3,n/a\n", "rows.csv");
+  assert.deepEqual(rows.object(0, MODEL), { a: 2.5, b: "x" });
+  assert.deepEqual(rows.object(1, MODEL), { a: null, b: null });
+  assert.deepEqual(rows.object(2, MODEL), { a: "n/a", b: "y" });
+  assert.equal(rows.idColumn(MODEL), "id");
+  assert.equal(Rows.ofCsv("a,id\n1,r1\n2,r1", "rows.csv").idColumn(MODEL), null);
+  assert.deepEqual(objectOf(MODEL, () => "1"), { a: 1, b: "1" });
+});
+
+test("time steps of a model of windows are told from windows", () => {
+  const columns = ["a[t-1]", "a[t]"].map((name) => ({ name, kind: "real" }));
+  const model = { input: { columns, window: { columns: ["a"], series: null, time: null } } };
+  assert.equal(areSteps(Rows.ofCsv("a\n1", "x"), model), true);
+  assert.equal(areSteps(Rows.ofCsv("a[t-1],a[t]\n1,2", "x"), model), false);
+});
+
+test("the most anomalous rows come first, novel ones before others, invalid ones last", () => {
+  const results = new Results(6);
+  const lines = [
+    { score: 1, p_value: 0.5, novel: [] },
+    { error: { row: 1, column: "a", reason: "not a number", value: "x" } },
+    { score: 9, p_value: 0.1, novel: [] },
+    { score: null, p_value: 0.1, novel: ["b"] },
+    { score: 12, p_value: 0.1, novel: [], tolerated: ["a"] },
+    { score: null, p_value: null, novel: [] },
+  ];
+  results.add(0, lines, new Headers({ "x-request-id": "one", "vae-alpha": "0.05", "vae-ignored-columns": '["id"]' }));
+  assert.deepEqual(results.order(), [3, 4, 2, 0, 1, 5]);
+  assert.deepEqual([2, 3, 4].map((index) => results.isFlagged(index, 0.1)), [true, true, false]);
+  assert.deepEqual(results.invalid, [{ index: 1, column: "a", reason: "not a number", value: "x" }]);
+  assert.equal(results.copy().order().length, 6);
+  assert.deepEqual(results.remarks, ["The model does not use the columns id."]);
+});
+
+test("a row is found in the request that scored it", () => {
+  const results = new Results(3);
+  results.add(0, [{ score: 1 }, { score: 2 }], new Headers({ "x-request-id": "one" }));
+  results.add(2, [{ score: 3 }], new Headers({ "x-request-id": "two" }));
+  assert.deepEqual(results.requestOf(1), { requestId: "one", row: 1 });
+  assert.deepEqual(results.requestOf(2), { requestId: "two", row: 0 });
+});
+
+test("problems become sentences with what to do", async () => {
+  const reply = (status, body, headers = {}) => new Response(body, { status, headers });
+  const busy = await problemOf(reply(429, '{"title": "Overloaded", "detail": "too many rows wait"}', { "retry-after": "2" }));
+  assert.equal(busy.message, "Too many rows wait. Try again in 2 s.");
+  assert.equal(busy.mayPass, true);
+  const scope = await problemOf(reply(403, '{"detail": "the key lacks it"}', { "www-authenticate": 'Bearer scope="infer"' }));
+  assert.equal(scope.message, "The key lacks it. Enter a key with the scope infer.");
+  const garbage = await problemOf(reply(500, "<html>"));
+  assert.equal(garbage.message, "The service answered with status 500.");
+});

@@ -1,0 +1,90 @@
+/**
+ * Rows are given in three ways and scored: the table, the histogram with its slider, and the editor follow. Invalid rows,
+ * reasons, marks and both downloads are there.
+ */
+import { readFileSync } from "node:fs";
+import { expect } from "../harness.mjs";
+
+export default async function ({ page, check, shot, given }) {
+  await page.goto(`${given.url}/?model=${given.model}`);
+  await page.locator("#data .drop").waitFor();
+  await page.locator("#scores .plot canvas").waitFor();
+  await check("without rows");
+  await shot(`start-${given.model}`);
+
+  await page.getByRole("button", { name: "Use generated rows" }).click();
+  await page.locator("#rows tbody tr .reasons span").first().waitFor();
+  await page.getByText("200 rows", { exact: true }).first().waitFor();
+  await check("generated rows");
+  if (given.model === "machines") await fromFile({ page, check, shot, given });
+  await alpha({ page, given });
+  await editor({ page, check });
+  await shot(`score-${given.model}`);
+  for (const id of ["data", "scores", "rows", "editor"]) await shot(`${id}-${given.model}`, `#${id}`);
+  for (const summary of await page.locator("[data-view=score] .snippets > summary").all()) await summary.click();
+  await check("snippets");
+}
+
+/** Choose a file with rows that are spoilt in known ways. */
+async function fromFile({ page, check, given }) {
+  await page.locator("#data input[type=file]").setInputFiles(given.file);
+  await page.locator("#data .small code", { hasText: "machine" }).first().waitFor();
+  await page.locator("#rows tbody tr").first().waitFor();
+  const invalid = await page.locator("#data .message li").innerText();
+  expect(invalid.includes("Row 3") && invalid.includes("pressure") && invalid.includes("n/a?"), `invalid row: ${invalid}`);
+  await page.waitForFunction(() => document.querySelector('[data-row="3"] .reasons')?.textContent.includes("starts"));
+  expect((await page.locator('[data-row="3"] td.odd').count()) > 0, "the anomalous cell is not highlighted");
+  expect((await page.locator('[data-row="1"] .novel').count()) === 1, "the unseen level is not called novel");
+  await check("file");
+
+  await page.getByLabel("Mark row 4 as anomaly").click();
+  await page.getByLabel("Mark row 1 as normal").click();
+  const marks = await downloaded(page, "Download marks");
+  expect(marks === "id,label\nm0,normal\nm3,anomaly\n", `marks: ${marks}`);
+  const scored = (await downloaded(page, "Download scored CSV")).trimEnd().split("\n");
+  expect(scored[0].startsWith("machine,pressure,flow,starts,valve,site,elbo,"), `columns: ${scored[0]}`);
+  expect(scored.length === 301, `${scored.length} lines`);
+
+  await page.getByLabel("Search").fill("m17,");
+  expect((await page.locator("#rows tbody tr").count()) === 1, "the search does not find one row");
+  await page.getByLabel("Search").fill("");
+}
+
+async function downloaded(page, name) {
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name }).click()]);
+  return readFileSync(await download.path(), "utf-8");
+}
+
+/** The slider moves the number of flagged rows. */
+async function alpha({ page }) {
+  const flagged = async () => Number((await page.locator("#scores .large span").innerText()).replace(",", ""));
+  const before = await flagged();
+  const slider = page.getByRole("slider");
+  await slider.focus();
+  for (let press = 0; press < 3; press += 1) await slider.press("PageUp");
+  expect((await flagged()) > before, "a larger alpha flags no more rows");
+  await slider.press("Home");
+  await page.getByRole("spinbutton", { name: "alpha" }).fill("0.05");
+  await page.getByRole("spinbutton", { name: "alpha" }).press("Enter");
+  expect((await flagged()) === before, "alpha 0.05 does not flag what it flagged before");
+}
+
+/** An extreme cell in the editor turns a normal row into an anomaly, and undoing it turns it back. */
+async function editor({ page, check }) {
+  await page.getByLabel("Order").selectOption("normal");
+  await page.locator("#rows tbody tr .badge.normal").first().waitFor();
+  const row = page.locator("#rows tbody tr", { has: page.locator(".badge.normal") }).first();
+  await row.locator("button").first().click();
+  await page.locator("#editor .outcome .badge.normal").waitFor();
+  const field = page.locator("#editor input").first();
+  await field.fill("123456");
+  await page.locator("#editor .outcome .badge.anomaly").waitFor();
+  await page.locator("#editor .cell.odd").first().waitFor();
+  await check("edited row");
+  await field.fill("abc");
+  await page.locator("#editor .editor-head .alarm-text").waitFor();
+  await page.getByRole("button", { name: "Undo all changes" }).click();
+  await page.locator("#editor .outcome .badge.normal").waitFor();
+  await field.fill("123456");
+  await page.locator("#editor .outcome .badge.anomaly").waitFor();
+}
