@@ -54,8 +54,8 @@ def css_variables() -> str:
     )
 
 
-def matplotlib_rc(palette: Mapping[str, str] = LIGHT) -> dict[str, Any]:
-    """Settings for `matplotlib.rc_context`: thin axes, no frame, horizontal grid lines, left-aligned titles.
+def matplotlib_rc(palette: Mapping[str, str] = LIGHT) -> dict[Any, Any]:
+    """Settings for `matplotlib.rc_context`, by name: thin axes, no frame, horizontal grid lines, left-aligned titles.
 
     Args:
         palette: LIGHT (the default, also for print) or DARK.
@@ -110,6 +110,5 @@ def chart_style(palette: Mapping[str, str] = LIGHT) -> Iterator[None]:
     """
     import matplotlib as mpl
 
-    settings: Any = matplotlib_rc(palette)  # newer matplotlib lists the names of all settings as a type
-    with mpl.rc_context(settings):
+    with mpl.rc_context(matplotlib_rc(palette)):
         yield

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from tests.scoring.test_feedback import write_log
 from vaekit import Model
+from vaekit.bundle.intervals import clopper_pearson
 from vaekit.bundle.proposal import PROPOSAL_FILE, Proposal, is_proposed
 from vaekit.cli import app
-from vaekit.scoring.intervals import clopper_pearson
 
 NAME = "breast-cancer"
 

@@ -13,6 +13,7 @@ import pytest
 from scipy.stats import binom
 from typer.testing import CliRunner
 
+from vaekit.bundle.intervals import clopper_pearson
 from vaekit.cli import app
 from vaekit.errors import InputError
 from vaekit.scoring.feedback import scores as scores_module
@@ -20,7 +21,6 @@ from vaekit.scoring.feedback.labels import read_labels
 from vaekit.scoring.feedback.rates import Counts, Rate, chosen_by_flag, only_flagged, weighted
 from vaekit.scoring.feedback.report import EVERY_GROUP, Feedback, feedback
 from vaekit.scoring.feedback.scores import join
-from vaekit.scoring.intervals import clopper_pearson
 
 
 def write_log(folder: Path, name: str = "a", **columns: Any) -> None:

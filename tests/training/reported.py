@@ -26,6 +26,7 @@ from vaekit.bundle.manifest import (
 from vaekit.bundle.write import calibration_file
 from vaekit.runtime import Model
 from vaekit.runtime.eps import EpsDraws
+from vaekit.runtime.explain.held_out import HeldOutRows
 from vaekit.runtime.row_feeds import RowFeeds
 from vaekit_training import specs
 from vaekit_training.data.split import Splits
@@ -48,6 +49,7 @@ class TorchModel(Model):
     def __init__(self, one: Case, manifest: Manifest) -> None:
         self._vae, self.manifest, self.spec = one.vae, manifest, manifest.input
         self.device, self.precision, self._calibrations = "cpu", "float32", {}
+        self.surprises = self.exemplars = None
         encoder = manifest.operations["encode"]
         self.graphs = {"encode": SimpleNamespace(takes_draws=any(part.name == "eps" for part in encoder.inputs))}
         self._width, self._components = max(self.spec.dim, manifest.latent_dim, manifest.width), manifest.components
@@ -73,6 +75,9 @@ def run_of(kind: str, *overrides: str) -> tuple[Trained, TorchModel, Manifest, C
     model = TorchModel(one, draft)
     scored = model.elbo(one.rows.x[splits.calibration])
     held_out = Calibration.of(scored.score, scored.novel)
+    surprises = HeldOutRows(model)
+    surprises.add(one.rows.x[splits.calibration])
+    model.compare_cells_with(surprises.found())
     signed, _ = calibration_file({(DRAWS, "float32"): held_out}, "Alike rows.")
     return run, model, draft.model_copy(update={"calibration": signed}), held_out
 

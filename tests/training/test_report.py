@@ -22,6 +22,10 @@ EVERYTHING = "members, mixed, missing cells"
 OF_NETWORKS = {"training": "kernels", "reconstructions": "cells", "networks": None}  # with a kernel prior
 EMPTY = {"meta", "img", "br"}  # elements without an end
 ANCHORS = [
+    "answer",
+    "anomalies",
+    "promise",
+    "next",
     "figures",
     "scores",
     "training",

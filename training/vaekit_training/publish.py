@@ -186,7 +186,10 @@ def _calibrated(
     """The manifest with the calibrations of rows and of cells; adds their files to `files`."""
     said = BY_FOLDS if run.splits.folds else assumption(run.config.data)
     calibration, content = calibration_file(ways, said)
-    surprise, of_cells = held_out.surprises(model, run.vae, run.rows.x, run.splits).file()
+    cells = held_out.surprises(model, run.vae, run.rows.x, run.splits)
+    surprises = cells.found()
+    model.compare_cells_with(surprises)  # the report explains rows
+    surprise, of_cells = cells.file(surprises)
     files |= {calibration.file: content, surprise.file: of_cells}
     return manifest.model_copy(update={"calibration": calibration, "surprise": surprise})
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle import AnyCalibration, Bundle, Manifest
 from vaekit.bundle.groups import Groups
+from vaekit.bundle.heldout import Surprises
 from vaekit.bundle.input_spec import ImageSpec, VectorSpec
 from vaekit.bundle.manifest import Operation, Precision
 from vaekit.bundle.tolerance import Tolerances
@@ -73,7 +74,7 @@ class Operations:
         self._eps = EpsDraws(bundle.base_draws(), self.manifest.draws.default, self.manifest.draws.rule)
         self._calibrations = bundle.calibrations()
         self.tolerances = Tolerances.of(self.manifest.ignore or {}, self.spec)  # the bundle's rules; None: it has none
-        self.surprises = bundle.surprises()  # of features and of the KL; None before format 1.1
+        self.surprises: Surprises | None = bundle.surprises()  # of features and of the KL; None before format 1.1
         self.exemplars = bundle.exemplars()  # the training rows of the prior; None: the bundle does not show them
         self._width = max(self.spec.dim, self.manifest.latent_dim, self.manifest.width)  # of the widest layer
         self._components = self.manifest.components
@@ -258,6 +259,10 @@ class Operations:
         if groups is not None:
             assert isinstance(self.spec, VectorSpec)  # images have no columns to group by
             self._row_groups = RowGroups(groups, self.spec)
+
+    def compare_cells_with(self, surprises: Surprises) -> None:
+        """Explain rows by these held-out surprises from now on, before the bundle has a file of them."""
+        self.surprises = surprises
 
     def _in_calls(self, operation: Operation, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """The outputs of a graph for any number of rows with draws, in as many calls as needed."""

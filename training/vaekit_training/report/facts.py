@@ -20,6 +20,9 @@ from vaekit_training.data.split import SPLITS
 from vaekit_training.evaluate import ALPHA
 from vaekit_training.loop.tracking import ACTIVE
 from vaekit_training.networks import Cost
+from vaekit_training.report.measured.cases import Cases, cases
+from vaekit_training.report.measured.judged import Judged, judge
+from vaekit_training.report.measured.planted import Fault, plant
 from vaekit_training.trained import Trained
 
 Floats = NDArray[np.float64]
@@ -49,7 +52,11 @@ class Facts:
     run: Trained
     manifest: Manifest
     scores: dict[str, Floats]  # by split, (n,) each
-    threshold: float | None  # score threshold at ALPHA; None with folds or too few calibration rows
+    threshold: float | None  # score threshold at ALPHA; None with folds, groups or too few calibration rows
+    judged: Judged  # verdicts of test rows and labelled anomalies
+    cases: Cases  # the most anomalous of them; none if the config hides them
+    planted: tuple[Fault, ...]  # faults planted into test rows; none with labelled anomalies
+    can_flag: bool  # whether a p-value can be as small as ALPHA
     test: NDArray[np.generic]  # (N, ...) test rows, NaN for missing cells
     bound: CellElbo  # of the test rows, with terms by feature, and with a kernel prior with predictions of cells
     posterior: Posterior  # of the test rows
@@ -66,6 +73,17 @@ class Facts:
     @property
     def is_image(self) -> bool:
         return self.manifest.input.kind == "image"
+
+    @property
+    def is_windowed(self) -> bool:
+        """Whether a row is a window of time steps."""
+        return self.manifest.input.window is not None
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether `judged` has a sample of the test rows and labelled anomalies."""
+        sizes = self.manifest.provenance.rows
+        return len(self.judged.index) < sizes.get("test", 0) + sizes.get("anomalies", 0)
 
     @property
     def has_kernels(self) -> bool:
@@ -90,7 +108,9 @@ def gather(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibrat
     encoder, decoder = costs(run.vae)
     most = _affordable(encoder.multiply_adds + manifest.draws.default * decoder.multiply_adds)
     seed = run.config.training.seed
-    rows = {name: run.rows.x[_some(getattr(run.splits, name), most, seed)] for name in (*SPLITS, "anomalies")}
+    index = {name: _some(getattr(run.splits, name), most, seed) for name in (*SPLITS, "anomalies")}
+    rows = {name: run.rows.x[at] for name, at in index.items()}
+    judged = judge(model, held_out, run.rows, index["test"], index["anomalies"])
     bound = model.cells_checked(rows["test"])
     posterior = model.encode(rows["test"])
     scores = {name: model.elbo(x).score for name, x in rows.items() if len(x) and name not in ("calibration", "test")}
@@ -101,13 +121,17 @@ def gather(run: Trained, model: Model, manifest: Manifest, held_out: AnyCalibrat
         manifest=manifest,
         scores={name: scores[name] for name in (*SPLITS, "anomalies") if name in scores},
         threshold=_threshold(held_out),
+        judged=judged,
+        cases=cases(model, run.rows, judged) if run.config.privacy.report_rows else Cases(),
+        planted=() if judged.has_anomalies else plant(model, held_out, rows["test"], seed),
+        can_flag=held_out.smallest_alpha <= ALPHA,
         test=rows["test"],
         bound=bound,
         posterior=posterior,
         anomaly_posterior=model.encode(rows["anomalies"]) if len(rows["anomalies"]) else None,
         reconstruction=_reconstruction(model, posterior),
         draws=draws,
-        samples=model.sample(min(SHOWN_SAMPLES, len(draws)), seed=seed),
+        samples=model.sample_rows(min(SHOWN_SAMPLES, len(draws)), seed=seed),
         traversals=[] if manifest.prior.name == "kernel" else _traversals(model, posterior, draws),
         missing=np.isnan(rows["train"].astype(np.float64)).mean(axis=0),
         missing_of=len(rows["train"]),
@@ -161,9 +185,9 @@ def _some(index: NDArray[np.intp], most: int, seed: int) -> NDArray[np.intp]:
 def _reconstruction(model: Model, posterior: Posterior) -> Decoded:
     """p(x|z = mu) of each row; with members from the row's most probable member."""
     if posterior.weights is None:
-        return model.decode(posterior.mu)
+        return model.decode_rows(posterior.mu)
     member = posterior.weights.argmax(axis=1)  # (N,)
-    return model.decode(posterior.mu[np.arange(len(member)), member], member=member)
+    return model.decode_rows(posterior.mu[np.arange(len(member)), member], member=member)
 
 
 def _traversals(model: Model, posterior: Posterior, draws: Samples) -> list[Traversal]:
@@ -179,5 +203,5 @@ def _traversals(model: Model, posterior: Posterior, draws: Samples) -> list[Trav
         z = np.repeat(np.median(of_member, axis=0)[None], TRAVERSED, axis=0)  # (S, Z)
         z[:, j] = np.quantile(of_member[:, j], levels)
         member = None if draws.members is None else np.zeros(TRAVERSED, dtype=np.int64)
-        found.append(Traversal(j, 0, z[:, j].astype(np.float64), model.decode(z, member=member).mean))
+        found.append(Traversal(j, 0, z[:, j].astype(np.float64), model.decode_rows(z, member=member).mean))
     return found

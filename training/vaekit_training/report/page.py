@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 
 import jinja2
@@ -13,6 +14,7 @@ from vaekit.bundle.manifest import Manifest
 from vaekit.chart_style import css_variables
 from vaekit.losses import sentence_of
 from vaekit_training.report import curves, fit, guarantees, kernels, latent, rows, words
+from vaekit_training.report.answer import anomalies, next_steps, opening, promise
 from vaekit_training.report.facts import Facts
 from vaekit_training.report.parts import Section
 
@@ -20,7 +22,7 @@ from vaekit_training.report.parts import Section
 def sections(facts: Facts) -> list[Section]:
     """All sections of the page, in order. They do not depend on the version, which is not known yet."""
     run, manifest = facts.run, facts.manifest
-    found = [
+    diagnostics = [
         Section("figures", "Figures", (words.scores(manifest),), tables=(words.figures(manifest),)),
         rows.scores(facts.scores, facts.threshold, prior=manifest.prior.name),
         kernels.section(facts) if facts.has_kernels else _training(facts),
@@ -42,7 +44,8 @@ def sections(facts: Facts) -> list[Section]:
             folded=(("config.toml", run.config.to_toml()),),
         ),
     ]
-    return [section for section in found if section is not None]
+    answer = [opening.section(facts), anomalies.section(facts), promise.section(facts), next_steps.section(facts)]
+    return answer + [replace(section, is_folded=True) for section in diagnostics if section is not None]
 
 
 def _training(facts: Facts) -> Section:
@@ -55,33 +58,36 @@ def _training(facts: Facts) -> Section:
 
 def _data(facts: Facts) -> Section:
     manifest = facts.manifest
-    text = [words.inputs(manifest), words.binarised(manifest), words.constants(manifest), words.p_value(facts)]
-    text.append(words.privacy(manifest))
-    if facts.is_image:
+    text = [words.inputs(manifest), words.binarised(manifest), words.constants(manifest), words.privacy(manifest)]
+    if facts.is_image and facts.run.config.privacy.report_rows:
         text.append("This page shows images of the test split, so everyone who gets the page can see them.")
-    entry = guarantees.entry_of(manifest)
-    tables, chart = (
-        [words.data(facts), words.columns(facts), guarantees.table(entry), guarantees.groups(entry)],
-        guarantees.figure(entry),
-    )
+    tables = [words.data(facts), words.columns(facts)]
     return Section(
         "data",
-        "Data, and what a p-value assumes",
-        (*(paragraph for paragraph in text if paragraph), guarantees.tail(entry)),
-        (chart,) if chart else (),
-        tuple(table for table in tables if table),
+        "Data and privacy",
+        tuple(paragraph for paragraph in text if paragraph),
+        tables=tuple(table for table in tables if table),
     )
 
 
 def html(facts: Facts, page_sections: list[Section], manifest: Manifest) -> str:
     """The HTML page of a published version; page_sections: the result of `sections`."""
-    intro = [text for text in (facts.run.config.description, words.model(manifest)) if text]
+    intro = [text for text in (facts.run.config.description,) if text]
+    numbered = [_numbered(section, manifest) for section in page_sections]
     made = f"version {manifest.version}, {manifest.created:%Y-%m-%d %H:%M} UTC"
-    return document(manifest.name, made, intro, page_sections, words.warnings(facts))
+    return document(manifest.name, made, intro, numbered, about=[words.model(manifest)])
+
+
+def _numbered(section: Section, manifest: Manifest) -> Section:
+    """The section with the version in its commands."""
+    commands = [
+        replace(one, line=one.line.replace(next_steps.VERSION, str(manifest.version))) for one in section.commands
+    ]
+    return replace(section, commands=tuple(commands))
 
 
 def document(
-    heading: str, subtitle: str, intro: Sequence[str], sections: Sequence[Section], warnings: Sequence[str] = ()
+    heading: str, subtitle: str, intro: Sequence[str], sections: Sequence[Section], about: Sequence[str] = ()
 ) -> str:
     """An HTML page that needs no other files.
 
@@ -89,8 +95,8 @@ def document(
         heading: title of the page.
         subtitle: shown after the title.
         intro: paragraphs at the top.
-        sections: the sections of the page.
-        warnings: shown as a list below the introduction.
+        sections: the sections of the page; those that are folded are diagnostics and come last.
+        about: paragraphs at the head of the diagnostics.
     """
     rules = resources.files("vaekit_training").joinpath("templates", "report.css").read_text(encoding="utf-8")
     template = _environment(escape=True).get_template("report.html.j2")
@@ -100,14 +106,21 @@ def document(
         subtitle=subtitle,
         intro=intro,
         sections=sections,
-        warnings=warnings,
+        about=about,
     )
 
 
 def card(facts: Facts, manifest: Manifest) -> str:
     """The model card of a published version, as Markdown."""
     template = _environment(escape=False).get_template("model-card.md.j2")  # the template escapes Markdown itself
-    modules = {"words": words, "guarantees": guarantees, "kernels": kernels, "summary": curves.summary}
+    modules = {
+        "words": words,
+        "opening": opening,
+        "next_steps": next_steps,
+        "guarantees": guarantees,
+        "kernels": kernels,
+        "summary": curves.summary,
+    }
     entry, loss = guarantees.entry_of(manifest), sentence_of(manifest)
     return template.render(facts=facts, manifest=manifest, entry=entry, loss=loss, **modules)
 

@@ -25,7 +25,7 @@ FAR = 5.0  # if scores are further out than this number of widths of the normal 
 MOST_COLUMNS = 40  # largest number of columns in a chart
 ACROSS = 8  # images per line, so that a line fits on the screen of a phone
 HISTOGRAM_HEIGHT = 62  # of one split
-COLOURS = {"train": "f5", "validation": "f3", "calibration": "f4", "test": "f1", "anomalies": "f2"}
+COLOURS = {"train": "f5", "validation": "f5", "calibration": "f1", "test": "f1", "anomalies": "f2"}
 OF_TRAINING_ROWS: dict[str, str] = {  # by name of the prior
     "normal": "Training rows with lower scores than the other normal rows are a sign of overfitting.",
     "aggregate": "The prior consists of posteriors of training rows. Therefore training rows have a lower KL and a "
@@ -105,7 +105,13 @@ def score_axis(parts: dict[str, Floats]) -> Axis:
 def reconstructions(facts: Facts) -> Section:
     """The section on reconstructions: x compared with E[x|z = mu]."""
     if facts.is_image:
-        return Section("reconstructions", "Reconstructions", (), tuple(_image_reconstructions(facts)))
+        figures = _image_reconstructions(facts)
+        return Section(
+            "reconstructions",
+            "Reconstructions",
+            (),
+            tuple(figures if facts.run.config.privacy.report_rows else figures[1:]),
+        )
     means, scales = facts.reconstruction.mean, facts.reconstruction.scale
     what = Prediction(means, scales, "E[log p(x_d|z)]", "reconstruction", "E[x_d|z = mu]", "scale of the likelihood")
     return Section("reconstructions", "Reconstructions", (), (_log_likelihoods(facts, what), _errors(facts, what)))

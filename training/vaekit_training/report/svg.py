@@ -141,6 +141,12 @@ class Chart:
         """A horizontal line at a value of y."""
         return self.line([self.x.low, self.x.high], [value, value], css)
 
+    def label(self, x: float, y: float, text: str, anchor: str = "start", *, rise: float = 3.5) -> Chart:
+        """A text beside a point, so that no legend is needed; anchor: start (right of it), middle or end."""
+        (px,), (py,) = self._at([x], [y])
+        shift = {"start": 7, "middle": 0, "end": -7}[anchor]
+        return self._mark(_text(px + shift, py + rise, text, anchor, ' class="label"'))
+
     def title(self, text: str) -> Chart:
         """A title above the frame."""
         return self._mark(_text(self.left, self.top - 5, text, "start"))
@@ -152,6 +158,11 @@ class Chart:
         shown = name if len(name) <= room else name[: room - 1] + "\u2026"
         self._mark(f'<path class="{css}" d="M{_n(x0)} {_n(y0)}V{_n(y1)}H{_n(x1)}V{_n(y0)}z"/>')
         return self._mark(_text(self.left - 6, (y0 + y1) / 2 + 3.5, shown, "end"))
+
+    def band(self, low: float, high: float, half: float, css: str) -> Chart:
+        """A box from low to high in x, and from -half to half in y."""
+        (x0, x1), (y0, y1) = self._at([low, high], [-half, half])
+        return self._mark(f'<path class="{css}" d="M{_n(x0)} {_n(y0)}V{_n(y1)}H{_n(x1)}V{_n(y0)}z"/>')
 
     def names(self, texts: Sequence[str]) -> Chart:
         """Texts instead of ticks along x, at 0, 1, 2, ..., truncated if necessary."""
@@ -165,10 +176,17 @@ class Chart:
 
     def svg(self, alt: str) -> Markup:
         """The SVG element; alt describes the chart."""
-        body = "".join([*self._axes(), *self._marks])
+        return self._element(alt, self.height, [*self._axes(), *self._marks])
+
+    def bare(self, alt: str, height: float) -> Markup:
+        """The SVG element of the marks alone, cut at this height: a small chart without axes."""
+        return self._element(alt, height, self._marks)
+
+    def _element(self, alt: str, height: float, marks: Sequence[str]) -> Markup:
+        size = f"0 0 {_n(self.width)} {_n(height)}"
         return Markup(
-            f'<svg viewBox="0 0 {_n(self.width)} {_n(self.height)}" role="img" aria-label="{escape(alt)}">{body}</svg>'
-        )  # all texts in body are escaped
+            f'<svg viewBox="{size}" role="img" aria-label="{escape(alt)}">{"".join(marks)}</svg>'
+        )  # all texts in marks are escaped
 
     @property
     def _bottom(self) -> float:

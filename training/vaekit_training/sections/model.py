@@ -125,3 +125,8 @@ class PrivacyConfig(ConfigSection):
         description="kernel prior: whether the bundle holds the original training rows of the prior, to show those "
         "most similar to a row; true if everyone who has the bundle or may score rows may see them",
     )
+    report_rows: bool = Field(
+        True,
+        description="whether the report shows rows of the test split: the ten most anomalous, and test images; false "
+        "if someone who gets the bundle must not see them",
+    )

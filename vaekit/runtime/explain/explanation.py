@@ -88,7 +88,7 @@ def _parts(model: Operations, n: int, top: int) -> list[slice]:
     return [slice(start, start + most) for start in range(0, n, most)]
 
 
-def heatmap(model: Operations, explained: Explained) -> Array:
+def heatmap(model: Operations, explained: Elbo) -> Array:
     """The excess of each pixel, summed over channels: (N, H, W), nats above the pixel's held-out median.
 
     Raises:

@@ -57,14 +57,17 @@ class HeldOutRows:
             every = np.broadcast_to(np.arange(self._model.spec.dim), rows.shape)
             self._ratios.add(ratios(cells, every, rows, self._model.spec))
 
-    def file(self) -> tuple[SurpriseFile, bytes]:
-        """(the manifest's entry of the file, the content of the file)."""
+    def file(self, found: Surprises | None = None) -> tuple[SurpriseFile, bytes]:
+        """(the manifest's entry of the file, the content of the file); found: the result of `found`, if it is known."""
+        content, k = npz((found or self.found()).arrays()), self._model.manifest.draws.default
+        return SurpriseFile(file=SURPRISE_FILE, sha256=digest(content), num_samples=k, n=self._n), content
+
+    def found(self) -> Surprises:
+        """The order statistics that the file holds."""
         dim, values = self._model.spec.dim, self._sample.values()  # (n, 2 D + 2)
         surprises, kl, fold, cells = np.split(values, [dim, dim + 1, dim + 2], axis=1)
         found = Surprises(HeldOut.of(surprises), HeldOut.of(kl), _usual(cells, self._model.spec), np.array(1.0))
-        found = replace(found, factor=self._factor(found, cells, fold))
-        content, k = npz(found.arrays()), self._model.manifest.draws.default
-        return SurpriseFile(file=SURPRISE_FILE, sha256=digest(content), num_samples=k, n=self._n), content
+        return replace(found, factor=self._factor(found, cells, fold))
 
     def _factor(self, found: Surprises, cells: Array, fold: Array) -> Array:
         """The factor of Surprises, from kept rows (n, D) and their folds (n, 1)."""

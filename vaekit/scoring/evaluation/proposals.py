@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from vaekit.bundle import AnyCalibration, Calibration, Manifest
+from vaekit.bundle.intervals import clopper_pearson
 from vaekit.bundle.manifest import Precision
 from vaekit.bundle.proposal import AlphaComparison, Comparison, Proposal
 from vaekit.bundle.thresholds import ALPHAS
 from vaekit.runtime import Bound, Model
-from vaekit.scoring.intervals import clopper_pearson
 
 Key = tuple[int, Precision]
 

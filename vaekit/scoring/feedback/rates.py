@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vaekit.scoring.intervals import COVERAGE, clopper_pearson
+from vaekit.bundle.intervals import COVERAGE, clopper_pearson
 
 CHOSEN = 1e-3  # so unlikely a share of flagged rows among the labelled ones is not taken for chance
 
