@@ -1,4 +1,4 @@
-"""The code and commands of docs/tutorials/explain-a-row.md run, and print what the page shows."""
+"""The commands of docs/tutorials/explain-a-row.md run. Its code is run as a notebook."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "tutorials" / "explain-a-row.md").read_text()
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
-NUMBER = re.compile(r"-?\d+\.?\d*")
 
 
 @pytest.fixture
@@ -35,12 +34,3 @@ def run(words: list[str], folder: Path) -> str:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_of_the_tutorial_works(command, folder):
     run(["-c", "from vaekit.cli import main; main()", *shlex.split(command)[1:]], folder)
-
-
-@pytest.mark.slow
-def test_the_worked_example_prints_the_output_in_the_tutorial(folder):
-    ((snippet, shown),) = re.findall(r"```python\n(.*?)```\n\nprints\n\n```text\n(.*?)```", PAGE, re.DOTALL)
-    printed = run(["-W", "error", "-c", snippet], folder)
-    assert NUMBER.sub("#", printed) == NUMBER.sub("#", shown)
-    for got, want in zip(NUMBER.findall(printed), NUMBER.findall(shown), strict=True):
-        assert float(got) == pytest.approx(float(want), rel=0.02)
