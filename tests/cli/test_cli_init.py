@@ -189,6 +189,23 @@ def test_a_config_quotes_what_toml_must_quote() -> None:
     assert tomllib.loads(config(tree, ["a remark\nin two lines"])) == tree
 
 
+def test_labels_of_the_users_own_data_are_in_the_config_and_never_modelled(own_csv: Path, tmp_path: Path) -> None:
+    words = ["init", "line", "--data", str(own_csv), "--label", "site", "--anomaly", "B", "--json"]
+    done = vae(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert (shown["model"], len(shown["files"])) == ("line-3", 5)
+    loaded = load_config(tmp_path / "line" / "config.toml").data
+    assert (loaded.label, loaded.anomalies) == ("site", ("B",))
+    assert "site" not in loaded.exclude
+
+
+def test_labels_without_data_are_refused(tmp_path: Path) -> None:
+    done = vae("init", "line", "--label", "site", cwd=tmp_path)
+    assert (done.returncode, list(tmp_path.iterdir())) == (1, [])
+    assert done.stderr == "error: --label and --anomaly: describe your own rows; name them with --data\n"
+
+
 def test_data_that_do_not_exist_are_one_line(tmp_path: Path) -> None:
     done = vae("init", "new", "--data", "none.csv", cwd=tmp_path)
     assert done.returncode == 1

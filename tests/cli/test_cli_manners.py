@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 from vaekit.cli import app, main
 
 LEAVES = [name for name, command in COMMANDS.items() if not getattr(command, "commands", None)]
-BY_STEPS = {"demo", "init"}  # commands for people alone, which print what they do step by step
+BY_STEPS = {"demo"}  # a command for people alone, which prints what it does step by step
 SCORE = ("score", "breast-cancer", "examples/rows.csv", "scored.csv", "--device", "cpu")
 
 

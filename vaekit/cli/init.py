@@ -8,9 +8,12 @@ from typing import Annotated
 
 import typer
 
-from vaekit.cli.panels import INPUT, examples
+from vaekit.cli.options import Anomaly, AsJson, Quiet
+from vaekit.cli.output import print_json, say
+from vaekit.cli.panels import INPUT, LABELS, examples
+from vaekit.errors import InputError
 
-EXAMPLES = examples("vae init pumps", "vae init --data examples/rows.csv tumours")
+EXAMPLES = examples("vae init pumps", "vae init tumours --data examples/rows.csv --json")
 
 
 def init(
@@ -23,14 +26,30 @@ def init(
             rich_help_panel=INPUT,
         ),
     ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="column of --data that marks anomalies, which are never trained on; default: no labels",
+            rich_help_panel=LABELS,
+        ),
+    ] = None,
+    anomaly: Anomaly = None,
+    as_json: AsJson = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Write a project folder: config, sample data, compose file and README."""
     from vaekit.project import own_data, sample, write
 
-    project = sample() if data is None else own_data(data, folder)
+    if data is None and (label or anomaly):
+        raise InputError("--label and --anomaly: describe your own rows; name them with --data")
+    project = sample() if data is None else own_data(data, folder, label=label, anomalies=anomaly)
     for remark in project.remarks:
-        typer.echo(remark, err=True)
-    for path in write(project, folder):
-        typer.echo(path)
+        say(remark)
+    paths = list(map(str, write(project, folder)))
     enter = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
-    typer.echo(f"next: {enter}vae train config.toml", err=True)
+    if as_json:
+        print_json({"model": project.name, "files": paths, "remarks": project.remarks})
+        return
+    typer.echo("\n".join(paths))
+    say(f"next: {enter}vae train config.toml")

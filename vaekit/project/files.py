@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -27,6 +27,8 @@ MEANINGS = {
     "name": "the model's name: models/NAME/VERSION",
     "description": "a sentence for the model card",
     "source": "training rows, relative to this file: .csv, .parquet, .npy, .npz, a folder of Parquet files or images",
+    "label": "column that marks known anomalies; they are only used to measure the model",
+    "anomalies": "its values that mean anomaly",
     "exclude": "columns that are not modelled; scoring copies them to its output",
     "missing": "empty cells are left out of the score",
 }
@@ -76,21 +78,27 @@ def sample() -> Project:
     return Project(SAMPLE["name"], NEW, {**_common(), "config.toml": config(SAMPLE), "README.md": readme, **data})
 
 
-def own_data(source: Path, folder: Path) -> Project:
+def own_data(
+    source: Path, folder: Path, *, label: str | None = None, anomalies: Sequence[str] | None = None
+) -> Project:
     """A project for the user's rows, which stay where they are.
 
     Args:
         source: whatever `vae train` takes.
         folder: the project's folder.
+        label: column that marks anomalies.
+        anomalies: its values that mean anomaly; None: 1.
 
     Raises:
         InputError: the source is unknown or unreadable, or has nothing to model.
     """
     from vaekit_training.infer import infer
 
-    tree, remarks = infer(str(source))
-    place = _relative(source, folder)
-    name, tree["data"]["source"] = tree["name"], place
+    given = {"label": label, "anomalies": anomalies or None}
+    labels = {key: value for key, value in given.items() if value is not None}
+    tree, remarks = infer(str(source), {"data": labels})
+    name, place = tree["name"], _relative(source, folder)
+    tree["data"] = {"source": place, **labels, **{key: tree["data"][key] for key in tree["data"] if key != "source"}}
     readme = _readme(name=name, intro=f"Finds anomalies in rows like those of `{place}`.", source=place, rows=place)
     files = {**_common(), "config.toml": config(tree, remarks), "README.md": readme}
     return Project(name, place, files, tuple(remarks))
