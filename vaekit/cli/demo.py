@@ -184,7 +184,7 @@ def reasons(row: dict[str, Any]) -> str:
 
 def _rounded(text: str) -> str:
     try:
-        return f"{float(text):.3g}"
+        return f"{float(text):.4g}"
     except ValueError:
         return text
 
