@@ -3,7 +3,10 @@ import { expect } from "../harness.mjs";
 
 export default async function ({ page, check, shot, given }) {
   const images = given.model === "digits";
-  await page.goto(`${given.url}/?model=${given.model}#latent`);
+  await page.goto(`${given.url}/?model=${given.model}#score`);
+  await page.getByRole("button", { name: images ? "Try samples of the model" : "Use generated rows" }).click();
+  await page.locator(images ? ".image-card" : "#rows tbody tr").nth(4).waitFor();
+  await page.getByRole("link", { name: "Latent space" }).click();
   await page.locator("#latent-map [data-map-caption]:not(:empty)").waitFor();
   await page.locator(images ? "#samples .sample-grid" : "#samples .histograms").waitFor();
   await page.locator(images ? "#interpolation .strip" : "#interpolation .column-lines").waitFor();
@@ -22,9 +25,12 @@ async function lookAndSelect(page) {
   await map.focus();
   await page.keyboard.press("Home");
   const title = page.locator("#latent-map .map-details h3");
-  const first = await title.textContent();
-  for (const key of ["ArrowLeft", "ArrowDown", "ArrowUp"]) await page.keyboard.press(key);
-  expect((await title.textContent()) !== first, "the arrow keys do not move");
+  const seen = new Set([await title.textContent()]);
+  for (const key of ["ArrowLeft", "ArrowDown", "ArrowRight", "ArrowUp"]) {
+    await page.keyboard.press(key);
+    seen.add(await title.textContent());
+  }
+  expect(seen.size > 1, "the arrow keys do not move");
   const chosen = await title.textContent();
   await page.keyboard.press("Enter");
   await page.locator("#latent-sliders [data-start]", { hasText: chosen }).waitFor();
@@ -41,6 +47,7 @@ async function lookAndSelect(page) {
 /** A slider redraws what is decoded; Reset goes back. */
 async function moveSliders(page, images) {
   const decoded = () => (images ? pixels(page, "#latent-sliders canvas") : page.locator("#latent-sliders .decoded-cells").innerText());
+  await page.locator("#latent-sliders [aria-busy=false]").waitFor(); // what is shown belongs to the sliders
   const before = await decoded();
   const slider = page.locator("#latent-sliders input[type=range]").first();
   await slider.focus();

@@ -44,7 +44,7 @@ function card(image, scale, alpha, selected, choose) {
 
 function verdictOf(pValue, alpha) {
   if (pValue === null) return "";
-  return pValue <= alpha ? html`<b class="alarm-word">anomalous</b>, ` : "normal, ";
+  return pValue <= alpha ? html`<b class="alarm-text">anomalous</b>, ` : "normal, ";
 }
 
 function canvasesOf(image, scale) {

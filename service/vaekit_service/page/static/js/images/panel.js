@@ -37,7 +37,7 @@ class Images {
     const zone = this.root;
     const over = (event) => {
       event.preventDefault();
-      zone.toggleAttribute("data-over", event.type === "dragover");
+      zone.querySelector(".drop")?.classList.toggle("over", event.type === "dragover");
     };
     const dropped = (event) => {
       over(event);
@@ -121,10 +121,11 @@ function view(panel) {
   const { height, width, channels } = model.input;
   const kind = channels < 3 ? "grey" : "colour";
   return html`<div class="stack">
-    <div class="drop-zone box">
-      <p><strong>Drop images here</strong>, PNG or JPEG, ${width} × ${height} pixels, in ${kind}.</p>
+    <div class="drop">
+      <p class="drop-title">Drop images</p>
+      <p class="quiet small">PNG or JPEG, ${width} × ${height} pixels, in ${kind}.</p>
       <div class="row">
-        <label class="button primary-file">Choose files
+        <label class="button primary">Choose files
           <input class="visually-hidden" type="file" multiple accept="image/png,image/jpeg"
             @change=${({ target }) => panel.take([...target.files]).then(() => (target.value = ""))}></label>
         <button @click=${() => panel.takeSamples()}>Try samples of the model</button>

@@ -1,7 +1,7 @@
 /** Finds the latent vectors and scores of the rows that a map shows. */
 
-import { asInputs } from "./reference.js";
 import { listed, serviceOf } from "./calls.js";
+import { asInputs } from "./reference.js";
 
 /**
  * @typedef {object} Cloud rows with their latent vectors; one entry per row that could be read
@@ -9,11 +9,18 @@ import { listed, serviceOf } from "./calls.js";
  * @property {number[][]} mu (N, Z)
  * @property {number[][]} sigma (N, Z)
  * @property {number[]} index of each point in the source
- * @property {(number | null)[]} score
- * @property {(number | null)[]} pValue
- * @property {string[]} label
- * @property {unknown[]} values each row as the service takes it: cells by column, or pixels; null if it is not known
  * @property {number} invalid rows that cannot be read
+ * @property {(point: number) => string} label
+ * @property {(point: number) => unknown} value the row as the service takes it: cells by column, or pixels, or null
+ * @property {(number | null)[]} score null: not scored yet
+ * @property {(number | null)[]} pValue
+ * @property {(point: number, alpha: number) => boolean} isAlarm
+ *
+ * @typedef {object} Source
+ * @property {"rows" | "images" | "samples"} name
+ * @property {import("./calls.js").Inputs} inputs
+ * @property {(row: number) => string} label
+ * @property {(row: number) => unknown} value
  */
 
 /**
@@ -29,26 +36,53 @@ export async function sampleCloud(context, model, { n, seed, signal }) {
   const service = serviceOf(context, model);
   const { samples } = await service.sample({ n, seed, observe: true }, { signal });
   const values = asInputs(model, samples);
-  const encoded = await service.encode(listed(values), { signal });
-  const score = await scores(service, values, signal);
-  const points = values.map((value, i) => ({ value, score: score[i], pValue: null, label: `Sample ${i + 1}` }));
-  return assemble("samples", encoded, points);
+  const source = { name: "samples", inputs: listed(values), label: (row) => `Sample ${row + 1}`, value: (row) => values[row] };
+  const [cloud, score] = await Promise.all([encoded(context, model, source, { signal }), scores(service, values, signal)]);
+  return withScores(cloud, { score: (row) => score[row], pValue: () => null, isAlarm: () => false });
 }
 
 /**
- * Rows of the visitor with the scores that they have already.
+ * The latent vectors of rows, without scores.
  *
  * @param {object} context
  * @param {object} model
- * @param {"rows" | "images"} source
- * @param {import("./calls.js").Inputs} inputs
- * @param {(i: number) => { value: unknown, score: number | null, pValue: number | null, label: string }} pointOf
+ * @param {Source} source
  * @param {object} [options] signal, onProgress
  * @returns {Promise<Cloud>}
  */
-export async function loadedCloud(context, model, source, inputs, pointOf, options = {}) {
-  const encoded = await serviceOf(context, model).encode(inputs, options);
-  return assemble(source, encoded, Array.from({ length: inputs.n }, (_, i) => pointOf(i)));
+export async function encoded(context, model, source, options = {}) {
+  const { mu, sigma, invalid } = await serviceOf(context, model).encode(source.inputs, options);
+  const index = mu.map((_, row) => row).filter((row) => mu[row] !== null);
+  return {
+    source: source.name,
+    index,
+    invalid,
+    mu: index.map((row) => mu[row]),
+    sigma: index.map((row) => sigma[row]),
+    label: (point) => source.label(index[point]),
+    value: (point) => source.value(index[point]),
+    score: index.map(() => null),
+    pValue: index.map(() => null),
+    isAlarm: () => false,
+  };
+}
+
+/**
+ * A cloud with the scores of its rows.
+ *
+ * @param {Cloud} cloud
+ * @param {{ score: (row: number) => number | null, pValue: (row: number) => number | null,
+ *   isAlarm: (row: number, alpha: number) => boolean }} scored
+ * @returns {Cloud}
+ */
+export function withScores(cloud, { score, pValue, isAlarm }) {
+  const { index } = cloud;
+  return {
+    ...cloud,
+    score: index.map((row) => score(row)),
+    pValue: index.map((row) => pValue(row)),
+    isAlarm: (point, alpha) => isAlarm(index[point], alpha),
+  };
 }
 
 async function scores(service, values, signal) {
@@ -58,19 +92,4 @@ async function scores(service, values, signal) {
     found.push(...(await service.elbo(body, { signal })).score);
   }
   return found;
-}
-
-function assemble(source, { mu, sigma, invalid }, points) {
-  const index = points.map((_, i) => i).filter((i) => mu[i] !== null && mu[i] !== undefined);
-  return {
-    source,
-    index,
-    invalid,
-    mu: index.map((i) => mu[i]),
-    sigma: index.map((i) => sigma[i]),
-    score: index.map((i) => points[i].score),
-    pValue: index.map((i) => points[i].pValue),
-    label: index.map((i) => points[i].label),
-    values: index.map((i) => points[i].value),
-  };
 }

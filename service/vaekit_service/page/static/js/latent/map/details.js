@@ -7,10 +7,12 @@ import { serviceOf } from "../calls.js";
 import { decodedRow, largestDifferences } from "../decoded.js";
 import { isRowItself } from "../dimensions.js";
 import { problemBox } from "../problem_box.js";
-import { cellsOf, explainRow } from "../sources.js";
+import { explainRow } from "../sources.js";
+import { surprisingCells } from "./surprises.js";
 
-const SHOWN = 8; // columns of a decoded row
+const SHOWN = 5; // columns of a decoded row
 const CELLS = 3;
+const DWELL_MS = 200; // before the cells of a row are asked for
 
 /**
  * @param {object} context
@@ -20,8 +22,9 @@ const CELLS = 3;
 export function details(context, model, redraw) {
   const service = serviceOf(context, model);
   const images = model.input.kind === "image" ? { row: makeImage("The image"), decoded: makeImage("Its reconstruction") } : null;
-  const explained = new WeakMap(); // by cloud: the cells of its rows
+  const explained = new WeakMap(); // by the mu of a cloud: the cells of its rows
   let opened = null;
+  let timer;
 
   async function open(cloud, point, reference) {
     const mine = (opened = { cloud, point, problem: null, decoded: null, reference });
@@ -39,9 +42,30 @@ export function details(context, model, redraw) {
 
   /** Ask for the anomalous cells of a row of the visitor, unless they are known. */
   async function explain(cloud, point) {
-    if (images || cloud.source === "samples" || cellsOf(context.state.get(), cloud.index[point])) return;
-    if (!explained.has(cloud)) explained.set(cloud, new Map());
-    explained.get(cloud).set(point, await explainRow(context, model, cloud.values[point], CELLS));
+    if (images || cloud.source === "samples" || known(cloud, point)?.[0]?.relief !== undefined) return;
+    keep(cloud, point, await explainRow(context, cloud.index[point], CELLS));
+  }
+
+  /** The cells of a row that this panel or the table of rows has asked for. */
+  function known(cloud, point) {
+    const { results } = context.state.get();
+    return (cloud.source === "rows" ? results?.explained.get(cloud.index[point]) : null) ?? explained.get(cloud.mu)?.get(point);
+  }
+
+  function keep(cloud, point, cells) {
+    if (!explained.has(cloud.mu)) explained.set(cloud.mu, new Map());
+    explained.get(cloud.mu).set(point, cells);
+  }
+
+  /** Ask for the cells of the row under the pointer, once it rests there. */
+  function dwell(cloud, point) {
+    clearTimeout(timer);
+    if (images || point < 0 || known(cloud, point)) return;
+    timer = setTimeout(async () => {
+      const cells = await surprisingCells(context, model, cloud.value(point), CELLS).catch(() => []); // selecting says why
+      if (!known(cloud, point)) keep(cloud, point, cells);
+      redraw();
+    }, DWELL_MS);
   }
 
   /** @param {{ cloud: object | null, current: number, chosen: number, alpha: number }} shown */
@@ -50,10 +74,9 @@ export function details(context, model, redraw) {
     if (!cloud || point < 0) {
       return html`<div class="map-details box"><p class="quiet">No row is selected. Point at one, or press Tab until the map has the focus.</p></div>`;
     }
-    if (images && cloud.values[point]?.[0]?.[0]) images.row.show(cloud.values[point]);
-    const isOpen = opened?.cloud === cloud && opened.point === point;
+    const isOpen = opened?.cloud.mu === cloud.mu && opened.point === point;
     return html`<div class="map-details box" aria-live="polite" aria-atomic="true">
-      <h3>${cloud.label[point]}</h3>
+      <h3>${cloud.label(point)}</h3>
       <p class="verdict">${verdict(cloud, point, alpha)}</p>
       ${images ? imagePair(cloud, point, isOpen) : cells(cloud, point)}
       ${isOpen && !images ? decodedCells(cloud, point) : ""}
@@ -62,16 +85,18 @@ export function details(context, model, redraw) {
   }
 
   function imagePair(cloud, point, isOpen) {
+    const pixels = cloud.value(point);
+    if (pixels) images.row.show(pixels);
     return html`<div class="pair">
-      ${cloud.values[point]?.[0]?.[0] ? html`<figure>${images.row.canvas}<figcaption>image</figcaption></figure>` : ""}
+      ${pixels ? html`<figure>${images.row.canvas}<figcaption>image</figcaption></figure>` : ""}
       ${isOpen && opened.decoded ? html`<figure>${images.decoded.canvas}<figcaption>decoded from its place</figcaption></figure>` : ""}
     </div>`;
   }
 
   function cells(cloud, point) {
-    const found = cloud.source === "samples" ? null : (cellsOf(context.state.get(), cloud.index[point]) ?? explained.get(cloud)?.get(point));
-    if (!found?.length) return cloud.source === "samples" ? "" : html`<p class="quiet small">Select the row to see its most anomalous cells.</p>`;
-    return html`<div><p class="quiet small">Most anomalous cells</p>
+    const found = known(cloud, point);
+    if (!found?.length) return html`<p class="quiet small">${found ? "" : "Looking for its most anomalous cells …"}</p>`;
+    return html`<div><p class="quiet small">${found[0].relief === undefined ? "Most surprising cells" : "Most anomalous cells"}</p>
       <ul class="plain-list">${found.slice(0, CELLS).map((cell) => html`<li><b>${cell.feature}</b> ${number(cell.value)} ${expectation(cell)}</li>`)}</ul></div>`;
   }
 
@@ -79,14 +104,14 @@ export function details(context, model, redraw) {
     if (!opened.decoded) return "";
     if (isRowItself(model)) return html`<p class="quiet small">Decoding gives the row back: the latent vector is the row.</p>`;
     const mean = opened.decoded.mean[0];
-    const row = cloud.values[point];
+    const row = cloud.value(point);
     const { ranges } = opened.reference;
-    const columns = Array.isArray(row) ? largestDifferences(model, row, mean, ranges, SHOWN) : undefined;
+    const columns = largestDifferences(model, row, mean, ranges, SHOWN);
     const shown = { model, mean, ranges, before: row, columns, probabilities: firstOf(opened.decoded.probabilities) };
-    return html`<div><p class="quiet small">Decoded${columns ? ": where it differs most from the row (grey mark)" : ""}</p>${decodedRow(shown)}</div>`;
+    return html`<div><p class="quiet small">Decoded: where it differs most from the row (grey mark)</p>${decodedRow(shown)}</div>`;
   }
 
-  return { open, view };
+  return { open, dwell, view, end: () => clearTimeout(timer) };
 }
 
 /** The probabilities of one row, by category. @param {Record<string, number[][]> | undefined} probabilities */
@@ -99,10 +124,11 @@ function verdict(cloud, point, alpha) {
   if (score === null) return html`<span class="quiet">not scored yet</span>`;
   const shown = html`score ${number(score)}${p === null ? "" : html`, p-value ${number(p, 2)}`}`;
   if (p === null) return shown;
-  return p <= alpha ? html`<b class="alarm-word">anomalous</b>, ${shown}` : html`normal, ${shown}`;
+  return cloud.isAlarm(point, alpha) ? html`<b class="alarm-text">anomalous</b>, ${shown}` : html`normal, ${shown}`;
 }
 
 function expectation({ expected, low, high }) {
+  if (expected === undefined) return "";
   if (low === null || low === undefined) return html`<span class="quiet">expected ${number(expected)}</span>`;
   return html`<span class="quiet">expected ${number(low)} to ${number(high)}</span>`;
 }

@@ -10,7 +10,7 @@ import { makePointer } from "./pointer.js";
 import { mapCode } from "./code.js";
 import { colour, place } from "./placement.js";
 import { referenceOf } from "../reference.js";
-import { cloudOfVisitor, visitorSource } from "../sources.js";
+import { cloudOfVisitor, scoredNow, visitorSource } from "../sources.js";
 import { problemBox } from "../problem_box.js";
 
 const SAMPLES = 1000;
@@ -56,8 +56,8 @@ class LatentMap {
     this.ends = [
       () => observer.disconnect(),
       () => dark.removeEventListener("change", recolour),
-      state.watch(["rows", "results", "images"], () => this.sourceChanged()),
-      state.watch(["alpha"], () => this.show()),
+      state.watch(["rows", "images"], () => this.sourceChanged()),
+      state.watch(["results", "alpha"], () => this.show()),
       state.watch(["selected"], ({ selected }) => this.follow(selected)),
     ];
     this.load();
@@ -65,10 +65,11 @@ class LatentMap {
 
   end() {
     this.abort?.abort();
+    this.details.end();
     for (const end of this.ends) end();
   }
 
-  /** Rows have been loaded or scored: show them, unless the visitor chose samples. */
+  /** Rows have been loaded: show them, unless the visitor chose samples. */
   sourceChanged() {
     if (this.options.source !== "samples") this.load();
     else this.draw();
@@ -88,7 +89,8 @@ class LatentMap {
       const reference = await referenceOf(this.context, this.model);
       const cloud = await this.ask(abort.signal);
       if (abort.signal.aborted) return;
-      Object.assign(this, { reference, cloud, current: -1, chosen: -1 });
+      const { order } = importance(cloud.mu, cloud.sigma, this.model);
+      Object.assign(this, { reference, cloud, order, current: -1, chosen: -1 });
       this.status.busy = false;
       this.show();
       this.follow(this.context.state.get().selected);
@@ -111,10 +113,14 @@ class LatentMap {
   /** Place and colour the points, and draw them. */
   show() {
     if (!this.cloud || !this.canvas) return;
-    const { mu, sigma, pValue } = this.cloud;
-    this.order = importance(mu, sigma, this.model).order;
+    this.cloud = scoredNow(this.cloud, this.context.state.get());
+    const { mu, pValue } = this.cloud;
     const withBackground = this.cloud.source === "samples" ? [] : this.reference.mu;
-    this.placed = place(mu, withBackground, this.options.axes, this.dimensions);
+    const { axes } = this.options;
+    if (this.placedFor?.mu !== mu || this.placedFor.axes !== axes) {
+      this.placed = place(mu, withBackground, axes, this.dimensions);
+      this.placedFor = { mu, axes };
+    }
     const by = this.options.colour === "verdict" && pValue.some((p) => p !== null) ? "verdict" : "score";
     const colours = palette();
     this.coloured = by;
@@ -139,6 +145,7 @@ class LatentMap {
   look(point) {
     if (point === this.current) return;
     this.current = point;
+    this.details.dwell(this.cloud, point);
     this.draw();
   }
 
@@ -146,8 +153,8 @@ class LatentMap {
   choose(point) {
     this.chosen = point;
     if (point >= 0) {
-      const { mu, label, values, index, source } = this.cloud;
-      const start = { model: this.model, z: mu[point], label: label[point], value: values[point] };
+      const { mu, label, value, index, source } = this.cloud;
+      const start = { model: this.model, z: mu[point], label: label(point), value: value(point) };
       this.context.state.set({ start, ...(source === "samples" ? {} : { selected: index[point] }) });
       this.details.open(this.cloud, point, this.reference);
     }
@@ -198,6 +205,7 @@ function caption({ cloud, placed, model }, canvas) {
     placed.explained,
     outside ? `${outside} far away ${outside === 1 ? "point is" : "points are"} drawn on the edge.` : "",
     cloud.invalid ? `${cloud.invalid} rows cannot be read and are left out.` : "",
+    model.members > 1 ? `Shown is the latent space of the first of ${model.members} members.` : "",
     isRowItself(model) ? "In this model the latent vector is the row itself, standardised." : "",
   ].join(" ");
 }

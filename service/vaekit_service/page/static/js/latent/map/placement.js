@@ -43,10 +43,11 @@ function byPair(all, { x, y }, dimensions) {
   const spread = dimensions.map((_, d) => varianceOf(all.map((point) => point[d])));
   const total = spread.reduce((sum, value) => sum + value, 0);
   const shown = x === y ? spread[x] : spread[x] + spread[y];
+  const names = x === y ? `${dimensions[x].name} alone has` : `${dimensions[x].name} and ${dimensions[y].name} have`;
   return {
     points: all.map((point) => [point[x], point[y]]),
     axisNames: [dimensions[x].name, dimensions[y].name],
-    explained: `${dimensions[x].name} and ${dimensions[y].name} have ${share(total > 0 ? shown / total : 0)} of the variance in latent space.`,
+    explained: `${names} ${share(total > 0 ? shown / total : 0)} of the variance in latent space.`,
   };
 }
 
@@ -69,9 +70,9 @@ function expander(dimensions) {
  */
 export function colour(cloud, by, alpha, palette) {
   if (by === "verdict") {
-    const alarms = cloud.pValue.map((p) => p !== null && p <= alpha);
+    const alarms = cloud.mu.map((_, point) => cloud.isAlarm(point, alpha));
     return {
-      colours: alarms.map((alarm) => (alarm ? palette.alarm : palette.normal)),
+      colours: alarms.map((alarm, point) => (cloud.pValue[point] === null ? palette.other : alarm ? palette.alarm : palette.normal)),
       layer: Uint8Array.from(alarms, (alarm) => (alarm ? 2 : 1)),
     };
   }
@@ -79,7 +80,7 @@ export function colour(cloud, by, alpha, palette) {
   const steps = 12; // few colours, so that each is drawn at once
   const level = rank.map((value) => Math.round(value ** 3 * steps) / steps);
   return {
-    colours: level.map((value) => mix(palette.normal, palette.alarm, value)),
+    colours: level.map((value, point) => (cloud.score[point] === null ? palette.other : mix(palette.normal, palette.alarm, value))),
     layer: Uint8Array.from(level, (value) => (value > 0.8 ? 2 : 1)),
   };
 }

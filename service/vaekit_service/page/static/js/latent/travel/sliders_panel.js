@@ -35,7 +35,7 @@ class Sliders {
     Object.assign(this, { root, context, model, dimensions: dimensionsOf(model), service: serviceOf(context, model) });
     this.start = { z: new Array(model.latent_dim).fill(0), label: "the centre" };
     this.z = [...this.start.z];
-    this.shown = { mean: null, probabilities: {}, before: undefined };
+    this.shown = { z: null, mean: null, probabilities: {}, before: undefined };
     Object.assign(this, { problem: null, reference: null, all: false, seed: 1 });
     this.image = model.input.kind === "image" ? makeImage("Decoded image", "pixels large") : null;
     this.decoder = latest((z) => this.decode(z), (error) => this.failed(error));
@@ -81,6 +81,7 @@ class Sliders {
     const found = await this.service.decode([z]);
     const atStart = z.every((value, d) => value === this.start.z[d]);
     this.shown = {
+      z,
       mean: found.mean[0],
       probabilities: firstOf(found.probabilities),
       before: atStart ? found.mean[0] : this.shown.before,
@@ -117,9 +118,9 @@ function view(panel) {
   return html`<div class="stack">
     ${startRow(panel)}
     ${problemBox(problem, () => (reference ? panel.move(panel.z) : panel.prepare()))}
-    <div class="sliders-and-decoded">
+    <div class=${`sliders-and-decoded ${panel.image ? "of-image" : ""}`}>
       <div>${reference ? sliders(panel) : html`<p class="quiet">Asking for samples of the model …</p>`}</div>
-      <div class="box decoded-box">${panel.image ? imageView(panel) : rowView(panel)}</div>
+      <div class="box decoded-box" aria-busy=${panel.shown.z !== panel.z}>${panel.image ? imageView(panel) : rowView(panel)}</div>
     </div>
     ${code(context.api, model, panel.z)}
   </div>`;
@@ -179,7 +180,7 @@ function imageView(panel) {
 function rowView({ model, shown, reference }) {
   if (!shown.mean) return html`<p class="quiet">The decoded row appears here.</p>`;
   return html`${decodedRow({ model, ...shown, ranges: reference?.ranges })}
-    <p class="quiet small">Blue: the usual values of a column. Grey mark: the start.</p>`;
+    <p class="quiet small">Blue: the usual values of a column. Orange mark: beyond them. Grey mark: the start.</p>`;
 }
 
 function code(api, model, z) {
