@@ -201,6 +201,7 @@ class Server(uvicorn.Server):
         )
         self._components.metrics.connections = lambda: len(self.server_state.connections)
         self._drain = settings.drain_seconds
+        self._has_page = settings.page
         self._tell = tell
         self._exit_at: float | None = None  # by the monotonic clock; None until the first signal
         self._tell_task: asyncio.Task[None] | None = None
@@ -248,7 +249,8 @@ class Server(uvicorn.Server):
         assert sockets
         host, port = sockets[0].getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        self._tell(f"listening on {url}  (API reference: {url}/docs)")
+        page = f"page: {url}/, " if self._has_page else ""
+        self._tell(f"listening on {url}  ({page}API reference: {url}/docs)")
         self._tell_task = asyncio.create_task(self._tell_ready(url))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

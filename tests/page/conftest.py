@@ -26,7 +26,7 @@ PACKAGES = ("playwright-core@1.65.1", "axe-core@4.14.1")
 WIDTHS, SCHEMES = (390, 1280), ("light", "dark")
 LONGEST = 400  # seconds for one scenario in all its cases
 
-Play = Callable[..., None]
+Play = Callable[..., list[Any]]
 
 
 def screens(**more: Any) -> list[dict[str, Any]]:
@@ -77,16 +77,21 @@ def page_url(models_of_the_page: Path, page_tools: dict[str, str]) -> Iterator[s
 
 @pytest.fixture(scope="session")
 def play(page_tools: Mapping[str, str]) -> Play:
-    """play(scenario, cases): play a scenario of tests/page/scenarios in each case; problems fail the test."""
+    """play(scenario, cases): play a scenario of tests/page/scenarios in each case.
+
+    Problems fail the test. The result is what the scenario returned in each case.
+    """
     shots = {"shots": os.environ["VAEKIT_PAGE_SHOTS"]} if os.environ.get("VAEKIT_PAGE_SHOTS") else {}
 
-    def played(scenario: str, cases: Sequence[Mapping[str, Any]]) -> None:
+    def played(scenario: str, cases: Sequence[Mapping[str, Any]]) -> list[Any]:
         given = json.dumps([{**shots, **one} for one in cases])
         script = HERE / "scenarios" / f"{scenario}.mjs"
         command = ["node", str(HERE / "play.mjs"), str(script), given]
         done = subprocess.run(command, env=page_tools, capture_output=True, text=True, timeout=LONGEST, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-        problems = json.loads(done.stdout.splitlines()[-1])
-        assert problems == [], "\n".join(problems)
+        found = json.loads(done.stdout.splitlines()[-1])
+        assert found["problems"] == [], "\n".join(found["problems"])
+        returned: list[Any] = found["returned"]
+        return returned
 
     return played

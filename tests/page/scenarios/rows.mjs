@@ -40,7 +40,7 @@ async function fromFile({ page, check, given }) {
   await page.getByLabel("Mark row 4 as anomaly").click();
   await page.getByLabel("Mark row 1 as normal").click();
   const marks = await downloaded(page, "Download marks");
-  expect(marks === "id,label\nm0,normal\nm3,anomaly\n", `marks: ${marks}`);
+  expect(marks === "machine,label\nm0,normal\nm3,anomaly\n", `marks: ${marks}`);
   const scored = (await downloaded(page, "Download scored CSV")).trimEnd().split("\n");
   expect(scored[0].startsWith("machine,pressure,flow,starts,valve,site,elbo,"), `columns: ${scored[0]}`);
   expect(scored.length === 301, `${scored.length} lines`);

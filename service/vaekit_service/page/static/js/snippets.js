@@ -17,7 +17,8 @@ const LANGUAGES = [
  * @property {unknown} [body] JSON; or text: the arguments of curl that send the body
  * @property {string} python what follows `with Client(...) as client:`
  * @property {string} javascript what follows `const client = new Client(...)`
- * @property {string} [pythonImports] lines before it
+ * @property {string} [pythonImports] lines before the Python
+ * @property {string} [javascriptImports] lines before the JavaScript
  */
 
 /**
@@ -41,7 +42,7 @@ export function snippets(shown) {
  *
  * @param {Shown} shown
  */
-export function codeOf({ api, path, method = "POST", query = {}, body, python, javascript, pythonImports = "" }) {
+export function codeOf({ api, path, method = "POST", query = {}, body, python, javascript, pythonImports = "", javascriptImports = "" }) {
   const address = new URL(path, api.base);
   for (const [name, value] of Object.entries(query)) address.searchParams.set(name, String(value));
   const root = api.base.href.replace(/\/$/, "");
@@ -49,7 +50,7 @@ export function codeOf({ api, path, method = "POST", query = {}, body, python, j
   return {
     curl: ["curl -s", ...bodyOf(method, body), `'${address.href}'`].join(" "),
     python: `${imports}from vaekit import Client\n\nwith Client("${root}") as client:\n${indented(python)}`,
-    javascript: `import { Client } from "vaekit";\n\nconst client = new Client("${root}");\n${javascript}`,
+    javascript: `${javascriptImports === "" ? "" : `${javascriptImports}\n`}import { Client } from "vaekit";\n\nconst client = new Client("${root}");\n${javascript}`,
   };
 }
 

@@ -3,6 +3,8 @@
 import { pathOf } from "../api.js";
 import { snippets } from "../snippets.js";
 
+const FILES = 'import { readFile } from "node:fs/promises";';
+
 /** @param {{ base: URL }} api @param {object} model */
 export function imageCode(api, model) {
   const name = JSON.stringify(model.name);
@@ -14,7 +16,9 @@ export function imageCode(api, model) {
     python: `found = client.elbo(["first.png", "second.png"], model=${name}, features=True)
 print(found.score, found.p_value, found.is_anomaly)
 surprise = -found.feature_log_likelihood  # of each pixel, in nats`,
-    javascript: `const found = await client.elbo([firstFile, secondFile], { model: ${name}, features: true });
+    javascriptImports: FILES,
+    javascript: `const images = await Promise.all([readFile("first.png"), readFile("second.png")]);
+const found = await client.elbo(images, { model: ${name}, features: true });
 console.log(found.score, found.p_value, found.is_anomaly);`,
   });
 }

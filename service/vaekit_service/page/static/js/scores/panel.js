@@ -4,7 +4,7 @@ import { isSuperseded, pathOf } from "../api.js";
 import { falseAlarms, rankOf } from "./beta_binomial.js";
 import { count, counted, number, percent } from "../format.js";
 import { drawHistogram } from "./histogram.js";
-import { isCalibrated } from "../input.js";
+import { hasImages, isCalibrated } from "../input.js";
 import { html, live, render } from "../lit.js";
 import { snippets } from "../snippets.js";
 
@@ -205,10 +205,10 @@ function legend({ rows, novel }, { rows: shown, flagged }) {
 
 function groupTable({ groups }, counts) {
   const lines = groups.map((group, index) => ({ group, own: index === 0 ? counts[0].own : counts[index] }));
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Groups">
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="False alarms by group">
     <table>
       <thead>
-        <tr><th class="words" scope="col">Group</th><th scope="col">Held out</th><th scope="col">Rows</th><th scope="col">Flagged</th><th scope="col">False alarms to expect</th></tr>
+        <tr><th class="words" scope="col">Group</th><th scope="col">Held out</th><th scope="col">Rows</th><th scope="col">Flagged</th><th scope="col">Expected</th></tr>
       </thead>
       <tbody>
         ${lines
@@ -225,14 +225,16 @@ function groupTable({ groups }, counts) {
 function codeFor({ api, state }) {
   const { model, alpha } = state.get();
   const n = model.calibration.entries[0].n;
+  const k = Math.max(1, rankOf(alpha, n));
+  const rows = hasImages(model) ? 'rows = ["first.png", "second.png"]' : 'rows = pd.read_csv("rows.csv")';
   return {
     api,
     method: "GET",
     path: pathOf(model, "calibration"),
-    pythonImports: "import pandas as pd\nfrom scipy.stats import betabinom\n",
-    python: `rows = pd.read_csv("rows.csv")
+    pythonImports: `${hasImages(model) ? "" : "import pandas as pd\n"}from scipy.stats import betabinom\n`,
+    python: `${rows}
 found = client.elbo(rows, alpha=${alpha}, log_evidence=False, model="${model.name}", version=${model.version})
-normal = betabinom(len(rows), ${Math.max(1, rankOf(alpha, n))}, ${n} + 1 - ${Math.max(1, rankOf(alpha, n))})  # ${n} held-out rows
+normal = betabinom(len(rows), ${k}, ${n} + 1 - ${k})  # ${n} held-out rows
 print(found.is_anomaly.sum(), "flagged; false alarms:", normal.mean(), normal.interval(0.95))`,
     javascript: `const { calibration } = await client.model("${model.name}", { version: ${model.version} });
 console.log(calibration.entries[0].n, "held-out rows;", calibration.entries[0].thresholds);`,

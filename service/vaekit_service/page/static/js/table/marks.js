@@ -40,7 +40,7 @@ export function makeMarks(changed) {
  */
 export function labelsCsv(marks, rows, results) {
   const { idColumn } = results;
-  const head = idColumn === null ? ["request_id", "row", "label"] : ["id", "label"];
+  const head = idColumn === null ? ["request_id", "row", "label"] : [idColumn, "label"];
   const lines = marks.entries().map(([index, kind]) => {
     const { requestId, row } = results.requestOf(index);
     return idColumn === null ? [requestId, row, kind] : [rows.cells(index)[rows.at.get(idColumn)], kind];
@@ -48,16 +48,20 @@ export function labelsCsv(marks, rows, results) {
   return `${[head, ...lines].map(recordOf).join("\n")}\n`;
 }
 
+/** A word of a shell command. */
+const quoted = (word) => (/^[\w.-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+
 /** The number of marks, their download, and the command that reads them. */
 export function marksBar({ state }, marks, rows, results) {
   if (marks.size === 0) return html`<p class="small quiet">Mark rows as normal or as anomalies to compare your judgement with the verdicts.</p>`;
   const { model } = state.get();
   const save = () => saveText(`marks-${model.name}.csv`, labelsCsv(marks, rows, results));
-  const ids = results.idColumn === null ? "" : " --id id";
+  const ids = results.idColumn === null ? "" : ` --id ${quoted(results.idColumn)}`;
   return html`<div class="box stack marks-bar">
     <div class="row"><strong>${counted(marks.size, "mark")}</strong><button @click=${save}>Download marks</button></div>
     <p class="small quiet">
-      If the service writes a score log (VAE_SCORE_LOG), this says how many marked rows were flagged, with intervals:
+      This says how many of the marked rows were flagged, with intervals. SCORES is the score log of the service
+      (VAE_SCORE_LOG).
     </p>
     <pre tabindex="0"><code>vae feedback marks-${model.name}.csv --scores SCORES${ids} --label label --anomaly anomaly</code></pre>
   </div>`;

@@ -122,9 +122,9 @@ function mountTable(root, context) {
           <tr>
             <th class="words" scope="col">Row</th>
             <th class="words" scope="col">Verdict</th>
+            <th class="words" scope="col">Most anomalous cells</th>
             <th scope="col">p-value</th>
             <th scope="col">Score</th>
-            <th class="words" scope="col">Most anomalous cells</th>
             <th class="words" scope="col">Your mark</th>
             ${names.map((name) => html`<th scope="col" class=${own.has(name) ? "" : "quiet"}>${name}</th>`)}
           </tr>
@@ -144,9 +144,9 @@ function mountTable(root, context) {
     return html`<tr class=${index === selected ? "selected" : ""} data-row=${index}>
       <td class="words"><button class="plain" aria-pressed=${index === selected} @click=${() => choose(index)}>${index + 1}</button></td>
       <td class="words">${verdict(said, isFlagged)}</td>
+      <td class="words reasons">${said.error ? reasonOfError(said.error) : (isFlagged ? why : []).map((cell) => reason(cell, cells[rows.at.get(cell.feature)]))}</td>
       <td>${number(said.p_value, 3)}</td>
       <td>${number(said.score, 4)}</td>
-      <td class="words reasons">${said.error ? reasonOfError(said.error) : (isFlagged ? why : []).map((cell) => reason(cell, cells[rows.at.get(cell.feature)]))}</td>
       <td class="words">${said.error ? "" : marks.buttons(index)}</td>
       ${names.map((name) => {
         const found = own.has(name) && isFlagged ? why.find((cell) => cell.feature === name) : undefined;

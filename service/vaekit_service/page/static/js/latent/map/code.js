@@ -3,6 +3,8 @@
 import { pathOf } from "../../api.js";
 import { snippets } from "../../snippets.js";
 
+const FILES = 'import { readFile } from "node:fs/promises";';
+
 /** @param {{ base: URL }} api @param {object} model */
 export function mapCode(api, model) {
   const name = JSON.stringify(model.name);
@@ -15,8 +17,11 @@ export function mapCode(api, model) {
     python: image
       ? `mu = client.encode(["first.png", "second.png"], model=${name}).mu  # one latent vector per image`
       : `rows = pd.read_csv("rows.csv")\nmu = client.encode(rows, model=${name}).mu  # one latent vector per row`,
+    javascriptImports: image ? FILES : "",
     javascript: image
-      ? `const { mu } = await client.encode([firstFile, secondFile], { model: ${name} }); // one latent vector per image`
-      : `const { mu } = await client.encode(rows, { model: ${name} }); // one latent vector per row`,
+      ? `const images = await Promise.all([readFile("first.png"), readFile("second.png")]);
+const { mu } = await client.encode(images, { model: ${name} }); // one latent vector per image`
+      : `const { samples: rows } = await client.sample(3, { model: ${name}, observe: true }); // or your rows
+const { mu } = await client.encode(rows, { model: ${name} }); // one latent vector per row`,
   });
 }
