@@ -213,22 +213,24 @@ def _serve(out: Path, port: int, *, opens: bool) -> None:
         if line.startswith("ready:"):
             console.print(f"    {escape(line)}")
         if line.startswith("try:"):
-            threading.Thread(target=_open, args=(url,), kwargs={"opens": opens}, daemon=True).start()
+            threading.Thread(
+                target=_open, args=(url, str(out / "data" / "new.csv")), kwargs={"opens": opens}, daemon=True
+            ).start()
 
-    console.print(f"\n[bold]serving on {url}[/]\n    [dim]$ vae serve --alpha {ALPHA:g} --port {port}[/]")
-    serve(
-        load(models=out / "models", host=HOST, port=port, device="cpu", alpha=ALPHA, log_level="warning"),
-        tell,
+    console.print(
+        f"\n[bold]serving on {url}[/]\n    [dim]$ vae serve --default-model sensors --alpha {ALPHA:g} --port {port}[/]"
     )
+    chosen = {"host": HOST, "port": port, "device": "cpu", "alpha": ALPHA, "default_model": "sensors"}
+    serve(load(models=out / "models", log_level="warning", **chosen), tell)
     console.print("stopped")
 
 
-def _open(url: str, *, opens: bool) -> None:
+def _open(url: str, rows: str, *, opens: bool) -> None:
     """Open the page, or say where it is. In a thread of its own, because some browsers return only when closed."""
     if opens and has_browser() and webbrowser.open(url):
-        console.print(f"    opened {url}; Ctrl-C ends the service")
+        console.print(f"    opened {url}, where you can drop {escape(rows)}; Ctrl-C ends the service")
     else:
-        console.print(f"    open {url} in a browser; Ctrl-C ends the service")
+        console.print(f"    open {url} in a browser and drop {escape(rows)} there; Ctrl-C ends the service")
 
 
 def has_browser() -> bool:
