@@ -3,6 +3,7 @@ import { expect } from "../harness.mjs";
 
 export default async function ({ page, check, shot, given }) {
   let looks = 0;
+  await page.clock.install();
   page.on("request", (request) => (looks += request.url().endsWith("/health") ? 1 : 0));
   await page.goto(`${given.url}/?model=${given.model}#health`);
   await page.getByText("There is nothing to compare").or(page.getByText("Rate of alarms")).waitFor();
@@ -14,11 +15,27 @@ export default async function ({ page, check, shot, given }) {
   expect(looks === before + 1, "the page does not look again when it is shown");
   await check("health, with figures");
   await shot(`health-${given.model}`, "#health");
+  await page.clock.fastForward(10_000);
+  await until(() => looks === before + 2, "the page does not look again after 10 seconds");
+  await page.evaluate(() => Object.defineProperty(document, "hidden", { value: true, configurable: true }));
+  await page.clock.fastForward(10_000); // the look that is due, after which the page rests
+  await page.clock.fastForward(60_000);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect(looks <= before + 3, "a hidden page goes on looking");
+  await page.evaluate(() => Object.defineProperty(document, "hidden", { value: false, configurable: true }));
   await page.route("**/health", (route) => route.fulfill({ json: { ...FIGURES, log10_evidence: 3.6, anomaly_rate: 0.2, anomaly_rate_low: 0.15, anomaly_rate_high: 0.26, reading: "the rows have changed" } }));
   await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
   await page.getByText("The rows have changed").first().waitFor();
   await check("health, changed");
   await shot(`health-changed-${given.model}`, "#health");
+}
+
+async function until(holds, message) {
+  for (let i = 0; i < 60; i++) {
+    if (holds()) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(message);
 }
 
 const FIGURES = {

@@ -59,8 +59,12 @@ async function moveSliders(page, images) {
   await page.locator("#latent-sliders [data-start]", { hasText: "sample of seed 1" }).waitFor();
 }
 
-/** From the selected row to the centre. */
+/** From a row to another one, then from the selected row to the centre. */
 async function walk(page, images) {
+  expect((await page.locator("[data-end=a]").inputValue()) === "row", "the walk does not begin with rows");
+  await page.getByLabel("Number of B").fill("3");
+  await page.keyboard.press("Tab");
+  await page.locator("#interpolation", { hasText: images ? "B is sample 3" : "B is Row 3" }).waitFor();
   await page.locator("[data-end=a]").selectOption("selected");
   await page.locator("[data-end=b]").selectOption("centre");
   await page.locator("#interpolation", { hasText: "B is the centre" }).waitFor();

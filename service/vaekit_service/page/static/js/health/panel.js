@@ -34,7 +34,7 @@ class Health {
   }
 
   begin() {
-    this.shown = () => !document.hidden && this.look();
+    this.shown = () => (document.hidden ? clearTimeout(this.timer) : this.look());
     document.addEventListener("visibilitychange", this.shown);
     this.draw();
     this.look();

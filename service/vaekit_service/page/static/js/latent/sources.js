@@ -15,10 +15,16 @@ export function visitorSource(state, model) {
   return state.rows?.length ? "rows" : null;
 }
 
+/** The visitor's rows or images; null if there are none. @returns {import("./cloud.js").Source | null} */
+export function sourceOfVisitor(state, model) {
+  const name = visitorSource(state, model);
+  if (name === null) return null;
+  return name === "rows" ? sourceOfRows(state.rows, model) : sourceOfImages(state.images);
+}
+
 /** The latent vectors of the visitor's rows or images. @returns {Promise<import("./cloud.js").Cloud>} */
 export function cloudOfVisitor(context, model, options) {
-  const { rows, images } = context.state.get();
-  return encoded(context, model, images === null ? sourceOfRows(rows, model) : sourceOfImages(images), options);
+  return encoded(context, model, sourceOfVisitor(context.state.get(), model), options);
 }
 
 /** The cloud with the scores that the page knows now. @param {import("./cloud.js").Cloud} cloud */

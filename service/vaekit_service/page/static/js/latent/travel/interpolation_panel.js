@@ -8,11 +8,13 @@ import { snippets } from "../../snippets.js";
 import { decodeBody, MEMBER, serviceOf } from "../calls.js";
 import { largestDifferences } from "../decoded.js";
 import { dimensionsOf } from "../dimensions.js";
-import { nameOf, vectorOf } from "./ends.js";
+import { endField } from "./end_field.js";
+import { firstEnds, nameOf, vectorOf } from "./ends.js";
 import { latest } from "../latest.js";
 import { line, polyline } from "./paths.js";
 import { problemBox } from "../problem_box.js";
 import { referenceOf } from "../reference.js";
+import { sourceOfVisitor } from "../sources.js";
 
 const IMAGES = 9; // of a strip
 const ROWS = 33; // points of a line
@@ -36,7 +38,7 @@ class Interpolation {
   constructor(root, context) {
     const { model } = context.state.get();
     Object.assign(this, { root, context, model, dimensions: dimensionsOf(model), service: serviceOf(context, model) });
-    this.ends = { a: { kind: "sample", seed: 1, kept: null }, b: { kind: "sample", seed: 2, kept: null } };
+    this.ends = { a: { kind: "sample", row: 0, seed: 1, kept: null }, b: { kind: "sample", row: 0, seed: 2, kept: null } };
     Object.assign(this, { steps: null, problem: null, reference: null, at: 0, all: false });
     const images = model.input.kind === "image";
     this.images = images ? Array.from({ length: IMAGES }, (_, i) => makeImage(`Step ${i + 1} of ${IMAGES}`)) : null;
@@ -44,14 +46,36 @@ class Interpolation {
   }
 
   begin() {
-    this.stop = this.context.state.watch(["start"], () => this.draw());
-    this.draw();
-    this.runner.call();
+    const stops = [
+      this.context.state.watch(["start"], () => this.draw()),
+      this.context.state.watch(["rows", "images"], () => this.rowsChanged()),
+      this.context.state.watch(["results"], ({ results }) => {
+        if (results?.done === results?.length && !this.isChosen) this.rowsChanged(); // all rows have scores now
+      }),
+    ];
+    this.stop = () => stops.forEach((stop) => stop());
+    this.rowsChanged();
   }
 
   end() {
     this.stop();
     this.runner.stop();
+  }
+
+  /** Walk between two rows of the visitor, if there are any, otherwise between two samples. */
+  rowsChanged() {
+    const state = this.context.state.get();
+    this.source = sourceOfVisitor(state, this.model);
+    this.isChosen = false; // whether the visitor has chosen an end
+    if (this.source) {
+      const [a, b] = firstEnds(state, this.source.inputs.n);
+      Object.assign(this.ends.a, { kind: "row", row: a });
+      Object.assign(this.ends.b, { kind: "row", row: b });
+    } else {
+      for (const end of Object.values(this.ends)) if (end.kind === "row") end.kind = "sample";
+    }
+    this.draw();
+    this.runner.call();
   }
 
   async load() {
@@ -70,6 +94,7 @@ class Interpolation {
   }
 
   change(side, patch) {
+    this.isChosen = true;
     Object.assign(this.ends[side], patch);
     if (this.ends[side].kind === "selected") this.ends[side].kept = this.context.state.get().start;
     this.draw();
@@ -96,34 +121,11 @@ function view(panel) {
   </div>`;
 }
 
-function endField(panel, side) {
-  const end = panel.ends[side];
-  const { start } = panel.context.state.get();
-  const selected = start?.model === panel.model ? start : null;
-  const kinds = [
-    ...(selected || end.kept ? [["selected", end.kind === "selected" ? nameOf(end) : selected?.label ?? end.kept.label]] : []),
-    ["sample", "a sample"],
-    ["centre", "the centre"],
-  ];
-  const title = side.toUpperCase();
-  const stale = end.kind === "selected" && selected && selected !== end.kept;
-  return html`<label class="field">${title}
-      <select data-end=${side} .value=${live(end.kind)} @change=${({ target }) => panel.change(side, { kind: target.value })}>
-        ${kinds.map(([kind, text]) => html`<option value=${kind} ?selected=${kind === end.kind}>${text}</option>`)}
-      </select></label>
-    ${end.kind === "sample"
-      ? html`<label class="field">Seed of ${title}
-          <input type="number" class="seed" min="0" step="1" .value=${live(String(end.seed))}
-            @change=${({ target }) => panel.change(side, { seed: Math.max(0, Math.floor(Number(target.value) || 0)) })}></label>`
-      : ""}
-    ${stale ? html`<button @click=${() => panel.change(side, { kind: "selected" })}>Use ${selected.label}</button>` : ""}`;
-}
-
-function strip({ images, ends }) {
+function strip({ images, ends, source }) {
   return html`<ol class="strip" aria-label="Decoded images from A to B">
     ${images.map((image, i) => html`<li>${image.canvas}<span class="quiet small">${stepName(i, images.length)}</span></li>`)}
   </ol>
-  <p class="quiet small">A is ${nameOf(ends.a)}, B is ${nameOf(ends.b)}.</p>`;
+  <p class="quiet small">A is ${nameOf(ends.a, source)}, B is ${nameOf(ends.b, source)}.</p>`;
 }
 
 function stepName(i, n) {
@@ -131,7 +133,7 @@ function stepName(i, n) {
 }
 
 function lines(panel) {
-  const { steps, model, at, ends, all, reference } = panel;
+  const { steps, model, at, ends, all, reference, source } = panel;
   const { columns } = model.input;
   const order = largestDifferences(model, steps.mean[0], steps.mean.at(-1), reference.ranges, all ? columns.length : COLUMNS);
   const showAll = () => {
@@ -149,7 +151,7 @@ function lines(panel) {
       ${order.map((d) => columnLine(columns[d], steps.mean.map((row) => row[d]), reference.ranges[d], index))}
     </ul>
     ${order.length < columns.length ? html`<p><button class="plain" @click=${showAll}>Show all ${columns.length} columns</button></p>` : ""}
-    <p class="quiet small">A is ${nameOf(ends.a)}, B is ${nameOf(ends.b)}. The columns that change most come first. Blue band: the usual values of a column.</p>`;
+    <p class="quiet small">A is ${nameOf(ends.a, source)}, B is ${nameOf(ends.b, source)}. The columns that change most come first. Blue band: the usual values of a column.</p>`;
 }
 
 function columnLine(column, values, range, index) {

@@ -1,0 +1,122 @@
+/** Tests of the pure modules behind the panels of samples, images and model health. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { alarmSentence, evidenceWords, pWords, span } from "../../../service/vaekit_service/page/static/js/health/words.js";
+import { extremes, heatmap, surpriseOf, toIntegers, toRgba } from "../../../service/vaekit_service/page/static/js/images/pixels.js";
+import { isOtherSize, shuffled, toBase64 } from "../../../service/vaekit_service/page/static/js/images/read.js";
+import { colour, place } from "../../../service/vaekit_service/page/static/js/latent/map/placement.js";
+import { rangesOf } from "../../../service/vaekit_service/page/static/js/latent/reference.js";
+import { firstEnds } from "../../../service/vaekit_service/page/static/js/latent/travel/ends.js";
+import { histogram, toCsv } from "../../../service/vaekit_service/page/static/js/samples/histograms.js";
+
+const REAL = { kind: "real", name: "load", levels: null };
+const SITE = { kind: "category", name: "site", levels: ["north", "south"] };
+
+test("a grey image has equal channels, and an image of four channels keeps its opacity", () => {
+  assert.deepEqual([...toRgba([[[7]]]).data], [7, 7, 7, 255]);
+  assert.deepEqual([...toRgba([[[7, 9]]]).data], [7, 7, 7, 9]);
+  assert.deepEqual([...toRgba([[[1, 2, 3]]]).data], [1, 2, 3, 255]);
+  assert.deepEqual([...toRgba([[[1, 2, 3, 4]]]).data], [1, 2, 3, 4]);
+});
+
+test("the surprise of a pixel is the sum over its channels, black at the lowest and pale at the highest", () => {
+  const surprise = surpriseOf([[[-1, -2], [-0.5, 0]]]);
+  assert.deepEqual(surprise, [[3, 0.5]]);
+  assert.deepEqual(extremes(surprise), { low: 0.5, high: 3 });
+  assert.deepEqual(extremes([]), { low: 0, high: 1 });
+  assert.deepEqual([...heatmap(surprise, 0.5, 3).data], [252, 255, 164, 255, 0, 0, 4, 255]);
+});
+
+test("sampled pixels become whole numbers that the service takes", () => {
+  assert.deepEqual(toIntegers([[[-3.2], [12.6], [300]]]), [[[0], [13], [255]]]);
+});
+
+test("a shuffled image has the same pixels in another order, the same every time", () => {
+  const image = Array.from({ length: 4 }, (_, row) => Array.from({ length: 4 }, (_, column) => [4 * row + column]));
+  const found = shuffled(image);
+  assert.notDeepEqual(found, image);
+  assert.deepEqual(shuffled(image), found);
+  assert.deepEqual(found.flat(2).sort((a, b) => a - b), image.flat(2));
+});
+
+test("files are sent as base64, and one of another size is known as such", () => {
+  const bytes = Uint8Array.from({ length: 70_000 }, (_, i) => i % 256);
+  assert.equal(toBase64(bytes), Buffer.from(bytes).toString("base64"));
+  assert.ok(isOtherSize({ size: [8, 9] }, { width: 8, height: 8 }));
+  assert.ok(!isOtherSize({ size: null }, { width: 8, height: 8 }));
+});
+
+test("a histogram has a bar per level or per bin, and says what it shows", () => {
+  const site = histogram(SITE, ["north", "north", "south", null]);
+  assert.deepEqual(site.bars.map(({ count }) => count), [2, 1]);
+  assert.match(site.summary, /most often north/);
+  const load = histogram(REAL, [...Array(1000).keys()]);
+  assert.equal(load.bars.length, 16);
+  assert.match(load.summary, /median 499.5/);
+  assert.equal(histogram(REAL, []).summary, "no values");
+  assert.ok(histogram(REAL, [3, 3]).bars.some(({ count }) => count === 2));
+});
+
+test("rows are written as the service reads CSV", () => {
+  assert.equal(toCsv(["a", "b, c"], [[1.5, null], ['say "no"', "x\ny"]]), 'a,"b, c"\n1.5,\n"say ""no""","x\ny"\n');
+});
+
+test("the usual range of a column holds the middle 90 % of the samples", () => {
+  const model = { input: { columns: [REAL, SITE] } };
+  const [load, site] = rangesOf(model, Array.from({ length: 101 }, (_, i) => [i, "north"]));
+  assert.deepEqual([load.usualLow, load.usualHigh], [5, 95]);
+  assert.equal(site, null);
+});
+
+const cloud = (pValue, score) => ({
+  mu: pValue.map((_, i) => [i, -i]),
+  pValue,
+  score,
+  isAlarm: (point, alpha) => pValue[point] !== null && pValue[point] <= alpha,
+});
+const PALETTE = { normal: "#0000ff", alarm: "#ff0000", other: "#808080" };
+
+test("points take the colour of their verdict, and rows without one are grey", () => {
+  const found = colour(cloud([0.01, 0.5, null], [9, 1, null]), "verdict", 0.05, PALETTE);
+  assert.deepEqual(found.colours, ["#ff0000", "#0000ff", "#808080"]);
+  assert.deepEqual([...found.layer], [2, 1, 1]);
+  assert.deepEqual(colour(cloud([0.01, 0.5, null], [9, 1, null]), "score", 0.05, PALETTE).colours[2], "#808080");
+});
+
+test("a map says how much of the variance it shows, also with one dimension", () => {
+  const dimensions = [{ index: 0, name: "z1", discrete: false, levels: null }];
+  assert.match(place([[1], [2], [3]], [], { kind: "pca" }, dimensions).explained, /^z1 alone has 100 %/);
+  const two = [...dimensions, { index: 1, name: "z2", discrete: false, levels: null }];
+  assert.match(place([[1, 0], [2, 0], [3, 0]], [], { kind: "pca" }, two).explained, /100 % of the variance .*\(100 % and 0 %\)/);
+  assert.match(place([[1, 0]], [[2, 0], [5, 1]], { kind: "pca" }, two).explained, /of samples/);
+});
+
+test("the levels of a category lie at equal distances on the principal axes", () => {
+  const dimensions = [
+    { index: 0, name: "load", discrete: false, levels: null },
+    { index: 1, name: "site", discrete: true, levels: ["a", "b", "c"] },
+  ];
+  const { points } = place([[0, 0], [0, 1], [0, 2]], [], { kind: "pca" }, dimensions);
+  const distance = (i, j) => Math.hypot(points[i][0] - points[j][0], points[i][1] - points[j][1]);
+  assert.ok(Math.abs(distance(0, 1) - distance(0, 2)) < 1e-6 && Math.abs(distance(1, 2) - 1) < 1e-6);
+});
+
+test("a walk begins with the least and the most anomalous row", () => {
+  assert.deepEqual(firstEnds({ results: { score: [3, NaN, -1, 9] }, images: null }, 4), [2, 3]);
+  assert.deepEqual(firstEnds({ results: null, images: null }, 4), [0, 3]);
+  assert.deepEqual(firstEnds({ results: null, images: { list: [{ score: 2 }, { score: 1 }, { score: null }] } }, 3), [1, 0]);
+});
+
+test("the health of a model is said in words", () => {
+  const health = { rows: 200, anomaly_rate: 0.06, anomaly_rate_low: 0.0347, anomaly_rate_high: 0.1018, alpha: 0.05 };
+  assert.match(alarmSentence(health), /^12 alarms in 200 rows is 6.0 %/);
+  assert.match(pWords(0.0001), /not by chance/);
+  assert.match(pWords(0.3), /as by chance/);
+  assert.match(evidenceWords(3.2), /the rows have changed/);
+  assert.match(evidenceWords(1.5), /watch/);
+  assert.match(evidenceWords(0), /^none/);
+  assert.equal(span(7200), "2 hours");
+  assert.equal(span(1), "1 second");
+});
