@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -217,3 +219,14 @@ def test_the_rows_of_a_frame_may_be_split_by_a_column_of_times() -> None:
     found = Detector(alpha=0.5, device="cpu", settings={"data.split": "time:when"}).fit(pd.DataFrame(columns))
     assert found.left_out_ == ("when",)
     assert "later than the training rows" in found.model_.manifest.calibration.assumption  # type: ignore[union-attr]
+
+
+def test_verbose_prints_the_steps_of_fit_with_their_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    x = np.random.default_rng(0).standard_normal((60, 2))
+    Detector(alpha=0.2).fit(x)
+    assert capsys.readouterr().out == ""
+    Detector(alpha=0.2, verbose=True).fit(x)
+    lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"\[ *\d+\.\d s\] choosing the kernels .*", lines[0])
+    assert any("validation ELBO" in line for line in lines)
+    assert lines[-1].endswith("fitted 60 rows")

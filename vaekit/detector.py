@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ from vaekit.bundle.disk import temporary_folder
 from vaekit.bundle.groups import ALL_ROWS
 from vaekit.bundle.packed import publish_as
 from vaekit.detector_rows import FittedColumns, in_place, model_input, scored
-from vaekit.detector_training import columns_of_steps, known_anomalies, prepare
+from vaekit.detector_training import FitProgress, columns_of_steps, known_anomalies, prepare
 from vaekit.errors import BundleError, InputError
 from vaekit.estimator import Estimator, not_fitted
 from vaekit.runtime import Bound, Explained, Model
@@ -67,6 +68,7 @@ class Detector(Estimator):
             which ends there. Where none ends, as at the first W - 1 rows, numbers are NaN and predict gives 1.
         time, series_column: names of the columns of X with the time and the series of a row, or of levels of the index
             of a pandas frame; x0, x1, ... for an array. None: rows are in order of time, and one series.
+        verbose: whether fit prints what it does and how long it takes.
         ignore: tolerance rules by column, {"pressure": {"above": 0.2, "below": "any"}}: the largest deviations from the
             expected value that predict does not report. fit writes them into the bundle. None: the rules of the bundle.
 
@@ -101,7 +103,9 @@ class Detector(Estimator):
         window: int | None = None,
         time: str | None = None,
         series_column: str | None = None,
+        verbose: bool = False,
     ) -> None:
+        self.verbose = verbose
         self.window = window
         self.time = time
         self.series_column = series_column
@@ -172,11 +176,16 @@ class Detector(Estimator):
             said.append(reason)
         if rows.place is not None and rows.place.losses:
             said.append(rows.place.losses)
+        progress = FitProgress(given.rows) if self.verbose else None
         listener = Listener(found=said.append)
+        if progress is not None:
+            listener = replace(listener, say=progress.say, on_validation=progress.on_validation)
         try:
             with temporary_folder() as folder:
                 train(config, folder, device=self.device, rows=rows, draws_report=False, listener=listener)
                 self._set_model(Model.load(find(folder, "detector"), device=self.device))
+            if progress is not None:
+                progress.done()
         finally:
             for text in said:  # also if they explain why training failed
                 warnings.warn(text, stacklevel=2)

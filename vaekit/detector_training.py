@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,31 @@ from vaekit.tolerance_rules import parse_rules
 if TYPE_CHECKING:
     from vaekit_training.config import Config
     from vaekit_training.data.rows import Rows
+    from vaekit_training.loop.tracking import Validation
 
 MIN_NORMAL_ROWS = 20  # normal rows; the same limit as in training
 AUTO = "auto"  # the default recipe
 TEST_SHARE = 0.02  # of the rows; small, because a detector's test metrics are rarely read
 MIN_TEST_ROWS = 2  # rows; a standard error needs two
 EXPECTED = "expected booleans, 0 and 1 (1: an anomaly), or 1 and -1 (-1: an anomaly)"
+
+
+class FitProgress:
+    """Prints on standard output what Detector.fit does, and how long it has taken."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows, self._start = rows, time.perf_counter()
+
+    def say(self, text: str) -> None:
+        print(f"[{time.perf_counter() - self._start:5.1f} s] {text}", flush=True)
+
+    def on_validation(self, validation: Validation) -> None:
+        """Print the ELBO of the validation rows; a kernel prior has no steps."""
+        step = f"step {validation.step:,}: " if validation.step else ""
+        self.say(f"{step}validation ELBO {validation.elbo:.2f} nats")
+
+    def done(self) -> None:
+        self.say(f"fitted {self._rows:,} rows")
 
 
 @dataclass(frozen=True)

@@ -228,6 +228,9 @@ def _explain(error: Any) -> str:
         return f"config: {where}: {error['input']!r} is not {choices}"
     if where == "likelihood.name":
         return f"config: {where}: {error['input']!r} is not {recipe.AUTO!r}, {error['ctx']['expected']}"
+    if where == "name" and error["type"] == "string_pattern_mismatch":
+        named = f"1 to 64 lower-case letters, digits, - and _, such as {slug(error['input'])!r}"
+        return f"config: {where}: {error['input']!r}: expected {named}"
     if error["type"] == "literal_error":
         return f"config: {where}: {error['input']!r} is not one of {error['ctx']['expected']}"
     if error["type"] == "missing":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -54,6 +55,16 @@ def _may_have_versions(root: Path, name: str) -> bool:
         return bool(versions(root, name))
     except FormatError:
         return True
+
+
+def no_model(name: str, root: Path | str) -> str:
+    """What to say of a model that does not exist: the one that was probably meant, and all there are."""
+    if not Path(root).exists():
+        return f"no model {name!r}: folder {str(root)!r} does not exist; models there: none"
+    known = models(root)
+    close = get_close_matches(name, known, n=1, cutoff=0.7)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"no model {name!r} in {root}{hint}; models there: {', '.join(known) or 'none'}"
 
 
 def versions(root: Path | str, name: str) -> list[int]:
@@ -141,7 +152,7 @@ def find(root: Path | str, name: str, version: int | None = None) -> Path:
     """
     known = versions(root, check_name(name))
     if not known:
-        raise UnknownModel(f"no model {name!r} in {root}; models there: {', '.join(models(root)) or 'none'}")
+        raise UnknownModel(no_model(name, root))
     pinned = None if version is not None else read_policy(Path(root) / name).pinned
     version = version or pinned or latest(root, name)
     if version is None:

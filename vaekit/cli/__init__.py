@@ -5,6 +5,7 @@ from __future__ import annotations
 import vaekit.cli.early_signals  # noqa: F401 - before the other imports, which take long
 
 # isort: split
+import errno
 import os
 import sys
 import warnings
@@ -124,7 +125,8 @@ def main() -> None:
     except VaeError as exc:
         _fail(str(exc), type(exc).__name__)
     except OSError as exc:
-        _fail(f"{exc.filename}: {exc.strerror}" if exc.filename is not None else str(exc), "OSError")
+        where = "standard output" if exc.filename is None and exc.errno == errno.ENOSPC else exc.filename
+        _fail(str(exc) if where is None else f"{where}: {exc.strerror}", "OSError")
     except ModuleNotFoundError as exc:
         missing = (exc.name or "").split(".")[0]
         if missing not in _EXTRAS:

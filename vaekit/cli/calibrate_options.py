@@ -7,16 +7,21 @@ from typing import Annotated
 
 import typer
 
+from vaekit.cli import completion
 from vaekit.cli.options import FORMATS
 from vaekit.cli.panels import INPUT, LABELS, OUTPUT, SCORING
 
 Model = Annotated[
     str,
-    typer.Argument(help="name, name@version, or path of a bundle in a folder of models"),
+    typer.Argument(
+        metavar="MODEL",
+        help="name, name@version, or path of a bundle in a folder of models",
+        autocompletion=completion.models,
+    ),
 ]
 Data = Annotated[
     Path | None,
-    typer.Argument(help=f"held-out rows: {FORMATS}; none with --feedback"),
+    typer.Argument(metavar="DATA", help=f"held-out rows: {FORMATS}; none with --feedback"),
 ]
 NumSamples = Annotated[
     list[int] | None,

@@ -68,7 +68,7 @@ def pull(
             metavar="URL", help="bundle, or model with its versions, in a store; or hf://owner/name[@revision]"
         ),
     ],
-    models: Annotated[Path, typer.Argument(metavar="[MODELS]", help="folder of models")] = Path("models"),
+    models: Annotated[Path, typer.Argument(metavar="MODELS", help="folder of models")] = Path("models"),
     version: Annotated[
         int | None, typer.Option(min=1, help="version of the model; default: the latest", rich_help_panel=INPUT)
     ] = None,

@@ -30,7 +30,7 @@ EXAMPLES = examples(
 
 Name = Annotated[
     str | None,
-    typer.Argument(help="name of a known loss; default: with no other option, a list"),
+    typer.Argument(metavar="NAME", help="name of a known loss; default: with no other option, a list"),
 ]
 
 ErrorKind = Annotated[

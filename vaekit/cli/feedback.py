@@ -28,7 +28,7 @@ RATES = ("normal", "false alarms", "95 % interval", "anomalies", "detected", "95
 
 
 def feedback(
-    labels: Annotated[Path, typer.Argument(help="labels by id: .csv or .parquet")],
+    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="labels by id: .csv or .parquet")],
     scores: Annotated[
         Path,
         typer.Option(

@@ -30,7 +30,9 @@ def keys() -> None:
 
 @app.command("new", epilog=NEW_EXAMPLES, cls=Command)
 def new(
-    name: Annotated[str, typer.Argument(help="name of the key in logs: lower-case letters, digits, - and _")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="name of the key in logs: lower-case letters, digits, - and _")
+    ],
     scope: Annotated[
         list[str] | None,
         typer.Option(

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vaekit.cli import completion
 from vaekit.cli.model_listing import described, used_as
 from vaekit.cli.options import AsJson, Device, Models, Quiet
 from vaekit.cli.output import confirm, print_json, say
@@ -26,16 +27,26 @@ app = typer.Typer(
     cls=Group,
     no_args_is_help=True,
 )
-Reference = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="name of a model, and a version")]
-OptionalReference = Annotated[
-    str | None, typer.Argument(metavar="[NAME[@VERSION]]", help="name of a model, and a version; default: all")
+Reference = Annotated[
+    str, typer.Argument(metavar="NAME@VERSION", help="name of a model, and a version", autocompletion=completion.models)
 ]
-Name = Annotated[str, typer.Argument(help="name of a model")]
+OptionalReference = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="NAME[@VERSION]",
+        help="name of a model, and a version; default: all",
+        autocompletion=completion.models,
+    ),
+]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="name of a model", autocompletion=completion.names)]
 
 
 @app.command("list", epilog=examples("vae models list", "vae models list breast-cancer --json"), cls=Command)
 def list_(
-    name: Annotated[str | None, typer.Argument(help="name of a model; default: all")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="name of a model; default: all", autocompletion=completion.names),
+    ] = None,
     models: Models = Path("models"),
     as_json: AsJson = False,
     _quiet: Quiet = False,
@@ -81,7 +92,12 @@ def verify(
 
 @app.command(cls=Command, epilog=examples("vae models pin breast-cancer@1", "vae models pin breast-cancer --also 1"))
 def pin(
-    model: Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="name of a model; default version: latest")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME[@VERSION]", help="name of a model; default version: latest", autocompletion=completion.models
+        ),
+    ],
     also: Annotated[
         list[int] | None,
         typer.Option(
@@ -197,12 +213,13 @@ def _names(models: Path, name: str | None) -> list[str]:
         UnknownModel: no such folder, or no model of that name.
     """
     from vaekit.bundle import models as models_in
+    from vaekit.bundle.models_folder import no_model
 
     if not models.is_dir():
         raise UnknownModel(f"{models}: no such folder; name the folder of models with --models")
     known = models_in(models)
     if name is not None and name not in known:
-        raise UnknownModel(f"no model {name!r} in {models}; models there: {', '.join(known) or 'none'}")
+        raise UnknownModel(no_model(name, models))
     return known if name is None else [name]
 
 

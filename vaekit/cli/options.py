@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vaekit.cli import completion
 from vaekit.cli.output import set_json, set_quiet
 from vaekit.cli.panels import DEVICE, GENERAL, INPUT, LABELS, OUTPUT, SCORING
 from vaekit.errors import ConfigError, InputError
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
     from vaekit.tabular.csv_text import CsvDialect
     from vaekit.tolerance_rules import ToleranceRule
 
-ModelName = Annotated[str, typer.Argument(help="name, name@version, or path of a bundle")]
+ModelName = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="name, name@version, or path of a bundle", autocompletion=completion.models),
+]
 FORMATS = ".csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet or of images"
-RowsPath = Annotated[Path, typer.Argument(help=f"rows: {FORMATS}")]
+RowsPath = Annotated[Path, typer.Argument(metavar="DATA", help=f"rows: {FORMATS}")]
 Models = Annotated[Path, typer.Option(help="folder of models", rich_help_panel=INPUT)]
 Device = Annotated[
     str, typer.Option(help="device of the model: auto, cpu, cuda or cuda:<index>", rich_help_panel=DEVICE)

@@ -18,7 +18,7 @@ TARGET = (
     "standard output, as CSV or as --format says"
 )
 Source = Annotated[str, typer.Argument(metavar="INPUT", help=ROWS)]
-Output = Annotated[str, typer.Argument(help=TARGET)]
+Output = Annotated[str, typer.Argument(metavar="OUTPUT", help=TARGET)]
 Url = Annotated[
     str | None,
     typer.Option(

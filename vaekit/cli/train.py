@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from vaekit.cli import completion
 from vaekit.cli.options import Anomaly, AsJson, LabelFolder, Quiet, image_settings, label_of, setting
 from vaekit.cli.output import is_quiet
 from vaekit.cli.panels import CONFIG, DEVICE, GENERAL, INPUT, LABELS, OUTPUT, examples
@@ -39,6 +40,7 @@ Source = Annotated[
         metavar="CONFIG.toml | DATA",
         help="config, or data (.csv, .parquet, .npy, .npz, a folder of images, breast-cancer, digits) for which a "
         "config is made; required unless --resume is given",
+        autocompletion=completion.training_sources,
     ),
 ]
 Overrides = Annotated[
@@ -64,6 +66,7 @@ Label = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
+        autocompletion=completion.columns,
         help="column that marks anomalies, which are kept for testing and never trained on; default: no labels",
         rich_help_panel=LABELS,
     ),
@@ -72,6 +75,7 @@ Exclude = Annotated[
     list[str] | None,
     typer.Option(
         metavar="COLUMN",
+        autocompletion=completion.columns,
         help="column to leave out, besides those of the config; repeatable; default: ids, dates and empty columns",
         rich_help_panel=INPUT,
     ),

@@ -16,7 +16,7 @@ from vaekit.bundle.input_spec import VectorSpec
 from vaekit.errors import InputError
 from vaekit.tabular.cells import show
 
-MOST_NAMED = 40  # names in a message about a column that does not exist
+MOST_NAMED = 20  # names in a message about a column that does not exist
 MOST_IGNORED = 1000  # names of columns that rows may have beside the model's
 _LISTED = 10  # names that a message lists
 _SHOWN = 100  # characters of an ignored name
@@ -160,8 +160,7 @@ def _required(absent: Iterable[str], spec: VectorSpec) -> list[str]:
 def _refuse_lacking(lacking: Sequence[str], unknown: Sequence[str]) -> NoReturn:
     meant = {column: name for name, column in resembling(unknown, lacking).items()}
     alike = "".join(f"; {name!r} resembles {column!r}" for column, name in meant.items())
-    said = ", ".join(map(repr, lacking))
-    raise InputError(f"the input lacks {len(lacking)} of the model's columns: {said}{alike}")
+    raise InputError(f"the input lacks {len(lacking)} of the model's columns: {listed(lacking)}{alike}")
 
 
 def check_widths(rows: Sequence[Any], spec: VectorSpec) -> None:

@@ -157,7 +157,9 @@ def header(
         with io.TextIOWrapper(opened(), encoding="utf-8-sig", errors=errors, newline="") as file:
             names = next(csv.reader(file, delimiter=dialect.delimiter, strict=True), [])
             empty = next(file, None) is None
-    except (UnicodeDecodeError, csv.Error) as exc:
+    except UnicodeDecodeError as exc:
+        raise InputError(f"{where}: the header is not UTF-8 text, which a .csv file must be: {exc}") from exc
+    except csv.Error as exc:
         raise InputError(f"{where}: {exc}") from exc
     return column_names(names, where), empty
 
