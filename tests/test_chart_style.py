@@ -10,7 +10,7 @@ import matplotlib as mpl
 import pytest
 
 from vaekit.chart_style import DARK, LIGHT, chart_style, css_variables, matplotlib_rc
-from vaekit.scoring.figures import new_figure
+from vaekit.scoring.figures import stacked
 from vaekit_training.report.page import document
 
 ROOT = Path(__file__).parent.parent
@@ -58,8 +58,8 @@ def test_a_report_uses_no_variable_that_the_palette_lacks() -> None:
 def test_figures_have_the_colours_of_the_palette(palette: Mapping[str, str]) -> None:
     before = dict(mpl.rcParams)
     with chart_style(palette):
-        figure = new_figure(4.0)
-        ax = figure.add_subplot(title="a")
+        figure, (ax,) = stacked("a", [], [1.0])
+        ax.set_title("a")
         (line,) = ax.plot([0, 1], [0, 1])
     assert mpl.colors.to_hex(line.get_color()) == palette["c1"]
     assert mpl.colors.to_hex(figure.get_facecolor()) == palette["page"]

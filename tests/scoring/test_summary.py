@@ -51,7 +51,7 @@ def test_the_figure_is_drawn_with_and_without_p_values(summary, tmp_path):
     images = []
     for number, found in enumerate((summary, bare, empty)):
         with Image.open(draw(found, tmp_path / f"{number}.png")) as image:
-            assert image.width > 1000
+            assert image.width == 768
             images.append(np.asarray(image.convert("L")))
     assert not any(np.array_equal(images[0], other) for other in images[1:])
     assert json.loads(json.dumps(empty.to_json()))["share"] is None

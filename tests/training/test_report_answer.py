@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import betabinom
 
 from tests.training.reported import facts_of, run_of
 from tests.training.test_report import Page
@@ -21,7 +20,7 @@ from vaekit.runtime import Bound
 from vaekit_training.report.answer.anomalies import STRIP_WIDTH, heat_colours, strip
 from vaekit_training.report.answer.next_steps import commands
 from vaekit_training.report.answer.opening import roc, tiles
-from vaekit_training.report.answer.shares import Share, excess_probability, percent
+from vaekit_training.report.answer.shares import Share, percent
 from vaekit_training.report.answer.verdict import Rates, verdict_of
 from vaekit_training.report.facts import gather
 from vaekit_training.report.measured.judged import Judged
@@ -84,13 +83,6 @@ def test_overlapping_windows_get_no_interval() -> None:
 )  # fmt: skip
 def test_only_all_rows_are_a_hundred_percent(share: float, text: str) -> None:
     assert percent(share).replace("\u00a0", " ") == text
-
-
-@pytest.mark.parametrize(("hits", "n", "rows"), [(0, 10, 99), (3, 71, 72), (12, 71, 72), (50, 400, 359)])
-def test_the_chance_of_many_alarms_is_that_of_the_beta_binomial_law(hits: int, n: int, rows: int) -> None:
-    k = 0.05 * (rows + 1)
-    want = betabinom.sf(hits - 1, n, k, rows + 1 - k)
-    assert excess_probability(hits, n, rows, 0.05) == pytest.approx(want, rel=1e-6, abs=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(5))

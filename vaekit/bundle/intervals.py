@@ -1,8 +1,12 @@
-"""Exact intervals of rates."""
+"""Exact intervals of rates, and of the number of false alarms that chance explains."""
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 COVERAGE = 0.95
+MOST_VALUES = 100_000  # of a distribution that is computed in full
 
 
 def clopper_pearson(hits: int, n: int, coverage: float = COVERAGE) -> tuple[float, float]:
@@ -19,3 +23,35 @@ def clopper_pearson(hits: int, n: int, coverage: float = COVERAGE) -> tuple[floa
     low = 0.0 if hits == 0 else float(betaincinv(hits, n - hits + 1, tail))
     high = 1.0 if hits == n else float(betaincinv(hits + 1, n - hits, 1.0 - tail))
     return low, high
+
+
+def alarms_by_chance(n: int, calibration_rows: int, alpha: float, coverage: float = COVERAGE) -> tuple[int, int]:
+    """The range of the number of flagged rows among n normal ones, in this share of calibrations.
+
+        X ~ BetaBinomial(n, a, c + 1 - a),   a = max(1, alpha (c + 1)),   c calibration rows
+
+    X follows this law if the rows are exchangeable with the calibration rows, their scores differ, and alpha is a
+    multiple of 1 / (c + 1) (Vovk 2012). For large n it is computed on a grid of values, to a thousandth of the range.
+    """
+    values, mass = _beta_binomial(n, calibration_rows, alpha)
+    tail, below = (1.0 - coverage) / 2.0, mass.cumsum()
+    low, high = (int(values[min(int(np.searchsorted(below, at)), len(values) - 1)]) for at in (tail, 1.0 - tail))
+    return low, high
+
+
+def chance_of_alarms(hits: int, n: int, calibration_rows: int, alpha: float) -> float:
+    """P(X >= hits) for the number X of flagged rows among n normal ones, as in `alarms_by_chance`."""
+    values, mass = _beta_binomial(n, calibration_rows, alpha)
+    return float(min(1.0, mass[values >= hits].sum()))
+
+
+def _beta_binomial(n: int, calibration_rows: int, alpha: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Values of X, 0 to n in equal steps, and the mass of each."""
+    from scipy.special import gammaln
+
+    a = max(1.0, alpha * (calibration_rows + 1))
+    b = max(calibration_rows + 1 - a, 1e-9)
+    x = np.unique(np.rint(np.linspace(0, n, min(n + 1, MOST_VALUES))))
+    log = gammaln(n + 1) - gammaln(x + 1) - gammaln(n - x + 1) + gammaln(x + a) + gammaln(n - x + b)
+    mass = np.exp(log - log.max())
+    return x, mass / mass.sum()

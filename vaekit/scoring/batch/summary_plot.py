@@ -1,4 +1,4 @@
-"""Draws the figure of a run: p-values, scores beside the calibration scores, and rates."""
+"""Draws the figure of a run: how many rows are flagged and how many by chance, which ones, and how scores moved."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vaekit.bundle.comparison import LEAST_NOVEL
 from vaekit.bundle.drift import histogram
-from vaekit.chart_style import chart_style
+from vaekit.bundle.intervals import alarms_by_chance
+from vaekit.chart_style import LIGHT, chart_style
 from vaekit.scoring.batch.summary import P_BINS, Summary
-from vaekit.scoring.figures import COLOURS, log_axis, new_figure, save
+from vaekit.scoring.figures import COLOURS, PANEL, log_axis, save, stacked, write_reason
 from vaekit.scoring.files.writer import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-PANELS = 3
-WIDTH = 4.6  # inches per panel
+NORMAL, ANOMALOUS = COLOURS
+MOST_ROWS, MOST_GROUPS = 10, 12  # rows and groups in the figure; the summary lists all
+LINE = 0.19  # inches of a line of text or of a group
 
 
 @chart_style()
@@ -27,61 +31,151 @@ def draw(found: Summary, where: Path) -> Path:
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
     """
-    figure = new_figure(WIDTH * PANELS)
-    p_values, scores, alphas = figure.subplots(1, PANELS)
-    _p_values(p_values, found)
-    _scores(scores, found)
-    _rates(alphas, found)
     with replacing(where) as temp:
-        save(figure, temp)
+        save(summary_figure(found), temp)
     return where
 
 
-def _p_values(ax: Axes, found: Summary) -> None:
-    ax.set(
-        xlabel="p-value (lower is more anomalous)",
-        ylabel="share of the rows",
-        title=f"{found.model}: {found.rows:,} rows",
-    )
-    if not found.tally.judged:
-        return _write_reason(ax, found.reason or "no rows with a p-value")
-    share = histogram(found.tally.p_values, found.tally.p_counts, P_BINS) / found.tally.judged
-    edges = np.linspace(0.0, 1.0, P_BINS + 1)
-    ax.stairs(share, edges, fill=True, color=COLOURS[0], alpha=0.6, label="this run")
-    ax.axhline(1.0 / P_BINS, color="black", lw=1, ls="--", label="expected without drift")
-    ax.legend(fontsize=8)
-    return None
+def summary_figure(found: Summary) -> Figure:
+    """The figure: a headline, the most anomalous rows, the groups if there are some, rates, scores and p-values."""
+    groups, lines = (found.groups or [])[:MOST_GROUPS], _top(found)
+    panels = [(_write_top, LINE * max(1, len(lines)))]
+    panels += [(_groups, LINE * (len(groups) + 1))] if groups else []
+    panels += [(_rates, PANEL), (_scores, PANEL), (_p_values, PANEL)]
+    figure, axes = stacked(headline(found), sentences(found), [height for _, height in panels])
+    for ax, (panel, _) in zip(axes, panels, strict=True):
+        panel(ax, found)
+    return figure
 
 
-def _scores(ax: Axes, found: Summary) -> None:
-    ax.set(xlabel="-ELBO, nats (higher is more anomalous)", ylabel="share of the rows")
-    calibration = found.calibration_scores
-    if calibration is None or not found.rows:
-        return _write_reason(ax, "no calibration scores" if found.rows else "no rows")
-    edges = np.array(found.tally.edges)
-    counts = found.tally.scores
-    for values, colour, label in (
-        (counts, COLOURS[1], f"this run, {counts[-1] / counts.sum():.1%} beyond the right end"),
-        (calibration, COLOURS[0], f"{calibration.sum():,} calibration rows"),
-    ):
-        ax.stairs(values[1:-1] / values.sum(), edges, fill=True, color=colour, alpha=0.5, label=label)
-    ax.set_title("" if found.drift is None else f"KS {found.drift.ks:.3f}, PSI {found.drift.psi:.3f}")
-    ax.legend(fontsize=8)
-    return None
+def headline(found: Summary) -> str:
+    """The finding: how many rows are flagged."""
+    rows = f"{found.rows:,} row{'' if found.rows == 1 else 's'}"
+    if found.anomalies is None or not found.tally.judged:
+        return f"{rows} scored, none with a p-value"
+    return f"{found.anomalies:,} of {rows} flagged at alpha = {found.alpha:g}"
+
+
+def sentences(found: Summary) -> list[str]:
+    """What chance explains, and what else to know."""
+    said = [by_chance(found), found.reason, found.alpha_reason]
+    if found.novel:
+        said.append(f"{found.novel:,} of them novel: unlike every training row.")
+    if found.tally.tolerated:
+        said.append(f"{found.tally.tolerated:,} alarms were removed by tolerance rules.")
+    if found.drift is not None:
+        said.append(f"Drift from the calibration: {found.drift.reading}.")
+    return [f"Model {found.model}.", *(text for text in said if text)]
+
+
+def by_chance(found: Summary) -> str | None:
+    """How many flagged rows to expect if all are normal; with one held-out set also the range of this number."""
+    n = found.tally.judged
+    if found.anomalies is None or not n or found.alpha_reason is not None:
+        return None
+    expected = found.alpha * n
+    said = f"About {expected:,.0f} expected by chance if all were normal" if expected >= 1 else (
+        f"{expected:.2g} expected by chance if all were normal"
+    )  # fmt: skip
+    if found.held_out_p_values is None or found.held_out is None or found.tally.groups:
+        return f"{said}."
+    low, high = alarms_by_chance(n, len(found.held_out), found.alpha)
+    return f"{said} ({low:,} to {high:,} in 95 % of calibrations with {len(found.held_out):,} rows)."
+
+
+def _top(found: Summary) -> list[str]:
+    """The most anomalous rows as text."""
+    rows = found.tally.top[:MOST_ROWS]
+    several = len({row.file for row in rows}) > 1
+    return [
+        f"row {row.row}{f' ({Path(row.file).name})' if several else ''}: "
+        + ("novel" if row.score >= LEAST_NOVEL else f"score {row.score:,.6g} nats")
+        for row in rows
+    ]
+
+
+def _write_top(ax: Axes, found: Summary) -> None:
+    ax.set_axis_off()
+    lines = _top(found)
+    ax.set_title("The most anomalous rows" if lines else "No rows were kept", pad=2)
+    for i, text in enumerate(lines):
+        y = 1.0 - (i + 0.5) / len(lines)
+        ax.text(0.0, y, f"{i + 1}.", va="center", color=LIGHT["quiet"], transform=ax.transAxes)
+        ax.text(0.06, y, text, va="center", transform=ax.transAxes)
+
+
+def _groups(ax: Axes, found: Summary) -> None:
+    groups = (found.groups or [])[:MOST_GROUPS]
+    ax.set_title("Flagged rows by group")
+    at = range(len(groups))
+    flagged = [group["anomalies"] / max(group["rows"], 1) for group in groups]
+    ax.barh(at, flagged, color=ANOMALOUS, height=0.55)
+    ax.axvline(found.alpha, color=LIGHT["c6"], lw=1, ls="--")
+    for y, (group, share) in enumerate(zip(groups, flagged, strict=True)):
+        pooled = ", pooled" if group["pooled"] else ""
+        text = f" {group['group']}: {group['anomalies']:,} of {group['rows']:,}{pooled}"
+        ax.text(max(share, found.alpha), y, text, va="center", fontsize=8)
+    ax.set_yticks([])
+    ax.set_xlim(0, 2.0 * max(*flagged, found.alpha))
+    ax.set_ylim(len(groups) - 0.4, -0.6)
+    ax.grid(visible=False)
+    ax.set_xlabel(f"share of the rows of the group; dashed: alpha = {found.alpha:g}")
 
 
 def _rates(ax: Axes, found: Summary) -> None:
-    ax.set(xlabel="alpha", ylabel="share of the rows with p <= alpha", title="anomalies by alpha")
+    ax.set(xlabel="alpha", ylabel="share of rows flagged", title="Flagged rows by alpha")
     by_alpha = {alpha: rate for alpha, rate in found.rates.items() if rate is not None}
     if not by_alpha:
-        return _write_reason(ax, "no rows with a p-value")
+        return write_reason(ax, "No rows with a p-value that is small enough.")
     alphas, shares = np.array(list(by_alpha)), np.array(list(by_alpha.values()))
     log_axis(ax, by_alpha)
-    ax.plot(alphas, shares, color=COLOURS[1], marker="o", ms=4, label="this run")
-    ax.plot(alphas, alphas, color="black", lw=1, ls="--", label="expected without drift")
-    ax.legend(fontsize=8, loc="upper left")
+    line = np.geomspace(alphas[0], alphas[-1], 50)  # a straight line is bent on a logarithmic axis
+    ax.plot(line, line, color=LIGHT["c5"], ls="--", lw=1.2)
+    ax.plot(alphas, shares, color=ANOMALOUS, marker="o", ms=5)
+    for alpha, share in by_alpha.items():
+        ax.annotate(f"{share:.2%}", (alpha, share), (0, 6), textcoords="offset points", ha="center", fontsize=8)
+    ax.set_xlim(alphas[0] / 1.6, alphas[-1] * 2.6)
+    ax.set_ylim(0, 1.3 * max(shares.max(), alphas.max()))
+    _label(ax, "this run", (alphas[-1], shares[-1]), ANOMALOUS)
+    if abs(shares[-1] - alphas[-1]) > 0.12 * ax.get_ylim()[1]:
+        _label(ax, "by chance", (alphas[-1], alphas[-1]), LIGHT["quiet"])
     return None
 
 
-def _write_reason(ax: Axes, why: str) -> None:
-    ax.text(0.5, 0.5, why, ha="center", va="center", wrap=True, transform=ax.transAxes)
+def _label(ax: Axes, text: str, at: tuple[float, float], colour: str) -> None:
+    """A direct label right of the end of a line."""
+    ax.annotate(text, at, (7, 0), textcoords="offset points", va="center", color=colour, weight="bold", fontsize=8.5)
+
+
+def _scores(ax: Axes, found: Summary) -> None:
+    ax.set(xlabel="score = \u2212ELBO, nats (higher is more anomalous)", ylabel="share of rows", title="Scores")
+    calibration = found.calibration_scores
+    if calibration is None or not found.rows:
+        return write_reason(ax, "No calibration scores to compare with." if found.rows else "No rows.")
+    edges, counts = np.array(found.tally.edges), found.tally.scores
+    if not len(edges):
+        return write_reason(ax, "No calibration scores to compare with.")
+    ax.stairs(calibration[1:-1] / calibration.sum(), edges, fill=True, color=NORMAL, alpha=0.35)
+    ax.stairs(counts[1:-1] / counts.sum(), edges, color=ANOMALOUS, lw=1.8)
+    labels = (
+        (f"this run; {counts[-1] / counts.sum():.1%} beyond the right end", ANOMALOUS),
+        (f"{calibration.sum():,} calibration rows", NORMAL),
+    )
+    for i, (text, colour) in enumerate(labels):
+        ax.text(0.99, 0.95 - 0.13 * i, text, ha="right", va="top", color=colour, weight="bold", transform=ax.transAxes)
+    drift = found.drift
+    ax.set_title("Scores" if drift is None else f"Scores (KS {drift.ks:.3f}, PSI {drift.psi:.3f})")
+    return None
+
+
+def _p_values(ax: Axes, found: Summary) -> None:
+    ax.set(xlabel="p-value (lower is more anomalous)", ylabel="share of rows", title="P-values")
+    if not found.tally.judged:
+        return write_reason(ax, found.reason or "No rows with a p-value.")
+    share = histogram(found.tally.p_values, found.tally.p_counts, P_BINS) / found.tally.judged
+    ax.stairs(share, np.linspace(0.0, 1.0, P_BINS + 1), fill=True, color=ANOMALOUS, alpha=0.6)
+    ax.axhline(1.0 / P_BINS, color=LIGHT["c6"], lw=1, ls="--")
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, 1.25 * max(float(share.max()), 1.0 / P_BINS))
+    ax.annotate("dashed: expected without drift", (0.99, 0.95), xycoords="axes fraction", ha="right", va="top")
+    return None

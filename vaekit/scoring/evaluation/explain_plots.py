@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaekit.chart_style import chart_style
+from vaekit.chart_style import LIGHT, chart_style
 from vaekit.scoring.evaluation.explain_row import ImageExplanation, RowExplained
-from vaekit.scoring.figures import COLOURS, save
+from vaekit.scoring.figures import COLOURS, WIDTH, save, stacked
 from vaekit.scoring.files.writer import replacing
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, ORANGE = COLOURS
+CELL = 0.64  # inches of a cell
+LETTERS = 34  # of a cell's name and value
 TICKS = (1, 3, 10, 100, 1000, 10_000)
 LINEAR = 3.0  # half-widths of the interval; up to this distance from 0 the axis is linear, beyond it logarithmic
 
@@ -34,59 +36,85 @@ def draw(found: RowExplained, path: Path) -> None:
 
 
 def cells_figure(found: RowExplained) -> Figure:
-    """The relief of each cell, and its value relative to the interval expected from the rest of the row."""
-    figure = _figure(9.6, 1.5 + 0.5 * len(found.cells))
-    figure.suptitle(_title(found), fontsize=10)
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 3))
-    positions = range(len(found.cells))
-    left.barh(positions, [cell["relief"] for cell in found.cells], color=BLUE, height=0.6)
-    left.axvline(0.0, color="black", lw=0.8)
-    left.set_yticks(positions, [cell["feature"] for cell in found.cells], fontsize=8)
-    left.set_xlabel("relief: fall of the score without the cell, nats", fontsize=8)
-    left.set_ylim(len(found.cells) - 0.5, -0.8)  # the most anomalous at the top
-    _draw_values(right, found.cells)
-    return figure
-
-
-def image_figure(found: RowExplained, shown: ImageExplanation) -> Figure:
-    """The image, its reconstruction, and the heatmap: nats above the held-out median of each pixel."""
-    figure = _figure(9.6, 3.6)
-    figure.suptitle(_title(found), fontsize=10)
-    axes = figure.subplots(1, 3)
-    for ax, image, title in zip(axes, (shown.given, shown.expected), ("given", "expected"), strict=False):
-        ax.imshow(np.clip(image, 0, 255).astype(np.uint8).squeeze(), cmap="gray", vmin=0, vmax=255)
-        ax.set_title(title, fontsize=9)
-    most = max(float(np.abs(shown.heat).max()), 1.0)
-    heat = axes[2].imshow(shown.heat, cmap="PuOr_r", vmin=-most, vmax=most)
-    axes[2].set_title("nats above the held-out median", fontsize=9)
-    for ax in axes:
-        ax.set_axis_off()
-    figure.colorbar(heat, ax=axes[2], shrink=0.8)
-    return figure
-
-
-def _draw_values(ax: Axes, found: list[dict[str, Any]]) -> None:
-    """Intervals as bands from -1 to 1, values as dots in half-widths from the expected value; categories as text."""
-    ax.axvline(0.0, color="black", lw=0.8)
+    """Each cell with its relief, and its value relative to the interval expected from the rest of the row."""
+    said = [
+        _sentence(found),
+        "Band: the 90 % of values expected from the rest of the row. Dot: the value. At the right: relief, the fall "
+        "of the score without the cell.",
+    ]
+    figure, (ax,) = stacked(headline(found), said, [CELL * max(1, len(found.cells))])
     farthest = LINEAR
-    for y, cell in enumerate(found):
-        label = f"{_short(cell['value'])}, expected {_short(cell['expected'])} ({_interval(cell)})"
-        ax.annotate(label, (0.0, y), (0, 13), fontsize=7, textcoords="offset points", ha="center", va="center")
+    for y, cell in enumerate(found.cells):
+        _write(ax, y, cell)
         if cell["low"] is not None:
-            ax.barh(y, 2.0, left=-1.0, color=BLUE, alpha=0.25, height=0.3)
-            ax.plot(offset := _offset(cell), y, "o", color=ORANGE, ms=6)
+            ax.barh(y + 0.27, 2.0, left=-1.0, color=BLUE, alpha=0.3, height=0.18)
+            ax.plot([0.0, 0.0], [y + 0.18, y + 0.36], color=BLUE, lw=1.4)
+            ax.plot(offset := _offset(cell), y + 0.27, "o", color=ORANGE, ms=6, clip_on=False)
             farthest = max(farthest, abs(offset))
     ax.set_xscale("symlog", linthresh=LINEAR)
     ax.set_xlim(-1.4 * farthest, 1.4 * farthest)
+    ax.set_ylim(len(found.cells) - 0.45, -0.5)  # the most anomalous at the top
     sides = [tick for tick in TICKS if tick < 1.4 * farthest]
     ticks = [*(-tick for tick in sides[::-1]), 0, *sides]
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.minorticks_off()
-    ax.set_xlabel("value (dot) in half-widths from the expected value; band: 90 % of p(cell | other cells)", fontsize=8)
+    ax.set_yticks([])
+    ax.grid(visible=False)
+    ax.set_xlabel("distance from the expected value, in half-widths of the band")
+    return figure
+
+
+def headline(found: RowExplained) -> str:
+    """The finding: the row, and the cell that makes it anomalous."""
+    what = "Image" if found.image is not None else "Row"
+    if not found.cells or found.image is not None:
+        return f"{what} {found.row} of {found.data}: {_p_value(found)}"
+    first = found.cells[0]
+    expected = "" if first["expected"] is None else f", expected {_short(first['expected'])}"
+    return f"{what} {found.row}: {first['feature']} is {_short(first['value'])}{expected}"
+
+
+def image_figure(found: RowExplained, shown: ImageExplanation) -> Figure:
+    """The image, its reconstruction, and the heatmap: nats above the held-out median of each pixel."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    said = [_sentence(found), "Right: where they differ, nats above the held-out median of each pixel."]
+    figure, (whole,) = stacked(headline(found), said, [WIDTH / 3 + 0.1])
+    whole.set_axis_off()
+    axes = [whole.inset_axes((i * 0.34, 0.0, 0.32, 1.0)) for i in range(3)]
+    for ax, image, title in zip(axes, (shown.given, shown.expected), ("the image", "expected"), strict=False):
+        ax.imshow(np.clip(image, 0, 255).astype(np.uint8).squeeze(), cmap="gray", vmin=0, vmax=255)
+        ax.set_title(title, fontsize=9)
+    most = max(float(np.abs(shown.heat).max()), 1.0)
+    colours = LinearSegmentedColormap.from_list("surprise", [BLUE, LIGHT["page"], ORANGE])
+    heat = axes[2].imshow(shown.heat, cmap=colours, vmin=-most, vmax=most)
+    axes[2].set_title("surprise", fontsize=9)
+    for ax in axes:
+        ax.set_xticks([])
+        ax.set_yticks([])
+        ax.grid(visible=False)
+        ax.spines["left"].set_visible(True)
+        ax.spines[["left", "right", "top", "bottom"]].set_color(LIGHT["rule"])
+        ax.spines[["right", "top"]].set_visible(True)
+    figure.colorbar(heat, ax=whole, location="bottom", shrink=0.6, aspect=36, pad=0.04, label="nats")
+    return figure
+
+
+def _write(ax: Axes, y: int, cell: dict[str, Any]) -> None:
+    """The name and value of a cell, what is expected, and its relief, above its band."""
+    text = f"{cell['feature']} = {_short(cell['value'])}"
+    text = text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}\u2026"
+    expected = f"expected {_short(cell['expected'])} ({_interval(cell)})"
+    at = ax.get_yaxis_transform()  # x in shares of the width
+    ax.text(0.0, y - 0.28, text, weight="bold", va="center", transform=at)
+    ax.text(1.0, y - 0.28, f"{cell['relief']:.3g} nats", ha="right", va="center", transform=at)
+    ax.text(0.0, y - 0.05, expected, color=LIGHT["quiet"], fontsize=8.5, va="center", transform=at)
 
 
 def _interval(cell: dict[str, Any]) -> str:
-    return f"{cell['probability']:.0%}" if cell["low"] is None else f"{_short(cell['low'])} .. {_short(cell['high'])}"
+    if cell["low"] is None:
+        return "" if cell["probability"] is None else f"{cell['probability']:.0%} likely"
+    return f"{_short(cell['low'])} to {_short(cell['high'])}"
 
 
 def _offset(cell: dict[str, Any]) -> float:
@@ -96,19 +124,18 @@ def _offset(cell: dict[str, Any]) -> float:
     return float(offset / half) if half > 0 else float(np.sign(offset) * LINEAR)
 
 
-def _title(found: RowExplained) -> str:
-    p_value = "no p-value" if found.p_value is None else f"p = {found.p_value:.2g}"
+def _sentence(found: RowExplained) -> str:
     kl = "" if found.kl_is_score else f"; kl {found.kl:.3g} nats, p = {found.kl_p_value:.2g}"
-    return f"{found.model}: row {found.row} of {found.data}: score {found.score:.4g} nats, {p_value}{kl}"
+    group = "" if found.group is None else f" among {found.group}"
+    what = "" if found.image is None else "Image by "
+    return f"{what}{found.model}, {found.data}: score {found.score:.4g} nats, {_p_value(found)}{group}{kl}."
+
+
+def _p_value(found: RowExplained) -> str:
+    return "no p-value" if found.p_value is None else f"p-value {found.p_value:.2g}"
 
 
 def _short(value: float | str | None) -> str:
     if value is None:
         return "unseen level"
     return value if isinstance(value, str) else f"{value:.4g}"
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), dpi=100, layout="constrained")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from vaekit.bundle.intervals import clopper_pearson
 from vaekit.bundle.manifest import Metric
-from vaekit_training.evaluate import ALPHA
 
 PERCENT = "\u00a0%"  # with a space that does not break the line
 
@@ -48,22 +46,3 @@ def percent(share: float) -> str:
     if p > 99.0:
         return f"over 99.9{PERCENT}" if p > 99.94 else f"{p:.1f}{PERCENT}"
     return f"{p:.2g}{PERCENT}"
-
-
-def excess_probability(hits: int, n: int, calibration_rows: int, rate: float = ALPHA) -> float:
-    """P(at least `hits` of n new normal rows are flagged) over calibrations of this many rows.
-
-        X ~ BetaBinomial(n, a, c + 1 - a),   a = max(1, rate (c + 1)),   c calibration rows
-
-    The number of flagged rows follows this law if the rows are exchangeable with the calibration rows, have different
-    scores, and `rate` is a multiple of 1 / (c + 1) (Vovk 2012).
-    """
-    a = max(1.0, rate * (calibration_rows + 1))
-    b = max(calibration_rows + 1 - a, 1e-9)
-    terms = [
-        math.lgamma(n + 1) - math.lgamma(x + 1) - math.lgamma(n - x + 1)
-        + math.lgamma(x + a) + math.lgamma(n - x + b) - math.lgamma(n + a + b)
-        + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
-        for x in range(hits, n + 1)
-    ]  # fmt: skip
-    return min(1.0, sum(map(math.exp, terms)))

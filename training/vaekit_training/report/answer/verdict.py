@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vaekit.bundle.intervals import chance_of_alarms
 from vaekit_training.evaluate import ALPHA
-from vaekit_training.report.answer.shares import Share, excess_probability, percent
+from vaekit_training.report.answer.shares import Share, percent
 from vaekit_training.report.facts import Facts
 from vaekit_training.report.guarantees import entry_of
 from vaekit_training.report.measured.planted import Fault
@@ -66,7 +67,7 @@ class Rates:
         found = self.false_alarms
         if found is None or not self.independent:
             return False
-        return excess_probability(found.hits, found.n, self.rows, self.promised) < UNLIKELY
+        return chance_of_alarms(found.hits, found.n, self.rows, self.promised) < UNLIKELY
 
 
 def verdict(facts: Facts) -> Verdict:
@@ -115,7 +116,7 @@ def _too_few_rows(rates: Rates) -> Verdict:
 
 def _too_many_alarms(rates: Rates) -> Verdict:
     assert rates.false_alarms is not None  # has_too_many_alarms
-    chance = excess_probability(rates.false_alarms.hits, rates.false_alarms.n, rates.rows, rates.promised)
+    chance = chance_of_alarms(rates.false_alarms.hits, rates.false_alarms.n, rates.rows, rates.promised)
     sentence = (
         f"{percent(rates.false_alarms.value)} of normal test rows are flagged "
         f"({rates.false_alarms.sentence('rows')}), and the calibration promises at most {percent(rates.promised)}. "
