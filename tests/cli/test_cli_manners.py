@@ -65,6 +65,13 @@ def on_terminal(*words: str, columns: int = 80) -> str:
     return shown.decode()
 
 
+def test_the_help_and_the_version_import_nothing_that_takes_long() -> None:
+    code = "import sys, vaekit.cli; print([name for name in sys.argv[1:] if name in sys.modules])"
+    slow = ["numpy", "pyarrow", "torch", "onnxruntime", "pydantic", "matplotlib", "fastapi", "httpx"]
+    done = subprocess.run([sys.executable, "-c", code, *slow], capture_output=True, check=True)
+    assert done.stdout.strip() == b"[]"
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_h_is_short_for_help(name: str) -> None:
     done = CliRunner().invoke(app, [*name.split(), "-h"])

@@ -32,7 +32,6 @@ from vaekit.cli.score_pipe import STDIN, check_format, pipe_options, run_pipe
 from vaekit.cli.score_report import check_summary, report, write_summary
 from vaekit.cli.score_with import cluster_of, scorer_of
 from vaekit.errors import InputError
-from vaekit.storage.paths import STDOUT
 
 if TYPE_CHECKING:
     from vaekit.scoring import Options, Scorer, Summary
@@ -81,6 +80,8 @@ def score(
 ) -> None:
     """Score every row of a file, a folder or a pipe: ELBO in nats, p-value and verdict."""
     for_files = {"--fdr": fdr, "--summary": summary, "--part-rows": part_rows, "--partitions": partitions}
+    from vaekit.storage.paths import STDOUT
+
     if as_json and output == STDOUT:
         raise InputError("--json: the scored rows go to standard output; name a file for them, or leave out --json")
     check_format(source, output, form, header=header, needs_file={**for_files, "--resume": resume, "--engine": engine})
@@ -132,6 +133,8 @@ def _scored(
 
 def _report(scored: Summary, output: str, summary: Path | None) -> None:
     """Print the report, on stderr if the rows go to stdout, and write the summary if it has a file."""
+    from vaekit.storage.paths import STDOUT
+
     with redirect_stdout(sys.stderr) if output == STDOUT or is_json() else nullcontext():
         if not (is_quiet() or is_json()):
             report(scored)
