@@ -38,7 +38,7 @@ function card(image, scale, alpha, selected, choose) {
     </div>
     <h3>${name}</h3>
     <p class="small">${verdictOf(pValue, alpha)}score ${number(score)}${pValue === null ? "" : html`, p-value ${number(pValue, 2)}`}</p>
-    <button class="plain small" aria-pressed=${selected} @click=${choose}>${selected ? "Selected" : "Select"}<span class="visually-hidden"> ${name}</span></button>
+    <button class="plain small" @click=${choose}>On the map<span class="visually-hidden"> of latent space, ${name}</span></button>
   </li>`;
 }
 

@@ -139,8 +139,10 @@ function view(panel) {
   </div>`;
 }
 
+/** Select an image and show it on the map of latent space. */
 function choose({ state }, i) {
-  state.set({ selected: state.get().selected === i ? null : i });
+  state.set({ selected: i });
+  location.hash = "latent";
 }
 
 /** Whether the panel says already which files have another size. */

@@ -62,7 +62,7 @@ export class MapCanvas {
     const { colours, layer } = this.drawing;
     const many = colours.length > 3000;
     const radius = many ? 1.8 : colours.length > 1500 ? 2.4 : 3.2;
-    for (const [which, opacity, size] of [[0, 0.3, 2], [1, many ? 0.55 : 0.75, radius], [2, 0.95, radius + 0.8]]) {
+    for (const [which, opacity, size] of [[0, 0.4, 2], [1, many ? 0.55 : 0.75, radius], [2, 0.95, radius + 0.8]]) {
       context.globalAlpha = opacity;
       drawDots(context, this.layout, groups(colours, layer, which), size);
     }
