@@ -221,3 +221,12 @@ def test_every_fault_of_the_sample_is_within_the_range_of_normal_rows() -> None:
         low, high = (limit(float(one[column]) for one in normal) for limit in (min, max))
         assert low <= float(new[row][column]) <= high, (row, column)
     assert {one["fault"] for i, one in enumerate(new) if i not in sensors.FAULTS} == {""}
+
+
+def test_the_how_to_shows_the_files_and_the_commands_of_the_project(project: Path) -> None:
+    page = (ROOT / "docs" / "how-to" / "start-a-project.md").read_text()
+    blocks = [block.splitlines() for block in re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)]
+    written = [shlex.join(words) for words in commands((project / "README.md").read_text())]
+    assert [line for line in written if line.startswith("vae ")] in blocks
+    named = {name for row in re.findall(r"^\| (`.+?) \|", page, re.MULTILINE) for name in re.findall(r"`(.+?)`", row)}
+    assert named == {"models/", *sample().files} - {"models/.gitkeep"}
