@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.page import mixed_table
 from tests.page.conftest import Play, screens
+from tests.service.conftest import Process
+from tests.service.keyed import KEYS, TEXT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -31,3 +34,30 @@ def test_the_page_shows_a_model(model: str, play: Play, page_url: str) -> None:
 @pytest.mark.parametrize("model", TABLES)
 def test_rows_are_scored_flagged_marked_and_edited(model: str, play: Play, page_url: str, rows_file: str) -> None:
     play("rows", screens(url=page_url, model=model, file=rows_file))
+
+
+def test_rows_are_scored_marked_and_edited_by_keyboard(play: Play, page_url: str) -> None:
+    play("keyboard", [{"url": page_url, "width": 1280, "scheme": "light"}])
+
+
+@pytest.mark.parametrize("model", TABLES)
+def test_the_page_says_what_is_wrong_with_a_slow_and_a_failing_service(model: str, play: Play, page_url: str) -> None:
+    play("trouble", [{"url": page_url, "width": 390, "scheme": "dark", "model": model}])
+
+
+@pytest.fixture
+def keyed_url(models_dir: Path, tmp_path: Path) -> Iterator[str]:
+    """The address of a service with keys."""
+    (tmp_path / "keys.toml").write_text(TEXT, encoding="utf-8")
+    service = Process("--models", str(models_dir), "--keys-file", str(tmp_path / "keys.toml"))
+    try:
+        url = service.until(r"listening on (http://\S+:\d+)")
+        service.until("(try):")
+        yield url
+    finally:
+        service.end()
+
+
+def test_the_page_asks_for_a_key_and_names_the_missing_scope(play: Play, keyed_url: str) -> None:
+    case = {"url": keyed_url, "width": 390, "scheme": "light", "keys": KEYS, "allow": ["status of 40[13]"]}
+    play("keys", [case])

@@ -1,7 +1,9 @@
 /** Shows the curl, Python and JavaScript of a request, with a button that copies each. */
 
+import { keptKey } from "./key_dialog.js";
 import { html } from "./lit.js";
 
+const KEY = '-H "authorization: Bearer $VAE_API_KEY"'; // the Python and JavaScript clients read the variable themselves
 const LANGUAGES = [
   ["curl", "curl"],
   ["python", "Python"],
@@ -48,7 +50,7 @@ export function codeOf({ api, path, method = "POST", query = {}, body, python, j
   const root = api.base.href.replace(/\/$/, "");
   const imports = pythonImports === "" ? "" : `${pythonImports}\n`;
   return {
-    curl: ["curl -s", ...bodyOf(method, body), `'${address.href}'`].join(" "),
+    curl: ["curl -s", ...(keptKey() === null ? [] : [KEY]), ...bodyOf(method, body), `'${address.href}'`].join(" "),
     python: `${imports}from vaekit import Client\n\nwith Client("${root}") as client:\n${indented(python)}`,
     javascript: `${javascriptImports === "" ? "" : `${javascriptImports}\n`}import { Client } from "vaekit";\n\nconst client = new Client("${root}");\n${javascript}`,
   };
