@@ -95,15 +95,15 @@ def test_it_says_that_the_new_version_is_in_use_and_how_to_keep_the_old_one(copi
     said = done.stderr if more else done.stdout
     assert said.endswith(
         "breast-cancer now means breast-cancer@2: every `vae score breast-cancer`, every other command and running "
-        "services of this folder use it; write breast-cancer@1 to use the version before it once (over HTTP "
-        "/models/breast-cancer/versions/1); to go back for good, run vae models pin breast-cancer@1 or vae models "
-        "remove breast-cancer@2\n"
+        "services of this folder use it\nto use the version before it: write breast-cancer@1 (over HTTP "
+        "/models/breast-cancer/versions/1)\nto go back for good: vae models pin breast-cancer@1, or vae models remove "
+        "breast-cancer@2\n"
     )
     if more:
         assert json.loads(done.stdout)["parent"] == "breast-cancer@1"
     again = vae("breast-cancer@1", cancer_csv, "--models", copied, *LABELLED)
     assert "breast-cancer now means breast-cancer@3" in again.stdout
-    assert "write breast-cancer@1 to use" in again.stdout
+    assert "version before it: write breast-cancer@1 (over HTTP" in again.stdout
     write_policy(copied / "breast-cancer", Policy(default=1))
     pinned = vae("breast-cancer", cancer_csv, "--models", copied, *LABELLED)
     assert "stays pinned to breast-cancer@1; vae models pin breast-cancer@4 chooses" in pinned.stdout

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+from rich.table import Table
+
 from vaekit.errors import BundleError, FormatError
 
 
@@ -66,3 +69,21 @@ def used_as(model: dict[str, Any], version: dict[str, Any]) -> str:
     names = ["pinned" if model["pinned"] is not None else "latest"] if number == model["version"] else []
     names += ["proposed"] if version["proposed"] else []
     return ", ".join([*names, *(["kept in memory"] if number in model["loaded"] else [])])
+
+
+def listing(found: list[dict[str, Any]]) -> Table:
+    """The table of `vae models list`; names are never cut, because they go into commands."""
+    pulls = any(version["origin"] for model in found for version in model["versions"])
+    table = Table()
+    for heading in ("model", "version", "used as", "created", "MiB", "format", *(["pulled from"] if pulls else [])):
+        table.add_column(heading, no_wrap=heading in ("model", "created"), overflow="fold")
+    for model in found:
+        for version in model["versions"]:
+            size, made = f"{version['bytes'] / 2**20:.2f}", version["created"] or ""
+            what = escape(version["reason"] or version["format"])
+            pulled = [escape((version["origin"] or {}).get("url", ""))] if pulls else []
+            number = str(version["version"])
+            table.add_row(model["name"], number, used_as(model, version), made, size, what, *pulled)
+        if model["reason"] is not None:
+            table.add_row(model["name"], "", "", "", "", escape(model["reason"]))
+    return table

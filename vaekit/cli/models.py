@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from vaekit.cli import completion
-from vaekit.cli.model_listing import described, used_as
+from vaekit.cli.model_listing import described, listing
 from vaekit.cli.options import AsJson, Device, Models, Quiet
-from vaekit.cli.output import confirm, print_json, say
+from vaekit.cli.output import confirm, print_json, say, suggest
 from vaekit.cli.panels import OUTPUT, SCORING, Command, Group, examples
 from vaekit.errors import BundleError, FormatError, InputError, UnknownModel
 
@@ -56,16 +54,9 @@ def list_(
     if as_json:
         print_json({"models": found})
         return
-    table = Table("model", "version", "used as", "created", "MiB", "format", "pulled from")
-    for model in found:
-        for version in model["versions"]:
-            size, made = f"{version['bytes'] / 2**20:.2f}", version["created"] or ""
-            what = escape(version["reason"] or version["format"])
-            pulled = escape((version["origin"] or {}).get("url", ""))
-            table.add_row(model["name"], str(version["version"]), used_as(model, version), made, size, what, pulled)
-        if model["reason"] is not None:
-            table.add_row(model["name"], "", "", "", "", escape(model["reason"]), "")
-    _console().print(table if found else f"no model in {models}")
+    _console().print(listing(found) if found else f"no model in {models}")
+    if found:
+        suggest(f"vae models verify {found[0]['name']}{_beside(models)}")
 
 
 @app.command(cls=Command, epilog=examples("vae models verify", "vae models verify breast-cancer@1 --json"))
@@ -88,6 +79,7 @@ def verify(
             typer.echo(f"{one['model']}: {'ok' if one['ok'] else one['reason']}")
     if not all(one["ok"] for one in found):
         raise typer.Exit(1)
+    suggest(f"vae serve{_beside(models)}")
 
 
 @app.command(cls=Command, epilog=examples("vae models pin breast-cancer@1", "vae models pin breast-cancer --also 1"))
@@ -204,6 +196,11 @@ def remove(
         print_json({"name": name, "removed": gone, "versions": versions(models, name)})
     else:
         confirm(f"removed {', '.join(f'{name}@{number}' for number in gone)}")
+
+
+def _beside(models: Path) -> str:
+    """--models for the next command, unless it is the default."""
+    return "" if models == Path("models") else f" --models {models}"
 
 
 def _names(models: Path, name: str | None) -> list[str]:

@@ -124,8 +124,8 @@ def in_use(manifest: Manifest, model_folder: Path) -> str:
     parent = manifest.provenance.parent or f"{name}@{version - 1}"
     over_http = f"/models/{parent.replace('@', '/versions/')}"
     return (
-        f"{said}; write {parent} to use the version before it once (over HTTP {over_http}); to go back for good, run "
-        f"vae models pin {parent} or vae models remove {name}@{version}"
+        f"{said}\nto use the version before it: write {parent} (over HTTP {over_http})\nto go back for good: "
+        f"vae models pin {parent}, or vae models remove {name}@{version}"
     )
 
 

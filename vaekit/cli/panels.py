@@ -25,6 +25,9 @@ COMPLETION = {  # typer's options of `vae`
 class Command(TyperCommand):
     """A command whose --help is listed last, among the general options."""
 
+    def get_params(self, ctx: Any) -> Any:
+        return [_without_type(option) for option in super().get_params(ctx)]
+
     def get_help_option(self, ctx: Any) -> Any:
         return _general(super().get_help_option(ctx), "this page")
 
@@ -36,10 +39,17 @@ class Group(TyperGroup):
         for option in self.params:
             if option.name in COMPLETION:
                 _general(option, COMPLETION[option.name])
-        return super().get_params(ctx)
+        return [_without_type(option) for option in super().get_params(ctx)]
 
     def get_help_option(self, ctx: Any) -> Any:
         return _general(super().get_help_option(ctx), "this page")
+
+
+def _without_type(option: Any) -> Any:
+    """An option whose help does not say of a flag that it is a bool."""
+    if getattr(option, "is_flag", False) and option.metavar is None:
+        option.metavar = ""
+    return option
 
 
 def _general(option: Any, described: str) -> Any:

@@ -33,4 +33,7 @@ def bar(description: str) -> Iterator[Callable[[int, int, str], None]]:
 
 
 def _count(done: int, total: int, unit: str) -> str:
-    return f"{done / 1e6:.1f}/{total / 1e6:.1f} MB" if unit == "bytes" else f"{done:,}/{total:,} {unit}"
+    if unit != "bytes":
+        return f"{done:,}/{total:,} {unit}"
+    scale, name = (1e6, "MB") if total >= 1e6 else (1e3, "kB")
+    return f"{done / scale:.1f}/{total / scale:.1f} {name}"
