@@ -9,7 +9,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "service"), str(ROOT / "training")]
 
-from docs.builder import lexers, notebooks, theme  # noqa: E402 - the path is set above
+from docs.builder import doctree, lexers, notebooks, theme  # noqa: E402 - the path is set above
 from vaekit._version import __version__  # noqa: E402
 
 project = "vaekit"
@@ -44,7 +44,6 @@ default_role = "code"  # one backtick in a docstring is code, as in Markdown
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_preserve_defaults = True
 autodoc_class_signature = "mixed"
 autodoc_type_aliases = {"ArrayLike": "ArrayLike", "Floats": "NDArray"}
 napoleon_numpy_docstring = False
@@ -52,6 +51,7 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 napoleon_attr_annotations = False
 napoleon_custom_sections = [("Every call raises", "Raises")]
+python_maximum_signature_line_length = 88
 python_display_short_literal_types = True
 add_module_names = False
 nitpicky = True
@@ -62,6 +62,8 @@ nitpick_ignore_regex = [("py:.*", r"(?!vaekit\.(Detector|Model|Client|AsyncClien
 html_theme = "furo"
 html_static_path = ["builder/static"]
 html_css_files = ["site.css"]
+html_js_files = [("site.js", {"defer": "defer"})]
+html_favicon = "builder/static/favicon.svg"
 html_copy_source = False
 html_show_sourcelink = False
 html_show_copyright = False
@@ -80,5 +82,8 @@ copybutton_prompt_is_regexp = True
 
 
 def setup(app: Any) -> None:
-    """Add the highlighting of requests."""
+    """Add the highlighting of requests, and the changes to docstrings."""
+    app.connect("autodoc-process-docstring", doctree.link_pages)
+    app.connect("doctree-read", doctree.plain_words)
     app.add_lexer("http", lexers.Request)
+    app.add_lexer("json", lexers.Json)

@@ -21,7 +21,8 @@ def main() -> int:
     if options.fresh:
         shutil.rmtree(options.out, ignore_errors=True)
     source, html = options.out / "source", options.out / "html"
-    stage(source)
+    if stage(source):
+        shutil.rmtree(html, ignore_errors=True)  # every page shows the sidebar, and Sphinx writes only changed pages
     settings = ["-b", "html", "-c", str(ROOT / "docs"), "-d", str(options.out / "doctrees"), "-j", "auto", "-q"]
     code = build_main([*settings, "--fail-on-warning", "--keep-going", "--nitpicky", str(source), str(html)])
     if code == 0:

@@ -11,6 +11,7 @@ import typer
 
 from vaekit.cli import app
 
+BAR = r"\|"  # in a cell of a table
 FOLDER = "reference/commands"
 MARK = "<!-- renewed by: python -m tests.cli.test_cli_help -->\n"
 
@@ -73,7 +74,7 @@ def _page(name: str, command: Any, found: dict[str, Any]) -> str:
         parts += ["## Examples", note, "```sh\n" + "\n".join(examples) + "\n```"]
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     if arguments:
-        rows = "\n".join(f"| `{_shown(p)}` | {_escaped(p.help or '')} |" for p in arguments)
+        rows = "\n".join(f"| `{_shown(p).replace('|', BAR)}` | {_escaped(p.help or '')} |" for p in arguments)
         parts += ["## Arguments", f"| argument | meaning |\n|---|---|\n{rows}"]
     options = _options(command)
     if options:
@@ -123,7 +124,10 @@ def _default(option: Any, described: str) -> str:
         return _escaped(described)
     if option.required:
         return "required"
-    return "off" if option.default is False else f"`{option.default}`"
+    named = {True: "on", False: "off", None: "none"}
+    return (
+        named[option.default] if option.default is None or isinstance(option.default, bool) else f"`{option.default}`"
+    )
 
 
 def _escaped(text: str) -> str:

@@ -19,9 +19,10 @@ DOCS = ROOT / "docs"
 PAGE = DOCS / "gallery.md"
 IMAGES = DOCS / "images"
 SUFFIXES = (".png", ".svg")
+BADGE = "badge-"  # the start of the name of a picture that the gallery leaves out
 DARK = "-dark"  # the end of the name of a picture's dark version
 SHOWN = re.compile(r"!\[((?:[^\]\\]|\\.)*)\]\(([^)\s]+)\)")
-TAG = re.compile(r"<img\s[^>]*>")
+TAG = re.compile(r"<(?:img|source)\s[^>]*>")
 HEADINGS = {
     "tutorials": "Tutorials",
     "how-to": "How-to guides",
@@ -61,7 +62,7 @@ def written() -> str:
     """The text of docs/gallery.md."""
     first: dict[Path, Shown] = {}
     for one in shown():
-        if not one.picture.stem.endswith(DARK):
+        if not one.picture.stem.endswith(DARK) and not one.picture.name.startswith(BADGE):
             first.setdefault(one.picture, one)
     parts = [HEAD]
     for folder, heading in HEADINGS.items():
@@ -87,7 +88,7 @@ def _of(page: Path) -> Iterator[Shown]:
     found = [(alt, source) for alt, source in SHOWN.findall(text)]
     for tag in TAG.findall(text):
         values = dict(re.findall(r'(\w+)="([^"]*)"', tag))
-        found.append((values.get("alt", ""), values.get("src", "")))
+        found.append((values.get("alt", ""), values.get("src", "") or values.get("srcset", "")))
     for alt, source in found:
         picture = (page.parent / source).resolve()
         if IMAGES in picture.parents:

@@ -15,13 +15,15 @@ FOLDER = "reference/http"
 DOCUMENT = Path(__file__).resolve().parents[2] / "tests" / "service" / "openapi.json"
 NOT_SUPPORTED = "not supported"
 NOT_JSON = "for bodies that are an array, a table or an image: "  # the start of descriptions of parameters
+REFUSED = "v2-not-supported"  # the page of the routes that answer 501
+V2, V2_PATHS = "v2-routes", r"^/v2"
 GROUPS = {  # the groups of the index: title, and whether a path belongs to it
     "Rows in, scores out": r"^/(models/\{name\}/(versions/\{version\}/)?)?(encode|decode|sample|elbo)$",
     "Models": r"^/models",
     "State of the service": r"^/(healthz|readyz|metrics)$",
-    "Open Inference Protocol, V2": r"^/v2",
+    "Open Inference Protocol, V2": V2_PATHS,
     "KServe V1": r"^/v1",
-    "Others": r"",
+    "Other routes": r"",
 }
 
 
@@ -34,9 +36,11 @@ def document() -> dict[str, Any]:
 def pages() -> dict[str, str]:
     """One page for each kind of route, one for the objects of JSON, and their index."""
     found = families(document())
-    made = {f"{FOLDER}/{name}.md": _page(operations) for name, operations in found.items()}
+    replies = http_examples.examples(one[0][:2] for name, one in found.items() if name != REFUSED)
+    made = {f"{FOLDER}/{name}.md": _page(operations, replies) for name, operations in found.items()}
     made[f"{FOLDER}/objects.md"] = http_schemas.page(document()["components"]["schemas"])
     made[f"{FOLDER}/index.md"] = _index(found)
+    made[f"{FOLDER}/{V2}.md"] = f"# Routes under /v2\n\n{_table(found, V2_PATHS)}\n{_children(_v2(found))}"
     return made
 
 
@@ -51,7 +55,7 @@ def families(of: Mapping[str, Any]) -> dict[str, list[tuple[str, str, Any]]]:
 
 def _family(method: str, path: str, operation: Any) -> str:
     if NOT_SUPPORTED in operation["summary"]:
-        return "v2-not-supported"
+        return REFUSED
     short = path.replace("/versions/{version}", "")
     if re.search(r"/(encode|decode|sample|elbo)$", short):
         short = short.rsplit("/", 1)[1]
@@ -60,19 +64,36 @@ def _family(method: str, path: str, operation: Any) -> str:
 
 
 def _index(found: Mapping[str, list[tuple[str, str, Any]]]) -> str:
-    left = dict(found)
     parts = [
         "# Every route\n\nOne page for each route of the service, made from its OpenAPI document, which a running "
         "service serves at `/openapi.json`. [Wire](../wire.md) describes what all routes share.",
     ]
-    for title, pattern in GROUPS.items():
-        names = [name for name, operations in left.items() if re.search(pattern, operations[0][1])]
-        rows = [f"| [{_heading(left.pop(name))}]({name}.md) | {_summary(found[name])} |" for name in names]
-        if rows:
-            parts.append(f"## {title}\n\n| route | what it answers |\n|---|---|\n" + "\n".join(rows))
+    parts += [f"## {title}\n\n{_table(found, pattern)}" for title, pattern in GROUPS.items() if _rows(found, pattern)]
     parts.append("[Objects](objects.md) lists the fields of every JSON object.")
-    children = "\n".join([*found, "objects"])
-    return "\n\n".join(parts) + f"\n\n```{{toctree}}\n:hidden:\n\n{children}\n```\n"
+    under = set(_v2(found))
+    return "\n\n".join(parts) + _children([*(name for name in found if name not in under), V2, "objects"])
+
+
+def _v2(found: Mapping[str, list[tuple[str, str, Any]]]) -> list[str]:
+    return [name for name, operations in found.items() if re.search(V2_PATHS, operations[0][1])]
+
+
+def _children(names: list[str]) -> str:
+    lines = "\n".join(names)
+    return f"\n\n```{{toctree}}\n:hidden:\n\n{lines}\n```\n"
+
+
+def _table(found: Mapping[str, list[tuple[str, str, Any]]], pattern: str) -> str:
+    return "| route | what it answers |\n|---|---|\n" + "\n".join(_rows(found, pattern))
+
+
+def _rows(found: Mapping[str, list[tuple[str, str, Any]]], pattern: str) -> list[str]:
+    """The routes whose group is that of a pattern; a route belongs to the first group that matches."""
+    return [
+        f"| [{_heading(operations)}]({name}.md) | {_summary(operations)} |"
+        for name, operations in found.items()
+        if next(one for one in GROUPS.values() if re.search(one, operations[0][1])) == pattern
+    ]
 
 
 def _heading(operations: list[tuple[str, str, Any]]) -> str:
@@ -88,7 +109,7 @@ def _summary(operations: list[tuple[str, str, Any]]) -> str:
     return escaped(words[0].upper() + words[1:])
 
 
-def _page(operations: list[tuple[str, str, Any]]) -> str:
+def _page(operations: list[tuple[str, str, Any]], replies: Mapping[tuple[str, str], http_examples.Example]) -> str:
     operation = (operations[-1] if len(operations) <= 3 else operations[0])[2]
     addresses = "\n".join(f"- `{m} {p}`{_which(o)}" for m, p, o in operations)
     security: list[dict[str, list[str]]] = operation.get("security") or [{}]
@@ -97,7 +118,7 @@ def _page(operations: list[tuple[str, str, Any]]) -> str:
         f"Where the service has [keys](../../how-to/keys.md), the key needs the scope `{scope[0]}`." if scope else ""
     )
     parts = [f"# {_heading(operations)}", _summary(operations) + ".", addresses, needs]
-    parts += [http_examples.section(operations)]
+    parts += [http_examples.section(replies.get(operations[0][:2]))]
     parts += [_parameters(operation), _body(operation), _replies(operation)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -114,13 +135,13 @@ def _parameters(operation: Any) -> str:
         said = escaped(
             str(one.get("description", "")).removeprefix("for bodies that are an array, a table or an image: ")
         )
-        rows.append(f"| `{one['name']}` | {one['in']} | {shown_type(schema)} | {said} |")
+        rows.append(f"| `{one['name']}` | {said} | {shown_type(schema)} | {one['in']} |")
     if not rows:
         return ""
     note = ""
     if any(str(one.get("description", "")).startswith(NOT_JSON) for one in operation["parameters"]):
         note = "Query parameters are for bodies that are an array, a table or an image: JSON has them as fields.\n\n"
-    return f"## Parameters\n\n{note}| name | in | type | meaning |\n|---|---|---|---|\n" + "\n".join(rows)
+    return f"## Parameters\n\n{note}| name | meaning | type | in |\n|---|---|---|---|\n" + "\n".join(rows)
 
 
 def _body(operation: Any) -> str:

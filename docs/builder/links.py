@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 
-LINK = re.compile(r"(!?\[(?:[^\]\\]|\\.)*\]\()([^)\s#]*)(#[^)\s]*)?(\))")
+LINK = re.compile(r"(\]\()([^)\s#]*)(#[^)\s]*)?(\))")
 FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
+PICTURE = re.compile(r"<picture>.*?</picture>", re.DOTALL)
 LARGEST = 200_000  # bytes of a file that gets a page
 LEXERS = {".py": "python", ".js": "js", ".java": "java", ".json": "json", ".toml": "toml", ".yml": "yaml", ".sh": "sh"}
 
@@ -65,6 +66,21 @@ def _listing(root: Path, path: str) -> str:
     done = subprocess.run(["git", "ls-files", path], cwd=root, capture_output=True, text=True, check=False)
     names = done.stdout.split() or sorted(str(p.relative_to(root)) for p in (root / path).rglob("*") if p.is_file())
     return "\n".join(f"- `{name.removeprefix(path).strip('/')}`" for name in names[:200])
+
+
+def with_dark(text: str) -> str:
+    """A page whose `<picture>` elements are a picture for the light theme and one for the dark."""
+
+    def pair(found: re.Match[str]) -> str:
+        dark = re.search(r'srcset="([^"]+)"', found[0])
+        light = re.search(r'<img[^>]*\ssrc="([^"]+)"', found[0])
+        alt = re.search(r'alt="([^"]*)"', found[0])
+        if not (dark and light and alt):
+            return found[0]
+        both = ((light[1], "only-light"), (dark[1], "only-dark"))
+        return "\n\n".join(f"```{{image}} {path}\n:alt: {alt[1]}\n:class: {name}\n```" for path, name in both)
+
+    return PICTURE.sub(pair, text)
 
 
 def prose(text: str, change: Callable[[str], str]) -> str:

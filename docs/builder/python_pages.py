@@ -8,12 +8,12 @@ FOLDER = "reference/api"
 PAGES: dict[str, tuple[str, str, str]] = {  # page: title, what it is for, what autodoc shows
     "detector": (
         "Detector",
-        "An anomaly detector with scikit-learn's interface. [Detector](../detector.md) describes its rows and rules.",
+        "[Detector](../detector.md) describes the rows that it takes, and its rules.",
         ".. autoclass:: vaekit.Detector\n   :members:\n   :inherited-members:\n",
     ),
     "model": (
         "Model",
-        "A trained model in this process, without a service.",
+        "Scores rows in this process, without a service.",
         ".. autoclass:: vaekit.Model\n   :members:\n   :inherited-members:\n",
     ),
     "results": (
@@ -26,7 +26,7 @@ PAGES: dict[str, tuple[str, str, str]] = {  # page: title, what it is for, what 
     ),
     "client": (
         "Client",
-        "A client of a running service. [Client](../client.md) describes its errors and retries.",
+        "Sends requests to a service and waits. [Client](../client.md) describes its errors and retries.",
         ".. autoclass:: vaekit.Client\n   :members:\n",
     ),
     "async-client": (

@@ -6,9 +6,9 @@ import os
 import shutil
 from pathlib import Path
 
-from docs.builder import cli_pages, gallery, http_pages, notebooks, python_pages
-from docs.builder.links import Outside, rewritten
-from docs.builder.sections import Sidebar
+from docs.builder import cli_pages, diagrams, gallery, http_pages, notebooks, python_pages
+from docs.builder.links import Outside, rewritten, with_dark
+from docs.builder.sections import Sidebar, title
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -21,22 +21,39 @@ PROJECT = {  # pages of the repository's root that the site includes
 NOT_COPIED = {"builder", "conf.py", "sections.toml", "__pycache__"}
 
 
-def stage(target: Path) -> None:
-    """Write all pages and pictures of the site under a folder. Files that stay the same keep their time."""
+def stage(target: Path) -> bool:
+    """Write all pages and pictures of the site under a folder. Files that stay the same keep their time.
+
+    Returns:
+        Whether pages were added or removed, or have another title.
+    """
     outside = Outside(ROOT, PROJECT)
     pages = {name: (f"docs/{name}", text) for name, text in _own_pages().items()}
-    for origin, name in PROJECT.items():
-        if name not in pages:
-            pages[name] = (origin, (ROOT / origin).read_text(encoding="utf-8"))
-    texts = {name: rewritten(text, origin, name, outside) for name, (origin, text) in pages.items()}
-    texts = {name: notebooks.cells(text) if notebooks.is_notebook(text) else text for name, text in texts.items()}
-    texts["design.md"] = texts["design.md"].replace("```mermaid", "```text")
-    texts |= {"reference/cli.md": cli_pages.without_tables(texts["reference/cli.md"])}
-    texts |= {"gallery.md": gallery.grid(texts["gallery.md"])}
+    pages |= {name: (path, _read(path)) for path, name in PROJECT.items() if name not in pages}
+    pages["gallery.md"] = ("docs/gallery.md", gallery.grid(gallery.written()))
+    texts = {name: _for_site(rewritten(text, path, name, outside)) for name, (path, text) in pages.items()}
+    texts["reference/cli.md"] = cli_pages.without_tables(texts["reference/cli.md"])
     texts |= cli_pages.pages() | http_pages.pages() | python_pages.pages()
     texts |= outside.pages()
     texts = Sidebar.read(DOCS / "sections.toml", texts).add_to(texts)
+    before = _titles(target)
     _write(target, {name: text.encode() for name, text in texts.items()} | _pictures())
+    return _titles(target) != before
+
+
+def _read(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def _for_site(text: str) -> str:
+    """A page with what only a code host draws, and with its notebook's cells."""
+    return diagrams.drawn(with_dark(notebooks.cells(text) if notebooks.is_notebook(text) else text))
+
+
+def _titles(target: Path) -> dict[str, str]:
+    """The title of each page, and the tables of contents."""
+    texts = {str(path.relative_to(target)): path.read_text(encoding="utf-8") for path in target.rglob("*.md")}
+    return {name: title(text) + "".join(text.split("```{toctree}")[1:]) for name, text in texts.items()}
 
 
 def _own_pages() -> dict[str, str]:
