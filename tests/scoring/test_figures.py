@@ -77,7 +77,7 @@ def test_no_figure_shows_the_source_of_math_text(tmp_path: Path) -> None:
 def test_a_summary_opens_with_what_is_flagged_and_what_chance_explains() -> None:
     figure = summary_figure(summary([0.0] * 90 + [9.0] * 8 + [50.5, 40.25]))
     shown = words(figure)
-    assert shown.startswith("10 of 100 rows flagged at alpha = 0.05 Model m@1. About 5 expected by chance if all were")
+    assert shown.startswith("10 of 100 rows flagged at alpha = 0.05 Model m@1. 5 expected by chance if all were normal")
     low, high = (betabinom.ppf(q, 100, 5, 95) for q in (0.025, 0.975))
     assert f"({low:.0f} to {high:.0f} in 95 % of calibrations with 99 rows)" in shown
     assert "1. row 98: score 50.5 nats 2. row 99: score 40.25 nats 3. row 90: score 9 nats" in shown

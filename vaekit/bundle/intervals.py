@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,32 +27,50 @@ def clopper_pearson(hits: int, n: int, coverage: float = COVERAGE) -> tuple[floa
     return low, high
 
 
-def alarms_by_chance(n: int, calibration_rows: int, alpha: float, coverage: float = COVERAGE) -> tuple[int, int]:
-    """The range of the number of flagged rows among n normal ones, in this share of calibrations.
+@dataclass(frozen=True)
+class ByChance:
+    """The number of flagged rows among normal ones: its mean over calibrations, and its central interval."""
 
-        X ~ BetaBinomial(n, a, c + 1 - a),   a = max(1, alpha (c + 1)),   c calibration rows
+    expected: float
+    low: int
+    high: int
 
-    X follows this law if the rows are exchangeable with the calibration rows, their scores differ, and alpha is a
-    multiple of 1 / (c + 1) (Vovk 2012). For large n it is computed on a grid of values, to a thousandth of the range.
+
+def alarms_by_chance(n: int, calibration_rows: int, alpha: float, coverage: float = COVERAGE) -> ByChance:
+    """How many of n normal rows are flagged at alpha, over calibrations with c rows:
+
+        X ~ BetaBinomial(n, k, c + 1 - k),   k = #{i: i / (c + 1) <= alpha},   E[X] = n k / (c + 1)
+
+    X follows this law if the rows are exchangeable with the calibration rows and their scores differ (Vovk 2012). For
+    more than MOST_VALUES rows it is computed on a grid of values.
     """
-    values, mass = _beta_binomial(n, calibration_rows, alpha)
+    k = _rank(calibration_rows, alpha)
+    if not k or not n:
+        return ByChance(0.0, 0, 0)
+    values, mass = _beta_binomial(n, k, calibration_rows + 1 - k)
     tail, below = (1.0 - coverage) / 2.0, mass.cumsum()
     low, high = (int(values[min(int(np.searchsorted(below, at)), len(values) - 1)]) for at in (tail, 1.0 - tail))
-    return low, high
+    return ByChance(n * k / (calibration_rows + 1), low, high)
 
 
 def chance_of_alarms(hits: int, n: int, calibration_rows: int, alpha: float) -> float:
     """P(X >= hits) for the number X of flagged rows among n normal ones, as in `alarms_by_chance`."""
-    values, mass = _beta_binomial(n, calibration_rows, alpha)
+    k = _rank(calibration_rows, alpha)
+    if not k or not n:
+        return float(hits <= 0)
+    values, mass = _beta_binomial(n, k, calibration_rows + 1 - k)
     return float(min(1.0, mass[values >= hits].sum()))
 
 
-def _beta_binomial(n: int, calibration_rows: int, alpha: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _rank(calibration_rows: int, alpha: float) -> int:
+    """k, with the same comparison as a verdict."""
+    return int((np.arange(1, calibration_rows + 2) / (calibration_rows + 1) <= alpha).sum())
+
+
+def _beta_binomial(n: int, a: float, b: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Values of X, 0 to n in equal steps, and the mass of each."""
     from scipy.special import gammaln
 
-    a = max(1.0, alpha * (calibration_rows + 1))
-    b = max(calibration_rows + 1 - a, 1e-9)
     x = np.unique(np.rint(np.linspace(0, n, min(n + 1, MOST_VALUES))))
     log = gammaln(n + 1) - gammaln(x + 1) - gammaln(n - x + 1) + gammaln(x + a) + gammaln(n - x + b)
     mass = np.exp(log - log.max())

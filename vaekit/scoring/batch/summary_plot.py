@@ -73,14 +73,17 @@ def by_chance(found: Summary) -> str | None:
     n = found.tally.judged
     if found.anomalies is None or not n or found.alpha_reason is not None:
         return None
-    expected = found.alpha * n
-    said = f"About {expected:,.0f} expected by chance if all were normal" if expected >= 1 else (
-        f"{expected:.2g} expected by chance if all were normal"
-    )  # fmt: skip
     if found.held_out_p_values is None or found.held_out is None or found.tally.groups:
-        return f"{said}."
-    low, high = alarms_by_chance(n, len(found.held_out), found.alpha)
-    return f"{said} ({low:,} to {high:,} in 95 % of calibrations with {len(found.held_out):,} rows)."
+        return f"{_about(found.alpha * n)} expected by chance if all were normal."
+    chance = alarms_by_chance(n, len(found.held_out), found.alpha)
+    return (
+        f"{_about(chance.expected)} expected by chance if all were normal ({chance.low:,} to {chance.high:,} in "
+        f"95 % of calibrations with {len(found.held_out):,} rows)."
+    )
+
+
+def _about(expected: float) -> str:
+    return f"About {expected:,.0f}" if expected >= 10 else f"{expected:.2g}"
 
 
 def _top(found: Summary) -> list[str]:

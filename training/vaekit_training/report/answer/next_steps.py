@@ -10,6 +10,7 @@ from vaekit.bundle.thresholds import ALPHAS
 from vaekit_training.evaluate import ALPHA
 from vaekit_training.report import guarantees, words
 from vaekit_training.report.facts import Facts
+from vaekit_training.report.measured.cases import REASONS
 from vaekit_training.report.parts import Command, Section, number, plural
 
 FILES = (".csv", ".parquet", ".npy", ".arrow", ".feather")
@@ -33,12 +34,13 @@ def section(facts: Facts) -> Section:
 def commands(facts: Facts) -> tuple[Command, ...]:
     """Commands to try, with the names of this model and its data."""
     name, new = shlex.quote(facts.manifest.name), _new_rows(facts)
-    explained = "" if facts.is_image else " --explain 3"
+    cells = min(REASONS, facts.manifest.input.dim)
+    explained = "" if facts.is_image else f" --explain {cells}"
     found = [
         Command(
             f"vae score {name} {new} scored.csv{explained} --summary summary.json",
             "Score new rows: p-value and verdict"
-            + (", with the three most anomalous cells of each row." if explained else "."),
+            + (", with the most anomalous cells of each row." if explained else "."),
         ),
         Command(*_explain(facts, name)),
         Command("vae serve", "Answer over HTTP at http://127.0.0.1:8000, with a page to try it."),
