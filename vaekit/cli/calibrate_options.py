@@ -26,6 +26,8 @@ Data = Annotated[
 NumSamples = Annotated[
     list[int] | None,
     typer.Option(
+        "--num-samples",
+        "-k",
         help="number K of draws per row to calibrate, at least 2; repeatable; default: the model's",
         rich_help_panel=SCORING,
     ),

@@ -69,6 +69,10 @@ def pull(
         ),
     ],
     models: Annotated[Path, typer.Argument(metavar="MODELS", help="folder of models")] = Path("models"),
+    into: Annotated[
+        Path | None,
+        typer.Option("--models", help="folder of models, as in other commands; default: MODELS", rich_help_panel=INPUT),
+    ] = None,
     version: Annotated[
         int | None, typer.Option(min=1, help="version of the model; default: the latest", rich_help_panel=INPUT)
     ] = None,
@@ -84,6 +88,7 @@ def pull(
     """Copy a bundle from a store or the Hugging Face hub to models/NAME/VERSION, and verify it."""
     from vaekit.storage.pull import pull
 
+    models = into or models
     done = pull(url, models, version=version, sha256=sha256)
     reference = f"{done.manifest.name}@{done.manifest.version}"
     if done.warning:

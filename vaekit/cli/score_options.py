@@ -39,7 +39,12 @@ Alpha = Annotated[
 ]
 NumSamples = Annotated[
     int | None,
-    typer.Option(help="number K of draws per row, at least 2; default: the model's", rich_help_panel=SCORING),
+    typer.Option(
+        "--num-samples",
+        "-k",
+        help="number K of draws per row, at least 2; default: the model's",
+        rich_help_panel=SCORING,
+    ),
 ]
 Strict = Annotated[
     bool,

@@ -1,0 +1,108 @@
+"""The options of `vae train` that stand for settings, its remarks on columns, and its summary."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from vaekit.cli import app
+from vaekit.errors import ConfigError, InputError
+from vaekit_training.config import load_config
+from vaekit_training.data.looks import label_remarks
+
+QUICK = ["--set", "training.steps=30", "--set", "network.hidden=[8]", "--set", "network.latent_dim=2"]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with rows of two columns, a comment and the label of three faults."""
+    x = np.random.default_rng(0).standard_normal((120, 2)).round(3)
+    x[:3] += 20
+    lines = ["load,temp,shift,fault", *(f"{a},{b},{'ab'[i % 2]},{int(i < 3)}" for i, (a, b) in enumerate(x))]
+    (tmp_path / "pumps.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def vae(*words: str) -> Any:
+    return CliRunner().invoke(app, ["train", *words])
+
+
+@pytest.mark.slow
+def test_label_exclude_name_and_seed_are_settings_of_the_config(place: Path) -> None:
+    done = vae("pumps.csv", "--label", "fault", "--exclude", "shift", "--name", "P-1", "--seed", "7", *QUICK)
+    assert isinstance(done.exception, ConfigError)
+    assert "config: name: 'P-1': expected 1 to 64 lower-case letters, digits, - and _, such as 'p-1'" in str(
+        done.exception
+    )
+    done = vae("pumps.csv", "--label", "fault", "--exclude", "shift", "--name", "p-1", "--seed", "7", "--json", *QUICK)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert (found["model"], found["folder"]) == ("p-1@1", "models/p-1/1")
+    assert found["smallest_alpha"] == pytest.approx(1 / (found["calibration_rows"] + 1))
+    assert found["metrics"]["auroc"]["value"] > 0.9
+    assert Path(found["report"]).is_file()
+    config = load_config(place / "models/p-1/1/config.toml")
+    assert (config.data.label, config.data.exclude, config.training.seed) == ("fault", ("shift",), 7)
+    again = vae("models/p-1/1/config.toml", "--exclude", "temp", "--quiet", *QUICK)
+    assert (again.stdout, again.stderr) == ("models/p-1/2\n", "")
+    assert load_config(place / "models/p-1/2/config.toml").data.exclude == ("shift", "temp")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("place")
+def test_the_summary_says_what_is_found_and_verbose_prints_all_figures() -> None:
+    done = vae("pumps.csv", "--label", "fault", "--exclude", "shift", *QUICK)
+    assert "pumps@1: finds 100% of the known anomalies at alpha = 0.05 (AUROC 1.000" in done.stderr
+    for said in (
+        "held out to calibrate",
+        "smallest alpha",
+        "false alarms",
+        "report: models/pumps/1/report/report.html",
+    ):
+        assert said in done.stderr
+    assert "parity" not in done.stderr
+    done = vae("pumps.csv", "--verbose", *QUICK)
+    assert "column 'fault' looks like a label" in done.stderr
+    assert "--label fault --anomaly 1 keeps" in done.stderr
+    assert "without labels (--label COLUMN) detection is not measured" in done.stderr
+    assert "parity" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--label", "faults"], "no column 'faults' (did you mean 'fault'?); there are: load, temp, shift, fault"),
+        (["--exclude", "Temp"], "no column 'Temp' (did you mean 'temp'?)"),
+        (["--label", "fault", "--anomaly", "yes"], "no row has a value of data.anomalies ('yes',); seen: 0, 1"),
+        (["--label", "fault", "--label-folder"], "--label-folder: the label of an image is its subfolder"),
+    ],
+)
+@pytest.mark.usefixtures("place")
+def test_a_column_or_label_that_is_not_there_is_refused_with_the_near_one(words: list[str], says: str) -> None:
+    done = vae("pumps.csv", *words)
+    assert isinstance(done.exception, InputError)
+    assert says in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "option"),
+    [
+        ("label", ["ok", "ok", "bad"], "--label label --anomaly bad"),
+        ("is_anomaly", [0.0, 1.0, 0.0], "--label is_anomaly --anomaly 1"),
+        ("Machine Fault", [False, False, True], "--label 'Machine Fault' --anomaly True"),
+        ("classroom", ["a", "b", "b"], None),
+        ("label", ["all", "all", "all"], None),
+        ("y", list(range(30)), None),
+    ],
+)
+def test_a_column_that_looks_like_a_label_is_named_with_the_option_to_use(
+    name: str, values: list[Any], option: str | None
+) -> None:
+    (said,) = label_remarks({name: np.array(values, dtype=object)})
+    assert said.startswith("all rows are treated as normal") if option is None else option in said
