@@ -2,7 +2,8 @@
 
 import { pathOf } from "../api.js";
 
-const ROWS_PER_CALL = 2000;
+const ROWS = 2000; // of one call
+const CELLS = 300_000; // of one call: some megabytes of JSON
 
 /**
  * @typedef {object} Service
@@ -37,11 +38,12 @@ export function serviceOf({ api }, model) {
   return {
     async encode(rows, options = {}) {
       const found = { mu: [], sigma: [], invalid: 0 };
-      for (let from = 0; from < rows.n; from += ROWS_PER_CALL) {
-        const part = rows.part(from, Math.min(from + ROWS_PER_CALL, rows.n));
+      const step = rowsPerCall(model);
+      for (let from = 0; from < rows.n; from += step) {
+        const part = rows.part(from, Math.min(from + step, rows.n));
         const { signal } = options;
         append(found, await encodePart(api, model, { ...part, signal }), several);
-        options.onProgress?.(Math.min(from + ROWS_PER_CALL, rows.n), rows.n);
+        options.onProgress?.(Math.min(from + step, rows.n), rows.n);
       }
       return found;
     },
@@ -49,6 +51,16 @@ export function serviceOf({ api }, model) {
     sample: (body, options) => post("sample", { body, ...options }),
     elbo: (body, options) => post("elbo", { body, ...options }),
   };
+}
+
+/** Number of cells of a row, D. @param {object} model */
+export function cellsOf({ input }) {
+  return input.kind === "image" ? input.height * input.width * input.channels : input.columns.length;
+}
+
+/** How many rows of a model one call should have, at most `most`. @param {object} model @param {number} [most] */
+export function rowsPerCall(model, most = ROWS) {
+  return Math.max(1, Math.min(most, Math.floor(CELLS / cellsOf(model))));
 }
 
 /** The body of /decode. @param {number[][]} latents @param {boolean} several whether the model has several members */

@@ -1,6 +1,6 @@
 /** Finds the latent vectors and scores of the rows that a map shows. */
 
-import { listed, serviceOf } from "./calls.js";
+import { listed, rowsPerCall, serviceOf } from "./calls.js";
 import { asInputs } from "./reference.js";
 
 /**
@@ -37,7 +37,7 @@ export async function sampleCloud(context, model, { n, seed, signal }) {
   const { samples } = await service.sample({ n, seed, observe: true }, { signal });
   const values = asInputs(model, samples);
   const source = { name: "samples", inputs: listed(values), label: (row) => `Sample ${row + 1}`, value: (row) => values[row] };
-  const [cloud, score] = await Promise.all([encoded(context, model, source, { signal }), scores(service, values, signal)]);
+  const [cloud, score] = await Promise.all([encoded(context, model, source, { signal }), scores(service, values, rowsPerCall(model), signal)]);
   return withScores(cloud, { score: (row) => score[row], pValue: () => null, isAlarm: () => false });
 }
 
@@ -85,10 +85,10 @@ export function withScores(cloud, { score, pValue, isAlarm }) {
   };
 }
 
-async function scores(service, values, signal) {
+async function scores(service, values, step, signal) {
   const found = [];
-  for (let from = 0; from < values.length; from += 2000) {
-    const body = { inputs: values.slice(from, from + 2000), seed: 1, log_evidence: false };
+  for (let from = 0; from < values.length; from += step) {
+    const body = { inputs: values.slice(from, from + step), seed: 1, log_evidence: false };
     found.push(...(await service.elbo(body, { signal })).score);
   }
   return found;

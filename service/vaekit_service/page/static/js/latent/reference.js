@@ -1,10 +1,10 @@
 /** Samples of the model: where its latent vectors usually are, and which values its columns usually have. */
 
 import { toIntegers } from "../images/pixels.js";
-import { listed, serviceOf } from "./calls.js";
+import { listed, rowsPerCall, serviceOf } from "./calls.js";
 import { quantile } from "./dimensions.js";
 
-const N = 400;
+const N = 400; // fewer if rows are wide
 const SEED = 1;
 const kept = new WeakMap(); // by manifest
 
@@ -42,7 +42,7 @@ export function asInputs(model, samples) {
 
 async function ask(context, model) {
   const service = serviceOf(context, model);
-  const { samples, latents } = await service.sample({ n: N, seed: SEED, observe: true });
+  const { samples, latents } = await service.sample({ n: rowsPerCall(model, N), seed: SEED, observe: true });
   const { mu, sigma } = await service.encode(listed(asInputs(model, samples)));
   return { samples, latents, mu, sigma, ranges: rangesOf(model, samples) };
 }

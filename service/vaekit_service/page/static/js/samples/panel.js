@@ -3,7 +3,7 @@
 import { isSuperseded, pathOf } from "../api.js";
 import { counted, number } from "../format.js";
 import { makeImage } from "../images/pixels_view.js";
-import { serviceOf } from "../latent/calls.js";
+import { rowsPerCall, serviceOf } from "../latent/calls.js";
 import { problemBox } from "../latent/problem_box.js";
 import { html, live, nothing, render } from "../lit.js";
 import { snippets } from "../snippets.js";
@@ -12,7 +12,7 @@ import { histogram, toCsv } from "./histograms.js";
 
 const SHOWN = 8; // rows of the table
 const COLUMNS = 12; // histograms that are shown at first
-const COUNTS = { image: [12, 24, 48, 96], vector: [50, 200, 1000, 5000] };
+const COUNTS = { image: [4, 12, 24, 48, 96], vector: [50, 200, 1000, 5000] };
 
 /** @type {import("../panels.js").Panel} */
 export const panel = {
@@ -33,7 +33,8 @@ class Samples {
     const { model } = context.state.get();
     Object.assign(this, { root, context, model, service: serviceOf(context, model) });
     const images = model.input.kind === "image";
-    this.options = { n: images ? 24 : 200, seed: 1, temperature: 1, observe: !images };
+    this.counts = COUNTS[model.input.kind].filter((n, i) => i === 0 || n <= rowsPerCall(model, n));
+    this.options = { n: this.counts.findLast((n) => n <= (images ? 24 : 200)) ?? this.counts[0], seed: 1, temperature: 1, observe: !images };
     this.least = canCool(model) ? 0 : 1;
     this.images = images ? [] : null; // canvases
     Object.assign(this, { found: null, problem: null, busy: false, all: false });
@@ -120,13 +121,13 @@ function view(panel) {
 }
 
 function controls(panel) {
-  const { options, least, model, found } = panel;
+  const { options, least, counts, found } = panel;
   const whole = (text) => Math.max(0, Math.floor(Number(text) || 0));
   const temperature = ({ target }) => panel.change({ temperature: Math.min(Math.max(Number(target.value) || 0, least), 5) });
   return html`<div class="row">
     <label class="field">Number
       <select data-samples="n" @change=${({ target }) => panel.change({ n: Number(target.value) })}>
-        ${COUNTS[model.input.kind].map((n) => html`<option value=${n} ?selected=${n === options.n}>${n.toLocaleString("en")}</option>`)}
+        ${counts.map((n) => html`<option value=${n} ?selected=${n === options.n}>${n.toLocaleString("en")}</option>`)}
       </select></label>
     <label class="field">Seed
       <input type="number" class="seed" min="0" step="1" .value=${live(String(options.seed))} @change=${({ target }) => panel.change({ seed: whole(target.value) })}></label>

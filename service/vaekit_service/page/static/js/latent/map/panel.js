@@ -1,9 +1,11 @@
 /** The panel with the latent map: rows as points, where near points look alike to the model. */
 
 import { isSuperseded } from "../../api.js";
+import { counted } from "../../format.js";
 import { html, render } from "../../lit.js";
 import { MapCanvas, palette } from "./canvas.js";
 import { sampleCloud } from "../cloud.js";
+import { rowsPerCall } from "../calls.js";
 import { dimensionsOf, importance, isRowItself } from "../dimensions.js";
 import { details } from "./details.js";
 import { makePointer } from "./pointer.js";
@@ -13,7 +15,7 @@ import { referenceOf } from "../reference.js";
 import { cloudOfVisitor, scoredNow, visitorSource } from "../sources.js";
 import { problemBox } from "../problem_box.js";
 
-const SAMPLES = 1000;
+const SAMPLES = 1000; // fewer if rows are wide
 
 /** @type {import("../../panels.js").Panel} */
 export const panel = {
@@ -33,7 +35,7 @@ class LatentMap {
   constructor(root, context) {
     Object.assign(this, { root, context, model: context.state.get().model });
     this.dimensions = dimensionsOf(this.model);
-    this.options = { source: null, n: SAMPLES, seed: 1, axes: { kind: "pca" }, colour: "verdict" };
+    this.options = { source: null, n: rowsPerCall(this.model, SAMPLES), seed: 1, axes: { kind: "pca" }, colour: "verdict" };
     this.status = { busy: false, problem: null, progress: "" };
     this.cloud = null;
     this.current = -1; // point under the pointer or the focus
@@ -204,7 +206,7 @@ function caption({ cloud, placed, model }, canvas) {
   return [
     placed.explained,
     outside ? `${outside} far away ${outside === 1 ? "point is" : "points are"} drawn on the edge.` : "",
-    cloud.invalid ? `${cloud.invalid} rows cannot be read and are left out.` : "",
+    cloud.invalid ? `${counted(cloud.invalid, "row")} cannot be read and ${cloud.invalid === 1 ? "is" : "are"} left out.` : "",
     model.members > 1 ? `Shown is the latent space of the first of ${model.members} members.` : "",
     isRowItself(model) ? "In this model the latent vector is the row itself, standardised." : "",
   ].join(" ");
@@ -224,7 +226,7 @@ function controls(map) {
     <label class="field">Show
       <select data-map="source" @change=${({ target }) => map.change({ source: target.value }, true)}>
         ${visitor ? option("visitor", visitor === "rows" ? "my rows" : "my images", map.source()) : ""}
-        ${option("samples", `${SAMPLES.toLocaleString("en")} samples of the model`, map.source())}
+        ${option("samples", `${options.n.toLocaleString("en")} samples of the model`, map.source())}
       </select></label>
     <label class="field">Axes
       <select data-map="axes" @change=${axesChanged}>${option("pca", "principal axes", axes.kind)}${option("pair", "two dimensions", axes.kind)}</select></label>

@@ -1,7 +1,7 @@
 /** Places the points of a cloud on a map, and colours them. */
 
 import { principalAxes, project } from "./pca.js";
-import { mix, ranks } from "./scales.js";
+import { axisRange, mix, ranks } from "./scales.js";
 
 /**
  * @typedef {{ kind: "pca" } | { kind: "pair", x: number, y: number }} Axes
@@ -27,7 +27,7 @@ export function place(mu, background, axes, dimensions) {
 function byPrincipalAxes(mu, all, dimensions) {
   const few = mu.length < 3; // too few points to have axes of their own
   const expand = expander(dimensions);
-  const basis = principalAxes((few ? all : mu).map(expand), 2);
+  const basis = principalAxes(withoutFar((few ? all : mu).map(expand)), 2);
   if (basis.axes.length < 2) return byPair(all, { x: 0, y: 0 }, dimensions);
   const [first, second] = basis.explained;
   return {
@@ -49,6 +49,12 @@ function byPair(all, { x, y }, dimensions) {
     axisNames: [dimensions[x].name, dimensions[y].name],
     explained: `${names} ${share(total > 0 ? shown / total : 0)} of the variance in latent space.`,
   };
+}
+
+/** Points with far coordinates drawn in to the edge of the others, so that one far row does not decide the axes. */
+function withoutFar(points) {
+  const ranges = (points[0] ?? []).map((_, d) => axisRange(points.map((point) => point[d])));
+  return points.map((point) => point.map((value, d) => Math.min(Math.max(value, ranges[d].low), ranges[d].high)));
 }
 
 /** Each level of a category gets an axis of its own, since the number of a level is no distance. */

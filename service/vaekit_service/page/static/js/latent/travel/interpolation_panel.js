@@ -116,7 +116,7 @@ function view(panel) {
   return html`<div class="stack">
     <div class="row">${endField(panel, "a")} ${endField(panel, "b")}<button @click=${() => panel.swap()}>Swap</button></div>
     ${problemBox(problem, () => runner.call())}
-    ${steps ? (panel.images ? strip(panel) : lines(panel)) : html`<p class="quiet">Decoding …</p>`}
+    ${problem ? "" : steps ? (panel.images ? strip(panel) : lines(panel)) : html`<p class="quiet">Decoding …</p>`}
     ${steps ? code(panel.context.api, panel.model, steps.latents) : ""}
   </div>`;
 }

@@ -6,7 +6,7 @@ import { html, live, render } from "../../lit.js";
 import { snippets } from "../../snippets.js";
 import { pathOf } from "../../api.js";
 import { decodeBody, listed, MEMBER, serviceOf } from "../calls.js";
-import { decodedRow } from "../decoded.js";
+import { decodedRow, largestDifferences } from "../decoded.js";
 import { dimensionsOf, importance, isRowItself, sliderRange } from "../dimensions.js";
 import { latest } from "../latest.js";
 import { firstOf } from "../map/details.js";
@@ -14,6 +14,7 @@ import { problemBox } from "../problem_box.js";
 import { asInputs, referenceOf } from "../reference.js";
 
 const FIRST = 8; // sliders that are shown at first
+const COLUMNS = 40; // of the decoded row
 
 /** @type {import("../../panels.js").Panel} */
 export const panel = {
@@ -179,7 +180,12 @@ function imageView(panel) {
 
 function rowView({ model, shown, reference }) {
   if (!shown.mean) return html`<p class="quiet">The decoded row appears here.</p>`;
-  return html`${decodedRow({ model, ...shown, ranges: reference?.ranges })}
+  const n = model.input.columns.length;
+  const isWide = n > COLUMNS;
+  const ranges = reference?.ranges ?? [];
+  const columns = isWide ? largestDifferences(model, shown.before ?? shown.mean, shown.mean, ranges, COLUMNS) : undefined;
+  return html`${decodedRow({ model, ...shown, ranges, columns })}
+    ${isWide ? html`<p class="quiet small">The ${COLUMNS} of ${n} columns that have changed most since the start.</p>` : ""}
     <p class="quiet small">Blue: the usual values of a column. Orange mark: beyond them. Grey mark: the start.</p>`;
 }
 
