@@ -170,3 +170,30 @@ def test_output_without_a_terminal_has_no_control_characters() -> None:
         done = subprocess.run(command, capture_output=True, check=True)
         assert b"\x1b" not in done.stdout + done.stderr
         assert b"\r" not in done.stdout + done.stderr
+
+
+INTERRUPTED = """
+import os, signal, sys
+from importlib.abc import MetaPathFinder
+
+*sys.argv, module = sys.argv
+sys.argv[0] = "/usr/bin/vae"
+
+class Sender(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Sender())
+from vaekit.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "vaekit.cli.score", "vaekit.bundle"])
+@pytest.mark.usefixtures("place")
+def test_ctrl_c_while_importing_exits_with_130_without_a_traceback(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, "models", "list", module], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")

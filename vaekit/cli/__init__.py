@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import vaekit.cli.early_signals  # noqa: F401 - before the other imports, which take long
+import vaekit.cli.early_signals  # before the other imports, which take long
 
 # isort: split
 import errno
@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from io import TextIOWrapper
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -38,6 +39,16 @@ from vaekit.cli.output import is_json, print_json, reset
 from vaekit.cli.panels import GENERAL, TO_KEEP, TO_SCORE, TO_SERVE, TO_START, TO_TRAIN, Command, Group, examples
 from vaekit.errors import InputError, MissingExtra, VaeError
 
+
+class Root(Group):
+    """`vae`: lists its commands in the order of use; typer puts groups last."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        names = [name for name in super().list_commands(ctx) if name != "models"]
+        names.insert(names.index("push"), "models")
+        return names
+
+
 app = typer.Typer(
     name="vae",
     help="Train VAEs, serve them over HTTP, and score files of rows for anomalies.",
@@ -45,7 +56,7 @@ app = typer.Typer(
         "vae score breast-cancer examples/rows.csv scored.parquet",
         "vae explain breast-cancer examples/rows.csv --row 0",
     ),
-    cls=Group,
+    cls=Root,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -110,6 +121,7 @@ def _root(
 
 def main() -> None:
     """Run the command line. A VaeError becomes one line on stderr, or a JSON document on stdout, and exit code 1."""
+    vaekit.cli.early_signals.restore_interrupt()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # names of columns may have letters that the terminal cannot show
@@ -122,6 +134,8 @@ def main() -> None:
 
             created()
         app()
+    except KeyboardInterrupt:
+        sys.exit(130)
     except VaeError as exc:
         _fail(str(exc), type(exc).__name__)
     except OSError as exc:
