@@ -21,7 +21,7 @@ export function ticks(low, high, most = 6) {
 }
 
 /**
- * The range of an axis. Points far beyond the middle 98 % do not stretch it; they are drawn on its edge.
+ * The range of an axis. Points far beyond the middle 90 % do not stretch it; they are drawn on its edge.
  *
  * @param {number[]} values
  * @returns {{low: number, high: number}}
@@ -29,8 +29,8 @@ export function ticks(low, high, most = 6) {
 export function axisRange(values) {
   const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
   if (!sorted.length) return { low: -1, high: 1 };
-  const [inner, outer] = [quantile(sorted, 0.01), quantile(sorted, 0.99)];
-  const reach = (outer - inner) * 1.5 || Math.abs(outer) * 0.1 || 1;
+  const [inner, outer] = [quantile(sorted, 0.05), quantile(sorted, 0.95)];
+  const reach = (outer - inner) * 1.5 || Infinity; // where nearly all values are equal, nothing is far
   const low = Math.max(sorted[0], inner - reach);
   const high = Math.min(sorted[sorted.length - 1], outer + reach);
   const margin = (high - low) * 0.06 || 1;
