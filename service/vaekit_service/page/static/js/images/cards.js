@@ -37,7 +37,7 @@ function card(image, scale, alpha, selected, choose) {
       )}
     </div>
     <h3>${name}</h3>
-    <p class="small">${verdictOf(pValue, alpha)}score ${number(score)}${pValue === null ? "" : html`, p-value ${number(pValue, 2)}`}</p>
+    <p class="small">${verdictOf(pValue, alpha)}score ${number(score)}${pValue === null ? "" : html`, <span class="no-break">p-value ${number(pValue, 2)}</span>`}</p>
     <button class="plain small" @click=${choose}>On the map<span class="visually-hidden"> of latent space, ${name}</span></button>
   </li>`;
 }

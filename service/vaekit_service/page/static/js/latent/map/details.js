@@ -122,7 +122,7 @@ export function firstOf(probabilities, row = 0) {
 function verdict(cloud, point, alpha) {
   const [score, p] = [cloud.score[point], cloud.pValue[point]];
   if (score === null) return html`<span class="quiet">not scored yet</span>`;
-  const shown = html`score ${number(score)}${p === null ? "" : html`, p-value ${number(p, 2)}`}`;
+  const shown = html`score ${number(score)}${p === null ? "" : html`, <span class="no-break">p-value ${number(p, 2)}</span>`}`;
   if (p === null) return shown;
   return cloud.isAlarm(point, alpha) ? html`<b class="alarm-text">anomalous</b>, ${shown}` : html`normal, ${shown}`;
 }
