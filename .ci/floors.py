@@ -27,8 +27,9 @@ def floors(project: dict[str, Any]) -> list[str]:
 
 
 def requirements_of_tests(project: dict[str, Any]) -> list[str]:
-    """The requirements of the tests: those of dev, without the tools of `make check`."""
-    return [line for line in project["optional-dependencies"]["dev"] if not line.startswith(TOOLS)]
+    """The requirements of the tests: those of dev and docs, without the tools of `make check`."""
+    extras = project["optional-dependencies"]
+    return [line for line in (*extras["dev"], *extras["docs"]) if not line.startswith(TOOLS)]
 
 
 def _floor(requirement: Requirement) -> str:

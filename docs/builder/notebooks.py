@@ -66,6 +66,12 @@ def cells(text: str) -> str:
     return f"{HEAD}{first}\n\n{SET_UP}{CELL.sub(lambda found: _code_cell(_cell(found)), rest)}"
 
 
+def find_packages() -> None:
+    """Let the kernels import the packages of this clone, and docs.builder."""
+    folders = [str(ROOT), str(ROOT / "service"), str(ROOT / "training"), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
+
+
 def run(path: Path) -> list[tuple[str, bytes | None]]:
     """What each block of a notebook prints, and the picture it draws; from the cache if its code was run before."""
     from myst_nb.core.read import read_myst_markdown_notebook
@@ -150,7 +156,7 @@ def main() -> None:
     """Renew the given notebooks, or all."""
     parser = argparse.ArgumentParser(prog="python -m docs.builder.notebooks", description=main.__doc__)
     parser.add_argument("pages", nargs="*", help="notebooks to renew; default: all")
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "service"), str(ROOT / "training")])
+    find_packages()
     for path in _wanted(parser.parse_args().pages):
         renew(path)
         print(f"renewed {path.relative_to(ROOT)}", file=sys.stderr)

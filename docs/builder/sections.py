@@ -99,9 +99,14 @@ def _group(given: Mapping[str, Any], folder: str, named: set[str], texts: Mappin
 
 
 def _others(folder: str | None, named: set[str], texts: Mapping[str, str]) -> tuple[str, ...]:
-    """The pages of a folder that no group names, without those that a page of their own lists."""
+    """The pages of a folder that no group names, in the order of the tables of index.md.
+
+    Pages that a page of their own lists are left out.
+    """
     listed = ("decisions/", "reference/commands/", "reference/http/", "reference/api/")
+    order = list(descriptions(texts["index.md"]))
     below = [page for page in sorted(texts) if folder and page.startswith(f"{folder}/")]
+    below.sort(key=lambda page: order.index(page) if page in order else len(order))
     return tuple(page for page in below if page not in named and not page.startswith(listed))
 
 

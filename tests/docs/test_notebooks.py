@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from docs.builder import notebooks
-from tests.conftest import ROOT
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 PAGES = notebooks.notebooks()
@@ -27,8 +26,8 @@ def agrees(printed: str, shown: str) -> bool:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_a_notebook_prints_what_it_shows(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folders = [str(ROOT), str(ROOT / "service"), str(ROOT / "training")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(folders))
+    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+    notebooks.find_packages()
     cells = notebooks.cells_of(page.read_text(encoding="utf-8"))
     for cell, (printed, picture) in zip(cells, notebooks.run(page), strict=True):
         assert agrees(printed, cell.printed), f"make notebooks renews it:\n{cell.code}\n{printed}"

@@ -11,7 +11,11 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from docs.builder import cli_pages, http_pages
+import vaekit
+import vaekit.client
+import vaekit.losses
+import vaekit.runtime
+from docs.builder import cli_pages, http_pages, python_pages
 from docs.builder.stage import DOCS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -131,3 +135,18 @@ def test_the_search_finds_words_of_every_kind_of_page(site: Path) -> None:
     index = (site / "searchindex.js").read_text(encoding="utf-8")
     for word in ("conform", "subfold", "autocal", "mqtt", "decision_function"):
         assert word in index or word == "autocal"
+
+
+def test_the_public_names_are_on_the_pages_of_the_python_interface(site: Path) -> None:
+    text = "".join(read(path).text for path in (site / python_pages.FOLDER).glob("*.html"))
+    names = {*vaekit.__all__, *vaekit.losses.__all__, *vaekit.runtime.__all__, *vaekit.client.__all__, "score_frame"}
+    kinds = (vaekit.Detector, vaekit.Model, vaekit.Client, vaekit.AsyncClient)
+    bare = {name for kind in kinds for name in vars(kind) if not name.startswith("_")}
+    anchors = set().union(*(read(path).anchors for path in (site / python_pages.FOLDER).glob("*.html")))
+    assert {name for name in names - {"__version__"} if name not in text} == set()
+    assert {name for name in bare if not any(anchor.endswith(f".{name}") for anchor in anchors)} == set()
+
+
+def test_the_links_to_other_sites_are_listed(site: Path) -> None:
+    listed = (site.parent / "external-links.txt").read_text(encoding="utf-8").split()
+    assert all(link.startswith(("https://", "http://127.0.0.1")) for link in listed)
