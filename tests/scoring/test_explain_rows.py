@@ -103,13 +103,15 @@ def test_several_rows_are_drawn_into_a_folder(explain: Any, tmp_path: Path) -> N
         ("x <= 2.0", [True, True, False, False]),
         ("x == 10", [False, False, True, False]),
         ("x != 1", [False, True, True, False]),
+        ("x != ''", [True, True, True, False]),
+        ("x == ''", [False, False, False, True]),
     ],
 )
-def test_numbers_are_compared_as_numbers_and_a_missing_cell_fulfils_nothing(
+def test_numbers_are_compared_as_numbers_and_a_missing_cell_is_an_empty_text(
     condition: str, fulfilled: list[bool]
 ) -> None:
     numbers = pa.record_batch({"x": pa.array([1.0, 2.0, 10.0, None])})
-    text = pa.record_batch({"x": pa.array(["1,0", "2", "10", None])})
+    text = pa.record_batch({"x": pa.array(["1,0", "2", "10", " "])})
     assert Condition.of(condition).mask(numbers).tolist() == fulfilled
     assert Condition.of(condition).mask(text, CsvDialect(";", ",")).tolist() == fulfilled
     assert np.array_equal(Condition.of("x < 0").mask(numbers), [False] * 4)

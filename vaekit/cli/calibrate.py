@@ -22,6 +22,7 @@ from vaekit.cli.options import (
     Models,
     Quiet,
     Thousands,
+    beside,
     dialect_of,
     in_use,
     label_of,
@@ -109,7 +110,8 @@ def _tell(manifest: Manifest, model_folder: Path, *, as_json: bool) -> None:
         warn(proposal)
     (say if as_json else confirm)(in_use(manifest, model_folder) if proposal is None else waiting(manifest))
     name = f"{manifest.name}@{manifest.version}"
-    suggest(f"vae score {name} ROWS.csv scored.csv" if proposal is None else f"vae models accept {name} --dry-run")
+    then = f"vae score {name} ROWS.csv scored.csv" if proposal is None else f"vae models accept {name} --dry-run"
+    suggest(then + beside(model_folder.parent))
 
 
 def _columns(by: str | None) -> list[str] | None:

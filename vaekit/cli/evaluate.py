@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,7 @@ from vaekit.cli.options import (
     Quiet,
     RowsPath,
     Thousands,
+    beside,
     dialect_of,
     label_of,
     make_folder,
@@ -103,7 +105,7 @@ def evaluate(
         typer.echo(text)
     else:
         _show(Console(highlight=False), found)
-    suggest(f"vae explain {model} {data} --top 3")
+    suggest(f"vae explain {shlex.join([model, str(data)])} --top 3{beside(models)}")
 
 
 def _write(folder: Path, text: str, found: Evaluation) -> None:

@@ -20,6 +20,7 @@ from vaekit.cli.options import (
     Quiet,
     RowsPath,
     Thousands,
+    beside,
     dialect_of,
     make_folder,
 )
@@ -54,7 +55,8 @@ Where = Annotated[
     str | None,
     typer.Option(
         metavar="CONDITION",
-        help="condition of the rows to explain: COLUMN == VALUE, or with != < <= > >=; default: see --top",
+        help="condition of the rows to explain: COLUMN == VALUE, or with != < <= > >=; '' is an empty cell; default: "
+        "see --top",
         rich_help_panel=INPUT,
     ),
 ]
@@ -127,7 +129,13 @@ def explain(
     console = Console(highlight=False)
     for one in found:
         show(console, one)
-    suggest(f"vae score {shlex.join([model, str(data)])} scored.csv --explain 3")
+    if found[0].similar is None and found[0].may_show_similar:
+        more = "to see the most similar training rows too: vae train with --set privacy.show_exemplars=true"
+        console.print(more, soft_wrap=True)
+    if out is None:
+        suggest(f"vae explain {shlex.join([model, str(data)])} --top {len(found)} --out explained{beside(models)}")
+    else:
+        suggest(f"vae serve{beside(models)}")
 
 
 def _beside_row(top: int | None) -> str:

@@ -38,8 +38,6 @@ def show(console: Console, found: RowExplained) -> None:
         console.print(f"kl {found.kl:.3g} nats, p-value {found.kl_p_value:.3g} among held-out rows")
     if found.similar is not None:
         console.print(_similar(found.similar, [cell["feature"] for cell in found.cells]))
-    elif found.may_show_similar:
-        console.print("to see the most similar training rows too: vae train with --set privacy.show_exemplars=true")
 
 
 def _similar(rows: list[dict[str, Any]], features: list[str]) -> Table:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from vaekit.cli import completion
 from vaekit.cli.model_listing import described, listing
-from vaekit.cli.options import AsJson, Device, Models, Quiet
+from vaekit.cli.options import AsJson, Device, Models, Quiet, beside
 from vaekit.cli.output import confirm, print_json, say, suggest
 from vaekit.cli.panels import OUTPUT, SCORING, Command, Group, examples
 from vaekit.errors import BundleError, FormatError, InputError, UnknownModel
@@ -56,7 +56,7 @@ def list_(
         return
     _console().print(listing(found) if found else f"no model in {models}")
     if found:
-        suggest(f"vae models verify {found[0]['name']}{_beside(models)}")
+        suggest(f"vae models verify {found[0]['name']}{beside(models)}")
 
 
 @app.command(cls=Command, epilog=examples("vae models verify", "vae models verify breast-cancer@1 --json"))
@@ -79,7 +79,7 @@ def verify(
             typer.echo(f"{one['model']}: {'ok' if one['ok'] else one['reason']}")
     if not all(one["ok"] for one in found):
         raise typer.Exit(1)
-    suggest(f"vae serve{_beside(models)}")
+    suggest(f"vae serve{beside(models)}")
 
 
 @app.command(cls=Command, epilog=examples("vae models pin breast-cancer@1", "vae models pin breast-cancer --also 1"))
@@ -196,11 +196,6 @@ def remove(
         print_json({"name": name, "removed": gone, "versions": versions(models, name)})
     else:
         confirm(f"removed {', '.join(f'{name}@{number}' for number in gone)}")
-
-
-def _beside(models: Path) -> str:
-    """--models for the next command, unless it is the default."""
-    return "" if models == Path("models") else f" --models {models}"
 
 
 def _names(models: Path, name: str | None) -> list[str]:

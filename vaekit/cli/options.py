@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -127,6 +128,11 @@ def in_use(manifest: Manifest, model_folder: Path) -> str:
         f"{said}\nto use the version before it: write {parent} (over HTTP {over_http})\nto go back for good: "
         f"vae models pin {parent}, or vae models remove {name}@{version}"
     )
+
+
+def beside(models: Path) -> str:
+    """--models for the next command, unless it is the default."""
+    return "" if models == Path("models") else f" --models {shlex.quote(str(models))}"
 
 
 def setting(key: str, value: Any) -> str:

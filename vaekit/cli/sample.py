@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vaekit.cli.options import AsJson, Device, ModelName, Models, Quiet
+from vaekit.cli.options import AsJson, Device, ModelName, Models, Quiet, beside
 from vaekit.cli.output import print_json, say, suggest
 from vaekit.cli.panels import OUTPUT, SCORING, examples
 
@@ -68,7 +69,8 @@ def sample(
         print_json(_tree(found, seed, out))
     elif out is None:
         typer.echo(found.csv(), nl=False)
-    suggest(f"vae sample {model} -n {count} --seed {seed + 1}" + ("" if out is None else f" --out {out}"))
+    to = "" if out is None else f" --out {shlex.quote(str(out))}"
+    suggest(f"vae sample {shlex.quote(model)} -n {count} --seed {seed + 1}{to}{beside(models)}")
 
 
 def _tree(found: Samples, seed: int, out: Path | None) -> dict[str, object]:

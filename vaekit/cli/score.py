@@ -23,6 +23,7 @@ from vaekit.cli.options import (
     Models,
     Quiet,
     Thousands,
+    beside,
     dialect_of,
     rules_of,
 )
@@ -106,7 +107,7 @@ def score(
         scored = _scored(scorer, source, output, options, batch_rows, resume=resume, ray=ray)
     _report(scored, output, summary)
     if output != STDOUT:
-        suggest(f"vae explain {shlex.join([model, source])} --top 3")
+        suggest(f"vae explain {shlex.join([model, source])} --top 3{beside(models)}")
 
 
 def _scored(

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vaekit.cli.options import in_use
+from vaekit.cli.options import beside, in_use
 from vaekit.cli.output import print_json, suggest
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ def report(manifest: Manifest, models: Path, console: Console, *, as_json: bool,
         console.print(_figures(manifest))
     _summary(console, manifest, folder)
     typer.echo(folder)
-    beside = "" if models == Path("models") else f" --models {models}"
-    suggest(f"vae score {manifest.name} NEW.csv scored.csv{beside}", f"vae serve{beside}")
+    suggest(f"vae score {manifest.name} NEW.csv scored.csv{beside(models)}", f"vae serve{beside(models)}")
 
 
 def _tree(manifest: Manifest, folder: Path) -> dict[str, Any]:

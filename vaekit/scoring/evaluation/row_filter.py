@@ -31,7 +31,10 @@ _CONDITION = re.compile(r"(.+?)\s*(==|!=|<=|>=|<|>|=)\s*(.*)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Condition:
-    """COLUMN OPERATOR VALUE. Two numbers are compared as numbers, anything else as text; a missing cell is never it."""
+    """COLUMN OPERATOR VALUE. Two numbers are compared as numbers, anything else as text.
+
+    A missing cell fulfils only `COLUMN == ''`.
+    """
 
     column: str
     comparison: str
@@ -63,9 +66,11 @@ class Condition:
         cells = table.column(self.column)
         if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
             cells = dialect.plain(cells)
-        return np.array([cell is not None and self._holds(cell) for cell in cells.to_pylist()], dtype=bool)
+        return np.array([self._holds(cell) for cell in cells.to_pylist()], dtype=bool)
 
     def _holds(self, cell: Any) -> bool:
+        if cell is None or cell != cell or not str(cell).strip():
+            return not self.value and self.comparison in ("==", "=")
         compare, number, other = COMPARISONS[self.comparison], _number(cell), number_in(self.value)
         if number is not None and other is not None:
             return compare(number, other)
