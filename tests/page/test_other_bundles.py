@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ def url(
     root = tmp_path_factory.mktemp("others")
     for folder in (folded.folder, windowed.folder, ROOT / "tests" / "old" / "sensors"):
         shutil.copytree(folder, root / folder.name)
+    without_calibration(root, "sensors")
     service = Process("--models", str(root))
     try:
         found = service.until(r"listening on (http://\S+:\d+)")
@@ -35,6 +37,21 @@ def url(
         yield found
     finally:
         service.end()
+
+
+def without_calibration(root: Path, name: str) -> None:
+    """Add a copy of a model that has no held-out scores."""
+    shutil.copytree(root / name, root / "uncalibrated")
+    manifest = root / "uncalibrated" / "1" / "manifest.json"
+    told = json.loads(manifest.read_text(encoding="utf-8"))
+    manifest.write_text(json.dumps({**told, "name": "uncalibrated", "calibration": None}), encoding="utf-8")
+
+
+def test_a_model_without_held_out_scores_has_scores_and_no_verdicts(play: Play, url: str, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("load,stops,colour\n0.1,2,red\n0.2,3,blue\n", encoding="utf-8")
+    more = {"model": "uncalibrated", "file": str(file), "badge": ".badge.quiet"}
+    play("others", [{**screen, "url": url, **more} for screen in SCREENS])
 
 
 def test_a_model_by_folds_has_a_bound_of_the_false_alarms(play: Play, url: str) -> None:

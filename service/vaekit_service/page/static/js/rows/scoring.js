@@ -28,7 +28,8 @@ export async function scoreRows(context, rows, { idColumn, onProgress }) {
   let results = new Results(rows.length);
   results.idColumn = idColumn;
   state.set({ rows, results, selected: null });
-  const query = { log_evidence: false, errors: "report", alpha, id_column: idColumn };
+  const errors = isSeries ? null : "report"; // without an invalid time step, the windows around it would be others
+  const query = { log_evidence: false, errors, alpha, id_column: idColumn };
   let drawn = 0;
   for (let from = 0; from < rows.length; ) {
     const to = isSeries ? rows.length : Math.min(rows.length, from + (from === 0 ? FIRST_BATCH : BATCH));
