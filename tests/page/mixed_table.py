@@ -49,10 +49,32 @@ def train(root: Path) -> None:
 def text(n: int, seed: int = 1) -> str:
     """A CSV file with an id column: n normal rows, the first of which are then spoilt."""
     x = rows(n, seed)
+    return _csv(_spoilt(x))
+
+
+def faulty_text(n: int, faults: int, seed: int = 2) -> str:
+    """A CSV file with an id column: n rows, some of which have a value that does not fit with the others."""
+    x = rows(n, seed)
+    rng = np.random.default_rng(seed)
+    for turn, row in enumerate(rng.choice(n, faults, replace=False)):
+        if turn % 3 == 0:
+            x[row, 1] = round(float(rng.uniform(7, 14)), 3)  # flow
+        elif turn % 3 == 1:
+            x[row, 0] = round(float(rng.uniform(55, 68)), 2)  # pressure
+        else:
+            x[row, 2] = int(rng.integers(14, 40))  # starts
+    return _csv(_spoilt(x))
+
+
+def _spoilt(x: np.ndarray) -> np.ndarray:
     x[0, 1] = 40.0  # far from what the pressure lets expect
     x[1, 3] = "stuck"  # an unseen level
     x[2, 0] = "n/a?"  # not a number
     x[3, 2] = 60
+    return x
+
+
+def _csv(x: np.ndarray) -> str:
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(["machine", *NAMES])

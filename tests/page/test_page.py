@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.live import serving
 from tests.page import mixed_table
 from tests.page.conftest import Play, screens
 from tests.service.conftest import Process
@@ -29,6 +30,11 @@ def rows_file(tmp_path: Path) -> str:
 @pytest.mark.parametrize("model", MODELS)
 def test_the_page_shows_a_model(model: str, play: Play, page_url: str) -> None:
     play("model", screens(url=page_url, model=model))
+
+
+def test_the_page_works_below_the_prefix_of_a_proxy(play: Play, models_dir: Path) -> None:
+    with serving(models_dir, prefix="/team/vae") as url:
+        play("model", [{"url": f"{url}/team/vae", "width": 390, "scheme": "light", "model": "breast-cancer"}])
 
 
 @pytest.mark.parametrize("model", TABLES)

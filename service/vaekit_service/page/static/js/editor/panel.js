@@ -1,7 +1,7 @@
 /** The panel that edits the cells of one row and shows how its score, its verdict and each cell's surprise change. */
 
 import { isSuperseded, pathOf } from "../api.js";
-import { expectedText } from "../table/cells.js";
+import { expectedText, isOdd } from "../table/cells.js";
 import { recordOf } from "../rows/csv.js";
 import { number } from "../format.js";
 import { hasImages } from "../input.js";
@@ -12,7 +12,6 @@ import { snippets } from "../snippets.js";
 import { verdict } from "../table/panel.js";
 
 const DEBOUNCE_MS = 150;
-const ODD = 0.05; // p-value of a cell that is highlighted
 
 /** @type {import("../panels.js").Panel} */
 export const panel = {
@@ -91,10 +90,10 @@ function mountEditor(root, context) {
   }
 
   function field(column, at, cell) {
-    const isOdd = cell !== undefined && cell.p_value !== null && cell.p_value <= ODD && cell.excess > 0;
+    const marked = cell !== undefined && isOdd(cell) ? "odd" : "";
     const isChanged = shown.cells[at] !== shown.original[at];
     const note = `cell-${at}`;
-    return html`<div class=${`cell ${isOdd ? "odd" : ""} ${isChanged ? "changed" : ""}`}>
+    return html`<div class=${`cell ${marked} ${isChanged ? "changed" : ""}`}>
       <label class="field">${column.name} ${input(column, at, note)}</label>
       <p class="small quiet" id=${note}>${cell === undefined ? "" : noteOf(cell)}</p>
     </div>`;

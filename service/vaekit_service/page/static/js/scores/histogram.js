@@ -80,7 +80,7 @@ function optionsOf(place, bins) {
     height: HEIGHT,
     legend: { show: false },
     cursor: { show: false },
-    padding: [8, 8, 0, 0],
+    padding: [8, 18, 0, 0],
     scales: { x: { time: false, range: [0, n] }, y: { range: (_, __, highest) => [0, Math.max(1, highest * 1.08)] } },
     axes: [
       { ...axis, grid: { show: false }, label: "score, nats", labelFont: axis.font, labelSize: 20, size: 30, splits: () => splitsOf(bins, place.clientWidth), values: (_, at) => at.map((x) => textOf(bins, x)) },

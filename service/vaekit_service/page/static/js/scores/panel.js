@@ -15,7 +15,7 @@ export const panel = {
   id: "scores",
   title: "Scores and false alarms",
   view: "score",
-  about: "A row is flagged if at most a share alpha of the held-out rows scores as high. Move the slider to choose alpha.",
+  about: "A row is flagged if less than a share alpha of held-out normal rows scores as high. The slider sets alpha.",
   accepts: isCalibrated,
   mount: (root, context) => mountScores(root, context),
 };
@@ -175,10 +175,10 @@ function figures({ groups, guarantee }, [all, ...others]) {
   }
   const expected = all.isBound
     ? html`at most ${number(all.expected, 3)} <small>on average, with ${groups[0].fold_rows.length} folds (${number(guarantee, 2)} alpha)</small>`
-    : html`${number(all.expected, 3)} <small>${all.low === undefined ? "in all groups" : `${count(all.low)} to ${count(all.high)}, 95 % interval`}</small>`;
+    : html`${number(all.expected, 3)} <small>${all.low === undefined ? "if all rows are normal" : `${count(all.low)} to ${count(all.high)} with 95 %, if all rows are normal`}</small>`;
   return html`<dl class="facts figures" data-smallest=${smallest}>
     <div><dt>Rows flagged</dt><dd class="large"><span class="alarm-text">${count(all.flagged)}</span> <small>of ${count(all.rows)}, ${percent(all.flagged / all.rows)}</small></dd></div>
-    <div><dt>False alarms to expect if all rows are normal</dt><dd class="large">${expected}</dd></div>
+    <div><dt>False alarms expected</dt><dd class="large">${expected}</dd></div>
     <div><dt>In short</dt><dd>${verdictOf(all, beyond)}</dd></div>
   </dl>`;
 }

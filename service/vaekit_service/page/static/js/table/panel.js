@@ -5,7 +5,7 @@ import { saveText, scoredCsv } from "./downloads.js";
 import { count, counted, number } from "../format.js";
 import { hasImages } from "../input.js";
 import { html, live, render } from "../lit.js";
-import { cellText, expectedText } from "./cells.js";
+import { cellText, expectedText, reasonsOf } from "./cells.js";
 import { makeMarks, marksBar } from "./marks.js";
 import { areSteps } from "../rows/rows.js";
 import { explainRows } from "../rows/scoring.js";
@@ -139,7 +139,7 @@ function mountTable(root, context) {
   function line({ rows, results, alpha, selected, names, own }, index) {
     const said = results.lines[index];
     const cells = rows.cells(index);
-    const why = (results.explained.get(index) ?? []).filter((cell) => cell.excess > 0);
+    const why = reasonsOf(results.explained.get(index) ?? []);
     const isFlagged = results.isFlagged(index, alpha);
     return html`<tr class=${index === selected ? "selected" : ""} data-row=${index}>
       <td class="words"><button class="plain" aria-pressed=${index === selected} @click=${() => choose(index)}>${index + 1}</button></td>

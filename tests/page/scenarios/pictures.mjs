@@ -1,0 +1,31 @@
+/** Draws the pictures of the docs: rows with reasons, the histogram, the editor and a phone. */
+import { join } from "node:path";
+
+export default async function ({ page, given }) {
+  const shot = (name, options = {}) => page.screenshot({ path: join(given.folder, `page-${name}-${given.scheme}.png`), ...options });
+  await page.setViewportSize({ width: given.width, height: given.width < 600 ? 844 : 860 });
+  await page.goto(`${given.url}/?model=${given.model}`);
+  await page.locator("#data .drop").waitFor();
+  await page.locator("#data input[type=file]").setInputFiles(given.file);
+  await page.locator("#rows .reasons span").first().waitFor();
+  await page.locator('[data-row="3"] td.odd').first().waitFor();
+  await page.evaluate(() => document.activeElement.blur());
+  if (given.width < 600) {
+    await page.locator("#scores").scrollIntoViewIfNeeded();
+    await page.evaluate(() => document.getElementById("scores").scrollIntoView());
+    await shot("phone");
+    return;
+  }
+  await shot("overview");
+  await page.locator('[data-row="0"] td button').first().click();
+  await page.locator("#editor .outcome").waitFor();
+  await page.evaluate(() => document.activeElement.blur());
+  await page.locator("#editor").screenshot({ path: join(given.folder, `page-editor-${given.scheme}.png`) });
+  await page.setViewportSize({ width: given.width, height: 640 });
+  await page.evaluate(() => document.getElementById("rows").scrollIntoView());
+  await shot("rows");
+  await page.goto(`${given.url}/?model=digits#latent`);
+  await page.locator("#latent-map canvas").first().waitFor();
+  await page.waitForTimeout(2500); // until the samples are on the map
+  await shot("latent");
+}
