@@ -11,6 +11,7 @@ import { addLook, historyChart } from "./history.js";
 
 const EVERY_MS = 10_000; // as often as the service compares
 const AFTER_FAILURE_MS = 20_000;
+const NONE_YET = /^no row was scored yet/; // other reasons stay
 
 /** @type {import("../panels.js").Panel} */
 export const panel = {
@@ -88,7 +89,7 @@ function view(health) {
 
 function body({ figures, looks }) {
   if (!figures.rows) {
-    return html`<p class="message plain">There is nothing to compare: ${figures.reading}. Score some rows, and their scores appear here within 10 seconds.</p>`;
+    return html`<p class="message plain">There is nothing to compare: ${figures.reading}.${NONE_YET.test(figures.reading) ? " Score some rows, and they appear here within seconds." : ""}</p>`;
   }
   const changed = figures.log10_evidence >= 3;
   return html`<p class=${changed ? "message" : "message plain"}>${sentence(figures.reading)}</p>

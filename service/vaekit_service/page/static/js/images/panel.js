@@ -2,7 +2,7 @@
 
 import { isSuperseded } from "../api.js";
 import { counted } from "../format.js";
-import { serviceOf } from "../latent/calls.js";
+import { cellsOf, serviceOf } from "../latent/calls.js";
 import { problemBox } from "../latent/problem_box.js";
 import { asInputs } from "../latent/reference.js";
 import { html, render } from "../lit.js";
@@ -11,7 +11,8 @@ import { imageCode } from "./code.js";
 import { isOtherSize, madeImage, readImage, shuffled } from "./read.js";
 import { scoreImages } from "./score.js";
 
-const MOST = 200; // images at once
+const MOST = 200; // images at once, fewer if they are large
+const CELLS = 3_000_000; // of these images together
 
 /** @type {import("../panels.js").Panel} */
 export const panel = {
@@ -51,7 +52,6 @@ class Images {
       stop();
       for (const type of ["dragover", "dragleave"]) zone.removeEventListener(type, over);
       zone.removeEventListener("drop", dropped);
-      this.context.state.set({ images: null, results: null, selected: null });
     };
     this.draw();
   }
@@ -59,8 +59,9 @@ class Images {
   /** Read and score files. @param {File[]} files */
   async take(files) {
     if (!files.length) return;
-    if (files.length > MOST) {
-      this.problem = new Error(`These are ${counted(files.length, "file")}; the page takes at most ${MOST} at once. vae score takes any number.`);
+    const most = Math.min(MOST, Math.max(8, Math.floor(CELLS / cellsOf(this.model))));
+    if (files.length > most) {
+      this.problem = new Error(`These are ${counted(files.length, "file")}; the page takes at most ${most} at once. vae score takes any number.`);
       this.draw();
       return;
     }

@@ -1,9 +1,9 @@
 /** Scores images: score, p-value, reconstruction, and the surprise of each pixel. */
 
-import { serviceOf } from "../latent/calls.js";
+import { rowsPerCall, serviceOf } from "../latent/calls.js";
 import { surpriseOf } from "./pixels.js";
 
-const PER_CALL = 32;
+const PER_CALL = 32; // images, fewer if they are large
 
 /**
  * @typedef {object} ScoredImage
@@ -27,8 +27,9 @@ const PER_CALL = 32;
 export async function scoreImages(context, model, images, { resize, signal }) {
   const list = [];
   let reason = null;
-  for (let from = 0; from < images.length; from += PER_CALL) {
-    const found = await scorePart(serviceOf(context, model), images.slice(from, from + PER_CALL), resize, signal);
+  const step = rowsPerCall(model, PER_CALL);
+  for (let from = 0; from < images.length; from += step) {
+    const found = await scorePart(serviceOf(context, model), images.slice(from, from + step), resize, signal);
     list.push(...found.list);
     reason = found.reason;
   }
