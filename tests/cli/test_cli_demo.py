@@ -119,9 +119,18 @@ def test_a_folder_that_is_no_demo_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "config.toml").read_text() == "mine"
 
 
-def test_missing_packages_are_one_sentence_with_the_command_to_install_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "find_spec", lambda name: None if name in ("torch", "fastapi") else object())
-    with pytest.raises(MissingExtra, match=r"torch, fastapi are not installed: pip install 'vaekit\[cpu,service,"):
+@pytest.mark.parametrize(
+    ("missing", "sentence"),
+    [
+        ({"torch", "onnxruntime"}, "torch, onnxruntime are not installed: pip install 'vaekit[cpu,service,"),
+        ({"fastapi"}, "fastapi is not installed: pip install 'vaekit[service,training,scoring]'"),
+    ],
+)
+def test_missing_packages_are_one_sentence_with_the_command_to_install_them(
+    missing: set[str], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "find_spec", lambda name: None if name in missing else object())
+    with pytest.raises(MissingExtra, match=re.escape(sentence)):
         demo.check_extras()
 
 

@@ -86,9 +86,10 @@ def check_extras() -> None:
     missing = [package for package in NEEDS if find_spec(package) is None]
     if missing:
         are = "is" if len(missing) == 1 else "are"
+        cpu = "cpu," if "onnxruntime" in missing else ""  # never beside the one of the gpu extra
         raise MissingExtra(
             f"vae demo trains, scores and serves, but {', '.join(missing)} {are} not installed: "
-            "pip install 'vaekit[cpu,service,training,scoring]'"
+            f"pip install 'vaekit[{cpu}service,training,scoring]'"
         )
 
 
