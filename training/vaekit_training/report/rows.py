@@ -79,7 +79,7 @@ def histograms(parts: dict[str, Floats], threshold: float | None) -> Markup:
     for i, (name, values) in enumerate(parts.items()):
         share = np.histogram(np.clip(values, scale.low, scale.high), edges)[0] / len(values)
         is_last = i == len(parts) - 1
-        chart = Chart(scale, Axis(0, share.max() * 1.08), "score, nats" if is_last else "", width=460, left=10)
+        chart = Chart(scale, Axis(0, share.max() * 1.08), "score, nats" if is_last else "", width=400, left=10)
         chart.height, chart.top, chart.y_ticks = HISTOGRAM_HEIGHT + (26 if is_last else 0), 16, 0
         chart.x_ticks = 5 if is_last else 0
         chart.steps(edges, share, COLOURS.get(name, "f1"))

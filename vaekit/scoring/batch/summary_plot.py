@@ -64,7 +64,8 @@ def sentences(found: Summary) -> list[str]:
     if found.tally.tolerated:
         said.append(f"{found.tally.tolerated:,} alarms were removed by tolerance rules.")
     if found.drift is not None:
-        said.append(f"Drift from the calibration: {found.drift.reading}.")
+        reading = found.drift.reading
+        said.append(f"{reading[:1].upper()}{reading[1:]}.")
     return [f"Model {found.model}.", *(text for text in said if text)]
 
 
