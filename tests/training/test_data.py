@@ -246,3 +246,21 @@ def test_a_level_of_labelled_anomalies_alone_is_unseen(tmp_path: Path, read: Lit
     given = {"load": parquet.read_table(path)["load"].to_numpy(), "mode": mode.astype(object)}
     in_python = of_columns(given, odd, config=DataConfig(source="memory"), likelihood=LikelihoodConfig(name="mixed"))
     assert in_python.levels == rows.levels
+
+
+@pytest.mark.parametrize("name", ["digits", "breast-cancer"])
+def test_a_folder_with_the_name_of_a_built_in_dataset_is_not_ignored(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load(DataConfig(source=name)).x.size > 0
+    image = np.zeros((4, 4), dtype=np.uint8)
+    (tmp_path / name).mkdir()
+    Image.fromarray(image).save(tmp_path / name / "0.png")
+    with pytest.raises(
+        InputError, match=f"{name!r}: a built-in dataset, and also a folder or file .* write './{name}'"
+    ):
+        load(DataConfig(source=name))
+    with pytest.raises(InputError, match="a built-in dataset, and also"):
+        sources.beside(name, tmp_path)
+    assert load(DataConfig(source=f"./{name}")).x.shape[1:] == (4, 4, 1)

@@ -44,8 +44,9 @@ def read(source: str, config: DataConfig | None = None) -> Source:
         config: how a CSV file is written, and to which size images are scaled.
 
     Raises:
-        InputError: the source is unknown or unreadable, or a size is given and it is no folder of images.
+        InputError: the source is unknown, unreadable or ambiguous, or a size is given and it is no folder of images.
     """
+    _check_unambiguous(source, Path())
     path, size = Path(source), config.resize if config is not None else None
     if source not in BUILT_IN and path.is_dir() and not parquet_files(path):
         found = image_folder(path, size)
@@ -112,9 +113,23 @@ BUILT_IN: dict[str, Callable[[], Source]] = {
 
 
 def beside(source: str, folder: Path) -> str:
-    """The path of the source in the folder, if it exists there and is not a built-in dataset; otherwise the source."""
+    """The path of the source in the folder, if it exists there and is not a built-in dataset; otherwise the source.
+
+    Raises:
+        InputError: it is both.
+    """
+    _check_unambiguous(source, folder)
     found = folder / source
     return str(found) if source not in BUILT_IN and found.exists() else source
+
+
+def _check_unambiguous(source: str, folder: Path) -> None:
+    """Refuse the name of a built-in dataset that is also that of a file or folder, which would not be read."""
+    if source in BUILT_IN and (folder / source).exists():
+        raise InputError(
+            f"data {source!r}: a built-in dataset, and also a folder or file in {str(folder.resolve())!r}; write "
+            f"'./{source}' for the latter, or rename it"
+        )
 
 
 def holds_columns(source: str) -> bool:
