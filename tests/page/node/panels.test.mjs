@@ -9,7 +9,7 @@ import { isOtherSize, shuffled, toBase64 } from "../../../service/vaekit_service
 import { colour, place } from "../../../service/vaekit_service/page/static/js/latent/map/placement.js";
 import { rangesOf } from "../../../service/vaekit_service/page/static/js/latent/reference.js";
 import { firstEnds } from "../../../service/vaekit_service/page/static/js/latent/travel/ends.js";
-import { histogram, toCsv } from "../../../service/vaekit_service/page/static/js/samples/histograms.js";
+import { histogram } from "../../../service/vaekit_service/page/static/js/samples/histograms.js";
 
 const REAL = { kind: "real", name: "load", levels: null };
 const SITE = { kind: "category", name: "site", levels: ["north", "south"] };
@@ -57,10 +57,6 @@ test("a histogram has a bar per level or per bin, and says what it shows", () =>
   assert.match(load.summary, /median 499.5/);
   assert.equal(histogram(REAL, []).summary, "no values");
   assert.ok(histogram(REAL, [3, 3]).bars.some(({ count }) => count === 2));
-});
-
-test("rows are written as the service reads CSV", () => {
-  assert.equal(toCsv(["a", "b, c"], [[1.5, null], ['say "no"', "x\ny"]]), 'a,"b, c"\n1.5,\n"say ""no""","x\ny"\n');
 });
 
 test("the usual range of a column holds the middle 90 % of the samples", () => {

@@ -49,18 +49,3 @@ function ofNumbers(name, numbers) {
   const [five, middle, most] = [0.05, 0.5, 0.95].map((share) => number(quantile(sorted, share)));
   return { name, bars, summary: `median ${middle}, 90 % from ${five} to ${most}` };
 }
-
-/**
- * Rows as CSV, as the service reads it.
- *
- * @param {string[]} names
- * @param {unknown[][]} rows
- * @returns {string}
- */
-export function toCsv(names, rows) {
-  const cell = (value) => {
-    const text = value === null || value === undefined ? "" : String(value);
-    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-  };
-  return [names, ...rows].map((row) => row.map(cell).join(",")).join("\n") + "\n";
-}

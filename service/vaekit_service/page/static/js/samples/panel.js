@@ -1,14 +1,15 @@
 /** The panel with samples of the model: a grid of images, or a table with histograms. */
 
 import { isSuperseded, pathOf } from "../api.js";
+import { download } from "../download.js";
 import { counted, number } from "../format.js";
 import { makeImage } from "../images/pixels_view.js";
 import { rowsPerCall, serviceOf } from "../latent/calls.js";
 import { problemBox } from "../latent/problem_box.js";
 import { html, live, nothing, render } from "../lit.js";
 import { snippets } from "../snippets.js";
-import { download } from "./download.js";
-import { histogram, toCsv } from "./histograms.js";
+import { recordOf } from "../rows/csv.js";
+import { histogram } from "./histograms.js";
 
 const SHOWN = 8; // rows of the table
 const COLUMNS = 12; // histograms that are shown at first
@@ -88,7 +89,8 @@ class Samples {
     const { model, options, found } = this;
     const name = `${model.name}-samples-${options.seed}`;
     if (!this.images) {
-      download(`${name}.csv`, new Blob([toCsv(model.input.columns.map((column) => column.name), found.samples)], { type: "text/csv" }));
+      const records = [model.input.columns.map((column) => column.name), ...found.samples].map(recordOf);
+      download(`${name}.csv`, new Blob([records.join("\n"), "\n"], { type: "text/csv" }));
       return;
     }
     try {

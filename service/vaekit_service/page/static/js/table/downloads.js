@@ -1,5 +1,6 @@
 /** Files that the page gives to its visitor. */
 
+import { download } from "../download.js";
 import { recordOf } from "../rows/csv.js";
 
 const APPENDED = ["elbo", "log_likelihood", "kl", "score", "p_value", "p_value_tail"]; // as vae score appends them
@@ -11,11 +12,7 @@ const APPENDED = ["elbo", "log_likelihood", "kl", "score", "p_value", "p_value_t
  * @param {string} text
  */
 export function saveText(name, text) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  download(name, new Blob([text], { type: "text/csv" }));
 }
 
 /**
