@@ -172,6 +172,23 @@ def test_output_without_a_terminal_has_no_control_characters() -> None:
         assert b"\r" not in done.stdout + done.stderr
 
 
+@pytest.mark.usefixtures("place")
+def test_an_invalid_row_is_named_with_its_file_and_what_to_do(place: Path) -> None:
+    rows = (place / "examples/rows.csv").read_text(encoding="utf-8").replace("17.99", "hello", 1)
+    (place / "bad.csv").write_text(rows, encoding="utf-8")
+    said = "bad.csv: row 0, feature 'mean radius': not a number: 'hello'"
+    done = CliRunner().invoke(app, ["score", "breast-cancer", "bad.csv", "scored.csv"])
+    assert str(done.exception) == f"{said}; --quarantine FILE sets invalid rows aside"
+    assert str(CliRunner().invoke(app, ["explain", "breast-cancer", "bad.csv"]).exception) == said
+    done = CliRunner().invoke(app, ["score", "bad.csv", "breast-cancer", "scored.csv"])
+    assert str(done.exception) == "bad.csv: this is a file, expected a model, which comes before the rows"
+
+
+def test_help_is_a_word_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main(monkeypatch, "help", "models", "pin") == 0
+    assert "Choose the version that services and commands use" in capsys.readouterr().out
+
+
 INTERRUPTED = """
 import os, signal, sys
 from importlib.abc import MetaPathFinder

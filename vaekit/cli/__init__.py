@@ -129,6 +129,8 @@ def main() -> None:
         warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         _check_arguments(sys.argv[1:])
+        if sys.argv[1:2] == ["help"]:  # as gh and git have it
+            sys.argv[1:] = [*sys.argv[2:], "--help"]
         if "SOURCE_DATE_EPOCH" in os.environ:  # numpy reads it too, and fails in words of its own
             from vaekit.bundle.write import created
 

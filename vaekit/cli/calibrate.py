@@ -26,6 +26,7 @@ from vaekit.cli.options import (
     dialect_of,
     in_use,
     label_of,
+    naming,
 )
 from vaekit.cli.output import confirm, print_json, say, suggest
 from vaekit.cli.panels import examples
@@ -73,7 +74,7 @@ def calibrate(
     if anomaly and label is None and feedback is None:
         raise InputError("--anomaly: needs --label, the column or .npy file with the labels, or --label-folder")
     folder = locate(model, models)
-    with Model.load(folder, device=device) as loaded, bar("scoring") as progress:
+    with Model.load(folder, device=device) as loaded, naming(data or ""), bar("scoring") as progress:
         if feedback is not None:
             if data is not None or scores is None:
                 raise InputError("--feedback: needs --scores, the score log, in place of DATA")

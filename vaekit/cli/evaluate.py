@@ -29,6 +29,7 @@ from vaekit.cli.options import (
     dialect_of,
     label_of,
     make_folder,
+    naming,
 )
 from vaekit.cli.output import is_quiet, say, suggest
 from vaekit.cli.panels import LABELS, OUTPUT, SCORING, examples
@@ -93,7 +94,7 @@ def evaluate(
         raise InputError("--anomaly: needs --label, the column or .npy file with the labels, or --label-folder")
     if out is not None:
         make_folder(out)
-    with Model.load(locate(model, models), device=device) as loaded, bar("evaluating") as progress:
+    with Model.load(locate(model, models), device=device) as loaded, naming(data), bar("evaluating") as progress:
         found = evaluate_file(
             loaded, data, num_samples=num_samples or COUNTS, seed=seed, label=label, anomalies=anomaly or ["1"],
             batch_rows=batch_rows, progress=progress, say=say, csv=dialect_of(delimiter, decimal, thousands),

@@ -23,6 +23,7 @@ from vaekit.cli.options import (
     beside,
     dialect_of,
     make_folder,
+    naming,
 )
 from vaekit.cli.output import print_json, say, suggest
 from vaekit.cli.panels import EXPLANATION, INPUT, OUTPUT, examples
@@ -114,12 +115,15 @@ def explain(
     many = row is None and choice.top != 1
     if out is not None and many and out.suffix == ".png":
         raise InputError(f"--out {out}: several rows are drawn into a folder; name one, without an ending")
-    if out is not None and out.suffix != ".png":
+    if out is not None and out.suffix not in ("", ".png"):
+        raise InputError(f"--out {out}: expected a .png file, or for several rows a folder, a name without an ending")
+    if out is not None and not out.suffix:
         make_folder(out)
     csv = dialect_of(delimiter, decimal, thousands)
     with Model.load(locate(model, models), device=device) as loaded:
         most = cells or (CELLS_OF_MANY if many else CELLS)
-        found = explain_rows(loaded, data, choice, cells=most, say=say, csv=csv)
+        with naming(data):
+            found = explain_rows(loaded, data, choice, cells=most, say=say, csv=csv)
     if out is not None:
         _draw(found, out)
     if as_json:

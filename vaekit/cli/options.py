@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -163,6 +165,17 @@ def label_of(label: str | None, label_folder: bool) -> str | None:
     if label_folder and label is not None:
         raise InputError("--label-folder: the label of an image is its subfolder; leave out --label")
     return "folder" if label_folder else label
+
+
+@contextmanager
+def naming(source: Path | str, hint: str = "") -> Iterator[None]:
+    """Put the name of the input before an error about one of its rows, and a hint behind it."""
+    try:
+        yield
+    except InputError as exc:
+        if not str(exc).startswith("row "):
+            raise
+        raise type(exc)(f"{source}: {exc}{hint}") from exc
 
 
 def make_folder(folder: Path) -> None:

@@ -25,6 +25,7 @@ from vaekit.cli.options import (
     Thousands,
     beside,
     dialect_of,
+    naming,
     rules_of,
 )
 from vaekit.cli.output import is_json, is_quiet, print_json, suggest
@@ -128,7 +129,8 @@ def _scored(
     run = partial(score_file, scorer, source, output)
     if names_a_folder(output):
         run = partial(score_folder, scorer, source, output, resume=resume, engine=ray)
-    with bar("scoring") as progress:
+    hint = "; --quarantine FILE sets invalid rows aside" if options.quarantine is None else ""
+    with naming(source, hint), bar("scoring") as progress:
         return run(batch_rows=batch_rows, options=options, progress=progress)
 
 

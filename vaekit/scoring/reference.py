@@ -21,6 +21,8 @@ def locate(text: str, models: Path | str) -> Path:
     Raises:
         UnknownModel: there is no such version; the message lists the existing ones.
     """
+    if Path(text).is_file():
+        raise UnknownModel(f"{text}: this is a file, expected a model, which comes before the rows")
     if not _is_path(text):
         return find(models, *split_reference(text))
     folder = Path(text)

@@ -90,7 +90,7 @@ def _chosen(model: Model, data: Path, choice: RowChoice, say: Say, csv: CsvDiale
         yield from _ranked(model, found.x[take], found.at[take] + start, ranks=choice.top is not None)
         start += chunk.table.num_rows
     if wanted is not None and len(wanted) and wanted[-1] >= start:
-        raise InputError(f"row {wanted[-1]}: {data} has {start} rows, counted from 0")
+        raise InputError(f"row {wanted[-1]}: the input has {start} rows, counted from 0")
 
 
 def _ranked(model: Model, x: NDArray[Any], numbers: NDArray[np.intp], *, ranks: bool) -> Iterator[_Found]:
