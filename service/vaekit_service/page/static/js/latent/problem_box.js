@@ -9,7 +9,7 @@ import { html } from "../lit.js";
 export function problemBox(problem, again) {
   if (!problem) return "";
   return html`<div class="message" role="alert">
-    <p>${problem.message}</p>
+    <p>${problem.title ? html`<b>${problem.title}.</b> ` : ""}${problem.message}</p>
     ${again ? html`<p><button @click=${again}>Try again</button></p>` : ""}
   </div>`;
 }

@@ -119,7 +119,7 @@ function view(panel) {
   return html`<div class="stack">
     ${startRow(panel)}
     ${problemBox(problem, () => (reference ? panel.move(panel.z) : panel.prepare()))}
-    <div class=${`sliders-and-decoded ${panel.image ? "of-image" : ""}`}>
+    <div ?hidden=${problem && !reference} class=${`sliders-and-decoded ${panel.image ? "of-image" : ""}`}>
       <div>${reference ? sliders(panel) : html`<p class="quiet">Asking for samples of the model …</p>`}</div>
       <div class="box decoded-box" aria-busy=${panel.shown.z !== panel.z}>${panel.image ? imageView(panel) : rowView(panel)}</div>
     </div>
