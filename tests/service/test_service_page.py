@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.service.keyed import KEYS, TEXT, bearer
+from vaekit.chart_style import DARK, LIGHT
 from vaekit_service.page.files import STATIC, page_files
 from vaekit_service.page.routes import POLICY
 
@@ -121,3 +122,9 @@ def test_the_vendored_files_are_those_of_the_note() -> None:
     assert found == {name for name, _ in rows}
     for name, digest in rows:
         assert hashlib.sha256((STATIC / "vendor" / name).read_bytes()).hexdigest() == digest, name
+
+
+def test_the_page_has_the_colours_of_charts_and_reports() -> None:
+    light, dark = (STATIC / "css/palette.css").read_text(encoding="utf-8").split("@media (prefers-color-scheme: dark)")
+    for text, colours in ((light, LIGHT), (dark, DARK)):
+        assert dict(re.findall(r"--([\w-]+): (#\w+);", text)) == dict(colours)

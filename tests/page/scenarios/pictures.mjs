@@ -24,8 +24,4 @@ export default async function ({ page, given }) {
   await page.setViewportSize({ width: given.width, height: 640 });
   await page.evaluate(() => document.getElementById("rows").scrollIntoView());
   await shot("rows");
-  await page.goto(`${given.url}/?model=digits#latent`);
-  await page.locator("#latent-map canvas").first().waitFor();
-  await page.waitForTimeout(2500); // until the samples are on the map
-  await shot("latent");
 }

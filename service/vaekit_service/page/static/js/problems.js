@@ -3,10 +3,10 @@
 /** A request that failed. `message` is one sentence or two; `title` names the kind. */
 export class Problem extends Error {
   /**
-   * @param {{ title?: string, detail?: string, status?: number, retryAfter?: number | null, scope?: string | null,
-   *   instance?: string | null }} given status: 0 if there was no reply. retryAfter: seconds.
+   * @param {{ title?: string, detail?: string, status?: number | null, retryAfter?: number | null, scope?: string | null,
+   *   instance?: string | null }} given status: 0 if there was no reply, null if it is not about a reply. retryAfter: seconds.
    */
-  constructor({ title = "Problem", detail = "", status = 0, retryAfter = null, scope = null, instance = null }) {
+  constructor({ title = "Problem", detail = "", status = null, retryAfter = null, scope = null, instance = null }) {
     super(detail || title);
     this.title = title;
     this.status = status;
@@ -37,11 +37,12 @@ export async function problemOf(response) {
 export function readableError(error, signal) {
   if (error instanceof Problem) return error;
   if (signal.aborted && signal.reason?.name === "TimeoutError") {
-    return new Problem({ title: "No answer in time", detail: "The service did not answer in time. Try again." });
+    return new Problem({ title: "No answer in time", detail: "The service did not answer in time. Try again.", status: 0 });
   }
   return new Problem({
     title: "No connection",
     detail: "The service does not answer. It may have stopped, or the connection is down.",
+    status: 0,
   });
 }
 
