@@ -207,3 +207,55 @@ def test_whatever_the_bytes_are_a_reader_gives_rows_or_an_error_of_ours(
             reader.parse(reader.feed(piece))
         reader.parse(reader.end())
         reader.check_end()
+
+
+@pytest.mark.parametrize(("delimiter", "named"), [(";", "%3B"), ("\t", "tab"), ("\t", "%09"), ("|", "|")])
+@pytest.mark.parametrize("accept", [JSON_TYPE, CSV_TYPE])
+async def test_other_delimiters_and_decimal_commas_mean_the_same_numbers(
+    service: Any, benign_rows: Any, breast_cancer: Model, delimiter: str, named: str, accept: str
+) -> None:
+    rows = benign_rows[:3].tolist()
+    plain = csv_of(rows, breast_cancer.spec.names)
+    want = await send(service, "/elbo", plain, CSV_TYPE, accept)
+    for commas in (False, True):
+        body = plain.replace(",", delimiter)
+        query = f"delimiter={named}"
+        if commas:
+            head, _, cells = body.partition("\n")
+            body, query = f"{head}\n{cells.replace('.', ',')}", f"{query}&decimal=,"
+        for text, kind in ((body, CSV_TYPE), (body.partition("\n")[2], f"{CSV_TYPE}; header=absent")):
+            assert (await send(service, f"/elbo?{query}", text, kind, accept)).text == want.text
+
+
+async def test_decimal_commas_keep_levels_and_refuse_points(on_mixed: Any) -> None:
+    spec = next(iter(on_mixed.components.registry.loaded_models())).manifest.input
+    numbers = [column.name for column in spec.columns if column.levels is None and column.kind != "binary"]
+    cells = {c.name: 1 if c.kind == "binary" else 1.5 if c.levels is None else c.levels[0] for c in spec.columns}
+    want = (await on_mixed.post("/elbo", {"inputs": [cells]})).json()
+    head, query = ";".join(cells), "/elbo?delimiter=;&decimal=,"
+    text = {name: "1,5" if name in numbers else str(cell) for name, cell in cells.items()}
+    reply = await send(on_mixed, query, f"{head}\n{';'.join(text.values())}\n", CSV_TYPE, JSON_TYPE)
+    assert reply.json() == want
+    wrong = ";".join({**text, numbers[0]: "1.5"}.values())
+    reply = await send(on_mixed, query, f"{head}\n{wrong}\n", CSV_TYPE, JSON_TYPE, 422)
+    assert f"row 0, feature '{numbers[0]}': not a number: \"1.5 (decimal separator ',')\"" in reply.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("query", "kind", "detail"),
+    [
+        ("delimiter=:", CSV_TYPE, "query parameter delimiter: ':', expected one of ; | tab and the comma"),
+        ("decimal=x", CSV_TYPE, "query parameter decimal: 'x', expected . or ,"),
+        ("decimal=,", CSV_TYPE, "query parameters delimiter and decimal: both are ','; expected different ones"),
+        ("delimiter=;", NDJSON_TYPE, "delimiter"),
+    ],
+)
+async def test_a_wrong_dialect_is_refused(service: Any, query: str, kind: str, detail: str) -> None:
+    reply = await send(service, f"/elbo?{query}", "a,b\n1,2\n", kind, JSON_TYPE, 422)
+    assert detail in reply.json()["detail"]
+
+
+async def test_a_header_of_semicolons_names_the_parameter(service: Any, benign_rows: Any, breast_cancer: Model) -> None:
+    body = csv_of(benign_rows[:1].tolist(), breast_cancer.spec.names).replace(",", ";")
+    reply = await send(service, "/elbo", body, CSV_TYPE, JSON_TYPE, 422)
+    assert "?delimiter=%3B separates cells by ';'" in reply.json()["detail"]

@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from vaekit.bundle.manifest import Manifest
 from vaekit.client import wire
+from vaekit_service.codecs.lines.dialect import DECIMAL, DECIMALS, DELIMITER, DELIMITERS
 from vaekit_service.codecs.negotiation import READERS, WRITERS
 from vaekit_service.codecs.requests import BODIES, OPTIONS
 from vaekit_service.http.problems import PROBLEM_KINDS
@@ -137,6 +138,21 @@ def _request_content(operation: Operation) -> Schema:
     }
 
 
+_OF_CSV: list[Schema] = [
+    {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": f"For a body of CSV: {what}",
+        "schema": {"type": "string", "enum": allowed, "default": allowed[0]},
+    }
+    for name, what, allowed in (
+        (DELIMITER, "the character between cells", list(DELIMITERS)),
+        (DECIMAL, "the decimal separator of numbers", list(DECIMALS)),
+    )
+]
+
+
 def _query_parameters(operation: Operation) -> list[Schema]:
     """The options as query parameters, for bodies that contain only rows."""
     if operation == "sample":
@@ -151,7 +167,7 @@ def _query_parameters(operation: Operation) -> list[Schema]:
             **_as_text({key: value for key, value in schema.items() if key not in ("title", "description", "default")}),
         }
         for name, schema in properties.items()
-    ]
+    ] + _OF_CSV
 
 
 def _as_text(schema: Schema) -> Schema:

@@ -14,6 +14,7 @@ from vaekit.tabular.columns import Ignored
 from vaekit.tabular.text_lines import CsvSplitter, LineSplitter
 from vaekit.tabular.text_rows import CsvRows, JsonRows
 from vaekit_service.codecs.image.options import spec_of
+from vaekit_service.codecs.lines.dialect import PLAIN, take_dialect
 from vaekit_service.codecs.lines.rows import Numbered, RowsOfCsv, RowsOfImages, RowsOfJson, latent_spec
 from vaekit_service.codecs.query_options import read_options
 from vaekit_service.codecs.row_ids import id_column, split_ids
@@ -41,6 +42,9 @@ class LineReader:
     """
 
     def __init__(self, query: Mapping[str, str], target: Target, *, is_csv: bool, header: bool = True) -> None:
+        dialect = PLAIN
+        if is_csv:
+            query, dialect = take_dialect(query)
         self.options, self._target = read_options(query, target), target
         spec = (
             latent_spec(target.manifest.latent_dim) if target.operation == "decode" else spec_of(self.options, target)
@@ -50,7 +54,7 @@ class LineReader:
         self._ids: Sequence[RowId] | None = getattr(self.options, "ids", None) or None
         self._start = 0  # rows so far
         self._windows: LineWindows | None = None  # once the first rows turn out to be time steps
-        self._splitter: LineSplitter = CsvSplitter() if is_csv else LineSplitter()
+        self._splitter: LineSplitter = CsvSplitter(dialect.delimiter) if is_csv else LineSplitter()
         self._rows: RowsOfCsv | RowsOfJson | RowsOfImages
         if isinstance(spec, ImageSpec):
             if is_csv:
@@ -58,9 +62,8 @@ class LineReader:
             self._splitter = LineSplitter(8 * spec.dim + _SPARE)
             self._rows = RowsOfImages(spec, column)
         elif is_csv:
-            self._rows = RowsOfCsv(
-                CsvRows(width=None if header else spec.dim), spec, column, strict=strict, most_missing=most
-            )
+            lines = CsvRows(dialect.delimiter, None if header else spec.dim)
+            self._rows = RowsOfCsv(lines, dialect, spec, column, strict=strict, most_missing=most)
         else:
             self._rows = RowsOfJson(JsonRows(), spec, column, strict=strict, most_missing=most)
 

@@ -22,6 +22,7 @@ from vaekit.tabular.series import Steps
 from vaekit.tabular.text_rows import CsvRows, JsonRows, UnreadableLine, in_one_form
 from vaekit.tabular.windows import check_beside, is_of_steps, steps_of
 from vaekit_service.codecs.image.files import read_each
+from vaekit_service.codecs.lines.dialect import Dialect
 from vaekit_service.codecs.lines.numbers import csv_numbers, json_numbers
 from vaekit_service.codecs.row_ids import checked_ids
 
@@ -102,10 +103,17 @@ class RowsOfCsv(_TableRows):
     """Rows of CSV. The header, if there is one, is in the first lines."""
 
     def __init__(
-        self, lines: CsvRows, spec: VectorSpec, column: str | None, *, strict: bool, most_missing: int
+        self,
+        lines: CsvRows,
+        dialect: Dialect,
+        spec: VectorSpec,
+        column: str | None,
+        *,
+        strict: bool,
+        most_missing: int,
     ) -> None:
         super().__init__(spec, column, strict=strict, most_missing=most_missing, written=True)
-        self._lines = lines
+        self._lines, self._dialect = lines, dialect
         self._at: list[int | None] | None = None  # the index in a row of each column of the model
         self._id_at: int | None = None
         self._beside_at: dict[str, int] = {}  # of the columns of series and times
@@ -113,7 +121,8 @@ class RowsOfCsv(_TableRows):
 
     def read(self, lines: Sequence[bytes], start: int, *, report: bool) -> Numbered:  # noqa: ARG002 - as RowsOfImages
         """Rows of lines; `start` is the number of the first."""
-        if self._in_order and (found := self._directly(csv_numbers(lines, self._spec))) is not None:
+        directly = self._in_order and self._dialect.is_plain
+        if directly and (found := self._directly(csv_numbers(lines, self._spec))) is not None:
             return self._with_steps(replace(found, ignored=self._ignored), {}, start)
         rows = self._lines.read(lines)
         if self._at is None:
@@ -122,6 +131,7 @@ class RowsOfCsv(_TableRows):
         ids = None
         if self._id_at is not None:
             ids = [None if isinstance(row, UnreadableLine) else row[self._id_at] or None for row in rows]
+        self._dialect.make_plain(rows, self._at, self._spec.columns)
         numbered = self._numbered(self._checker.columns(rows, self._at, self._ignored), ids, start)
         if self.window is None or numbered.invalid:
             return numbered
@@ -137,6 +147,7 @@ class RowsOfCsv(_TableRows):
             self._at, self._in_order = list(range(self._spec.dim)), True
             return
         refuse_duplicate_names(names)
+        self._dialect.check_header(names, self._spec.dim)
         if self._id_column is not None:
             if self._id_column not in names:
                 raise InputError(_NO_COLUMN.format("the header", self._id_column[:64]))
