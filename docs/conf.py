@@ -84,6 +84,7 @@ copybutton_prompt_is_regexp = True
 def setup(app: Any) -> None:
     """Add the highlighting of requests, and the changes to docstrings."""
     app.connect("autodoc-process-docstring", doctree.link_pages)
+    app.connect("autodoc-process-signature", doctree.short_types)
     app.connect("doctree-read", doctree.plain_words)
     app.add_lexer("http", lexers.Request)
     app.add_lexer("json", lexers.Json)

@@ -30,7 +30,7 @@ def main() -> int:
     if options.fresh:
         shutil.rmtree(options.out, ignore_errors=True)
     logging.getLogger("traitlets").setLevel(logging.WARNING)  # of the notebooks' kernels
-    notebooks.find_packages()
+    notebooks.prepare_kernels()
     source, html = options.out / "source", options.out / "html"
     if stage(source):
         shutil.rmtree(html, ignore_errors=True)  # every page shows the sidebar, and Sphinx writes only changed pages

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 
 LINK = re.compile(r"(\]\()([^)\s#]*)(#[^)\s]*)?(\))")
 FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 PICTURE = re.compile(r"<picture>.*?</picture>", re.DOTALL)
+LIGHT = re.compile(r"^!\[([^\]]*)\]\((\S+-light\.\w+)\)$", re.MULTILINE)
 LARGEST = 200_000  # bytes of a file that gets a page
 LEXERS = {".py": "python", ".js": "js", ".java": "java", ".json": "json", ".toml": "toml", ".yml": "yaml", ".sh": "sh"}
 
@@ -68,8 +69,13 @@ def _listing(root: Path, path: str) -> str:
     return "\n".join(f"- `{name.removeprefix(path).strip('/')}`" for name in names[:200])
 
 
-def with_dark(text: str) -> str:
-    """A page whose `<picture>` elements are a picture for the light theme and one for the dark."""
+def with_dark(text: str, names: Collection[str] = ()) -> str:
+    """A page whose pictures with a dark version are one for the light theme and one for the dark.
+
+    Args:
+        text: the page, with `<picture>` elements, or with pictures NAME-light that have a paragraph of their own.
+        names: the file names of all pictures.
+    """
 
     def pair(found: re.Match[str]) -> str:
         dark = re.search(r'srcset="([^"]+)"', found[0])
@@ -77,10 +83,18 @@ def with_dark(text: str) -> str:
         alt = re.search(r'alt="([^"]*)"', found[0])
         if not (dark and light and alt):
             return found[0]
-        both = ((light[1], "only-light"), (dark[1], "only-dark"))
-        return "\n\n".join(f"```{{image}} {path}\n:alt: {alt[1]}\n:class: {name}\n```" for path, name in both)
+        return _pair(light[1], dark[1], alt[1])
 
-    return PICTURE.sub(pair, text)
+    def sibling(found: re.Match[str]) -> str:
+        dark = found[2].replace("-light.", "-dark.")
+        return _pair(found[2], dark, found[1]) if dark.rsplit("/", 1)[-1] in names else found[0]
+
+    return LIGHT.sub(sibling, PICTURE.sub(pair, text))
+
+
+def _pair(light: str, dark: str, alt: str) -> str:
+    both = ((light, "only-light"), (dark, "only-dark"))
+    return "\n\n".join(f"```{{image}} {path}\n:alt: {alt}\n:class: {name}\n```" for path, name in both)
 
 
 def prose(text: str, change: Callable[[str], str]) -> str:

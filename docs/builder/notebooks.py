@@ -32,6 +32,7 @@ CELL = re.compile(
     r"(?:\n!\[(?P<alt>(?:[^\]\\]|\\.)*)\]\((?P<picture>[^)]+)\)\n)?",
     re.MULTILINE | re.DOTALL,
 )
+PROFILE = "c.IPKernelApp.log_level = 'ERROR'\nc.HistoryManager.enabled = False\n"
 TIMEOUT = 120  # seconds for one block
 
 
@@ -66,8 +67,12 @@ def cells(text: str) -> str:
     return f"{HEAD}{first}\n\n{SET_UP}{CELL.sub(lambda found: _code_cell(_cell(found)), rest)}"
 
 
-def find_packages() -> None:
-    """Let the kernels import the packages of this clone, and docs.builder."""
+def prepare_kernels() -> None:
+    """Let the kernels import the packages of this clone and docs.builder, without the user's IPython profile."""
+    profile = CACHE.parent / "ipython" / "profile_default"
+    profile.mkdir(parents=True, exist_ok=True)
+    (profile / "ipython_kernel_config.py").write_text(PROFILE, encoding="utf-8")
+    os.environ["IPYTHONDIR"] = str(profile.parent)
     folders = [str(ROOT), str(ROOT / "service"), str(ROOT / "training"), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
 
@@ -156,7 +161,7 @@ def main() -> None:
     """Renew the given notebooks, or all."""
     parser = argparse.ArgumentParser(prog="python -m docs.builder.notebooks", description=main.__doc__)
     parser.add_argument("pages", nargs="*", help="notebooks to renew; default: all")
-    find_packages()
+    prepare_kernels()
     for path in _wanted(parser.parse_args().pages):
         renew(path)
         print(f"renewed {path.relative_to(ROOT)}", file=sys.stderr)

@@ -22,7 +22,8 @@ PAGES: dict[str, tuple[str, str, str]] = {  # page: title, what it is for, what 
         "".join(
             f".. autoclass:: vaekit.runtime.{name}\n   :members:\n   :no-index:\n\n"
             for name in ("Posterior", "Elbo", "Bound", "Explained", "Similar", "Decoded", "Samples")
-        ),
+        )
+        + ".. autofunction:: vaekit.runtime.heatmap\n",
     ),
     "client": (
         "Client",
@@ -55,10 +56,19 @@ PAGES: dict[str, tuple[str, str, str]] = {  # page: title, what it is for, what 
         "Bundles in MLflow. [Use MLflow](../../how-to/mlflow.md) shows them in use.",
         ".. automodule:: vaekit.mlflow\n   :members:\n",
     ),
+    "client-results": (
+        "Results of Client",
+        "What the methods of `Client` and `AsyncClient` return.",
+        "".join(
+            f".. autoclass:: vaekit.client.{name}\n   :members:\n\n"
+            for name in ("EncodeResult", "DecodeResult", "SampleResult", "ElboResult")
+        ),
+    ),
     "errors": (
         "Errors",
         "Every error that vaekit raises on purpose.",
-        ".. automodule:: vaekit.errors\n   :members:\n   :show-inheritance:\n",
+        ".. automodule:: vaekit.errors\n   :members:\n   :show-inheritance:\n\n"
+        ".. automodule:: vaekit.client.errors\n   :members:\n   :show-inheritance:\n",
     ),
 }
 

@@ -47,7 +47,8 @@ def _read(path: str) -> str:
 
 def _for_site(text: str) -> str:
     """A page with what only a code host draws, and with its notebook's cells."""
-    return diagrams.drawn(with_dark(notebooks.cells(text) if notebooks.is_notebook(text) else text))
+    text = notebooks.cells(text) if notebooks.is_notebook(text) else text
+    return diagrams.drawn(with_dark(text, {path.name for path in gallery.pictures()}))
 
 
 def _titles(target: Path) -> dict[str, str]:

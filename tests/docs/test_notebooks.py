@@ -26,8 +26,9 @@ def agrees(printed: str, shown: str) -> bool:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_a_notebook_prints_what_it_shows(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
-    notebooks.find_packages()
+    for name in ("PYTHONPATH", "IPYTHONDIR"):  # are restored after the test
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    notebooks.prepare_kernels()
     cells = notebooks.cells_of(page.read_text(encoding="utf-8"))
     for cell, (printed, picture) in zip(cells, notebooks.run(page), strict=True):
         assert agrees(printed, cell.printed), f"make notebooks renews it:\n{cell.code}\n{printed}"
