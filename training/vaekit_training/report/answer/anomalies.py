@@ -15,7 +15,7 @@ from vaekit_training.report.answer.shares import percent
 from vaekit_training.report.facts import Facts
 from vaekit_training.report.measured.cases import Case, CaseImage
 from vaekit_training.report.parts import Item, Items, Reason, Section, number, plural
-from vaekit_training.report.svg import Axis, Chart
+from vaekit_training.report.svg import MINUS, Axis, Chart
 
 STRIP_WIDTH, STRIP_HEIGHT = 150, 18
 FAR = 3.0  # half-widths of the interval: the chart of a cell ends there, and values beyond are at its edge
@@ -86,7 +86,7 @@ def _reason(cell: dict[str, Any]) -> Reason:
 def _text_of(value: float | str | None) -> str:
     if value is None:
         return "an unseen level"
-    return value if isinstance(value, str) else number(value)
+    return value if isinstance(value, str) else number(value).replace("-", MINUS)  # which does not end a line
 
 
 def strip(cell: dict[str, Any]) -> Markup:

@@ -149,10 +149,8 @@ def _planted(planted: Sequence[Fault]) -> list[str]:
     swapped = next((fault for fault in planted if fault.size is None), None)
     said = []
     if largest is not None:
-        said.append(
-            f"of test rows with one number {number(largest.size or 0)} standard deviations too high it flags "
-            f"{percent(largest.share)}"
-        )
+        size = f"with one number {number(largest.size or 0)} standard deviations too high"
+        said.append(f"{percent(largest.share)} of test rows {size}")
     if swapped is not None:
-        said.append(f"of those with one cell from another row {percent(swapped.share)}")
-    return [f"A trial with planted faults: {', and '.join(said)}."] if said else []
+        said.append(f"{percent(swapped.share)} of test rows with one cell from another row")
+    return [f"A trial with planted faults: it flags {', and '.join(said)}."] if said else []

@@ -21,7 +21,7 @@ from vaekit_training.report.measured.judged import Judged
 MOST = 10  # rows shown
 MOST_NORMAL = 3  # further normal rows, if there are labels: they are false alarms, or their labels are wrong
 REASONS = 3  # largest number of cells of a row
-ODD = 0.1  # largest p-value of a cell after the first one
+ODD = 0.1  # largest p-value of a category after the first cell
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,15 @@ def _reasons(model: Model, x: NDArray[Any]) -> list[tuple[dict[str, Any], ...]]:
     found = model.explain_checked(x, top=min(REASONS, model.spec.dim)).explanation
     assert found is not None  # the model has surprises
     return [
-        tuple(cell for i, cell in enumerate(cells) if i == 0 or cell["p_value"] is None or cell["p_value"] <= ODD)
-        for cells in named(found, model.spec)
+        tuple(cell for i, cell in enumerate(cells) if i == 0 or _is_odd(cell)) for cells in named(found, model.spec)
     ]
+
+
+def _is_odd(cell: dict[str, Any]) -> bool:
+    """Whether a number is outside its expected range, or a category is unlikely."""
+    if cell["low"] is None:
+        return cell["value"] != cell["expected"] and (cell["p_value"] is None or cell["p_value"] <= ODD)
+    return not cell["low"] <= cell["value"] <= cell["high"]
 
 
 def _images(model: Model, x: NDArray[Any]) -> list[CaseImage | None]:

@@ -62,10 +62,18 @@ def _swapped(x: Floats, columns: NDArray[np.bool_], rng: np.random.Generator) ->
 
 def _raised(x: Floats, columns: NDArray[np.bool_], spec: VectorSpec, size: float, rng: np.random.Generator) -> Floats:
     """The rows with one cell raised by `size` standard deviations of its column; counts stay whole numbers."""
-    step = size * np.nanstd(x, axis=0, where=~np.isnan(x)) if columns.any() else np.zeros(x.shape[1])
+    step = size * _std(x)
     counts = np.array([column.kind == "count" for column in spec.columns])
     step = np.where(counts, np.ceil(step), step)
     return _with(x, x + step, columns & ~np.isnan(x) & (step > 0), rng)
+
+
+def _std(x: Floats) -> Floats:
+    """The standard deviation of each column over its observed cells, (D,); 0 if there are none."""
+    observed = ~np.isnan(x)
+    n = np.maximum(observed.sum(axis=0), 1)
+    off = np.where(observed, x - np.where(observed, x, 0.0).sum(axis=0) / n, 0.0)
+    return np.asarray(np.sqrt(np.square(off).sum(axis=0) / n))
 
 
 def _with(x: Floats, other: Floats, may: NDArray[np.bool_], rng: np.random.Generator) -> Floats:
