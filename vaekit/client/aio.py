@@ -183,6 +183,7 @@ class AsyncClient:
         return await self._succeeds(requests.ready())
 
     async def aclose(self) -> None:
+        """Close the connections to the service."""
         await self._http.aclose()
 
     async def __aenter__(self) -> AsyncClient:

@@ -221,6 +221,7 @@ class Client:
         return self._succeeds(requests.ready())
 
     def close(self) -> None:
+        """Close the connections to the service."""
         self._http.close()
 
     def __enter__(self) -> Client:

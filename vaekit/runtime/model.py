@@ -102,6 +102,7 @@ class Model(Operations):
             raise
 
     def close(self) -> None:
+        """Free the graphs, and close the files of the bundle."""
         self.graphs.clear()
         self.bundle.close()
 
