@@ -209,7 +209,7 @@ def test_other_columns_are_refused_before_anything_is_read(model: Model, by: str
 def test_vae_explain_says_among_which_group_the_p_value_is(grouped: Published, tmp_path: Path) -> None:
     given = rows(5)
     source = written(tmp_path / "rows.csv", given)
-    flags = ["--models", grouped.root, "--top", "1"]
+    flags = ["--models", grouped.root, "--cells", "1"]
     done = vae("explain", "grouped", source, "--row", "0", *map(str, flags))
     assert " among all rows" in done.output
     assert "unseen level" in done.output
