@@ -102,8 +102,8 @@ def test_the_commands_of_the_readme_turn_a_csv_into_alerts(tmp_path: Path, envir
     for name, rows in {"sensors.csv": normal, "new.csv": np.array([[50.0, 45.0], [50.0, 5.0]])}.items():
         np.savetxt(tmp_path / name, rows, delimiter=",", header="load,temperature", comments="")
     shown = [shlex.split(line, comments=True) for line in commands("vae")]
-    assert [words[1] for words in shown] == ["demo", "train", "score", "serve"]
-    for words in shown[1:3]:
+    assert [words[1] for words in shown] == ["demo", "train", "score", "explain", "serve"]
+    for words in shown[1:4]:
         run(words, tmp_path, environment)
     with (tmp_path / "alerts.csv").open(encoding="utf-8") as file:
         assert [row["is_anomaly"] for row in csv.DictReader(file)] == ["false", "true"]
