@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy.stats import betabinom
 
@@ -19,9 +20,10 @@ CASES = [
     for alpha in (1 / 20, 0.1, 0.013, 0.5, 3 / 73)
 ]
 SCRIPT = """
-const { falseAlarms, rankOf } = await import(process.argv[1]);
-const found = JSON.parse(process.argv[2]).map(([n, m, a]) => ({ ...falseAlarms(n, m, a), k: rankOf(a, m) }));
-console.log(JSON.stringify(found));
+const { falseAlarms, rankOf, aboveAll } = await import(process.argv[1]);
+const top = (n, m, folds = null) => aboveAll(n, { rows: m, smallest_alpha: 1 / ((folds?.[0] ?? m) + 1), fold_rows: folds });
+const one = ([n, m, a]) => ({ ...falseAlarms(n, m, a), k: rankOf(a, m), top: top(n, m), folds: top(n, 3 * m, [m, m, m]) });
+console.log(JSON.stringify(JSON.parse(process.argv[2]).map(one)));
 """
 
 
@@ -51,3 +53,24 @@ def test_false_alarms_are_beta_binomial(number: int, found: list[dict[str, Any]]
         x = found[number][name]
         assert exact.cdf(x) >= share - 1e-6
         assert x == 0 or exact.cdf(x - 1) < share + 1e-6
+
+
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_rows_above_every_held_out_row_are_beta_binomial(number: int, found: list[dict[str, Any]]) -> None:
+    rows, held_out, _ = CASES[number]
+    exact, top = betabinom(rows, 1, held_out), found[number]["top"]
+    assert top["expected"] == pytest.approx(rows / (held_out + 1), rel=1e-12)
+    assert exact.cdf(top["high"]) >= 0.975 - 1e-6
+    assert top["high"] == 0 or exact.cdf(top["high"] - 1) < 0.975 + 1e-6
+
+
+def test_a_bound_on_the_rows_above_all_folds_holds(found: list[dict[str, Any]]) -> None:
+    rng = np.random.default_rng(0)
+    for (rows, held_out, _), one in zip(CASES, found, strict=True):
+        if rows > 200:
+            continue
+        share = rng.beta(1, held_out, (2_000, 3))  # of normal rows above each fold
+        above = rng.random((2_000, rows, 1)) < share[:, None]
+        top = (above.sum(axis=2) >= 2).sum(axis=1)  # the median p-value is the smallest
+        assert top.mean() <= one["folds"]["expected"] * 1.1 + 0.01
+        assert (top > one["folds"]["high"]).mean() <= 0.03

@@ -23,6 +23,31 @@ export function falseAlarms(rows, heldOut, alpha) {
   return { expected, low, high };
 }
 
+/**
+ * How many of N normal rows score above every held-out row: those with the smallest p-value, 1 / (n + 1).
+ *
+ * One of the N rows does with probability P ~ Beta(1, n), so the number of them is beta-binomial: N, 1, n. With F folds
+ * the p-value is the median over the folds, so such a row is among the smallest in at least (F + 1) / 2 of them, and the
+ * numbers of the folds give a bound.
+ *
+ * @param {number} rows N
+ * @param {{ rows: number, smallest_alpha: number, fold_rows: number[] | null }} calibration n, and n of each fold
+ * @param {number} [surprise] the probability of more than `high`
+ * @returns {{ expected: number, high: number }} the mean, or with folds a bound on it; and a quantile, or a bound on it
+ */
+export function aboveAll(rows, { rows: heldOut, smallest_alpha: smallest, fold_rows: folds }, surprise = (1 - SHARE) / 2) {
+  if (rows === 0) return { expected: 0, high: 0 };
+  const parts = folds ?? [heldOut];
+  const factor = folds ? 2 / (folds.length + 1) : 1;
+  const found = parts.map((n) => {
+    const k = Math.max(1, rankOf(smallest, n));
+    if (k > n) return { expected: rows, high: rows };
+    return { expected: (rows * k) / (n + 1), high: quantiles(rows, k, n + 1 - k, [1 - surprise / parts.length])[0] };
+  });
+  const sum = (name) => factor * found.reduce((total, one) => total + one[name], 0);
+  return { expected: sum("expected"), high: sum("high") };
+}
+
 /** k, the number of p-values k / (n + 1) that are at most alpha. @param {number} alpha @param {number} heldOut n */
 export function rankOf(alpha, heldOut) {
   let k = Math.floor(alpha * (heldOut + 1));

@@ -4,6 +4,7 @@ import { isSuperseded, pathOf } from "../api.js";
 import { falseAlarms, rankOf } from "./beta_binomial.js";
 import { count, counted, number, percent } from "../format.js";
 import { drawHistogram } from "./histogram.js";
+import { inShort, topOf } from "./in_short.js";
 import { hasImages, isCalibrated } from "../input.js";
 import { html, live, render } from "../lit.js";
 import { snippets } from "../snippets.js";
@@ -110,17 +111,18 @@ function scoredOf({ results, images = null }) {
 }
 
 /**
- * For each group of the calibration, the first of which is all rows: the rows of the file that are compared with it, and
- * how many are flagged.
+ * For each group of the calibration, the first of which is all rows: the rows of the file that are compared with it, how
+ * many are flagged, and how many have the smallest p-value.
  */
 function countsOf({ groups, guarantee }, results, alpha) {
   const at = new Map(groups.map(({ group }, index) => [group, index]));
-  const found = groups.map(() => ({ rows: 0, flagged: 0 }));
+  const found = groups.map((calibration) => ({ rows: 0, flagged: 0, top: 0, calibration }));
   for (let index = 0; index < (results?.done ?? 0); index += 1) {
     if (Number.isNaN(results.pValue[index])) continue;
     const own = groups.length > 1 ? (at.get(results.groupOf(index)) ?? 0) : 0;
     found[own].rows += 1;
     if (results.isFlagged(index, alpha)) found[own].flagged += 1;
+    if (results.isFlagged(index, groups[own].smallest_alpha)) found[own].top += 1;
   }
   for (const [index, one] of found.entries()) Object.assign(one, expectedOf(groups[index], one.rows, guarantee, alpha));
   if (groups.length === 1) return found;
@@ -170,6 +172,7 @@ function byKey(alpha, smallest, choose) {
 function figures({ groups, guarantee }, [all, ...others]) {
   const beyond = others.flatMap(({ flagged, high }, index) => (flagged > high ? [groups[index + 1].group] : []));
   const [{ rows: heldOut, smallest_alpha: smallest }] = groups;
+  const said = inShort(all, beyond, topOf([all.own ?? all, ...others]));
   if (all.rows === 0) {
     return html`<p class="quiet small">${counted(heldOut, "held-out row")}. Score rows to compare them with these.</p>`;
   }
@@ -179,16 +182,8 @@ function figures({ groups, guarantee }, [all, ...others]) {
   return html`<dl class="facts figures" data-smallest=${smallest}>
     <div><dt>Rows flagged</dt><dd class="large"><span class="alarm-text">${count(all.flagged)}</span> <small>of ${count(all.rows)}, ${percent(all.flagged / all.rows)}</small></dd></div>
     <div><dt>False alarms expected</dt><dd class="large">${expected}</dd></div>
-    <div><dt>In short</dt><dd>${verdictOf(all, beyond)}</dd></div>
+    <div><dt>In short</dt><dd>${said.map((sentence) => html`<p>${sentence}</p>`)}</dd></div>
   </dl>`;
-}
-
-/** @param {string[]} beyond groups with more flagged rows than false alarms explain */
-function verdictOf({ flagged, expected, high, isBound }, beyond) {
-  if (beyond.length > 0) return `More than false alarms explain in ${beyond.join(" and ")}.`;
-  if (isBound) return flagged > 2 * expected ? "Many more than false alarms explain." : "Not many more than false alarms explain.";
-  if (high !== undefined && flagged > high) return "More than false alarms explain: some of these rows are anomalies.";
-  return "No more than false alarms explain.";
 }
 
 function summaryOf({ rows }, { rows: own, flagged }) {

@@ -1,0 +1,56 @@
+/** Says in short what a file's scores mean: whether chance explains the rows at the top, and the number of flagged rows. */
+
+import { count, number } from "../format.js";
+import { aboveAll } from "./beta_binomial.js";
+
+const SURPRISE = 0.025; // largest probability, for normal rows, of as many at the top as are called surprising
+
+/**
+ * The rows that score above every held-out row, over all groups.
+ *
+ * @param {{ rows: number, top: number, calibration: object }[]} groups of each group of the calibration: the rows of the
+ *   file that are compared with it, those of them at its smallest p-value, and the calibration
+ * @returns {{ rows: number, top: number, expected: number, isSurprising: boolean }}
+ */
+export function topOf(groups) {
+  const compared = groups.filter(({ rows }) => rows > 0);
+  const laws = compared.map(({ rows, calibration }) => aboveAll(rows, calibration, SURPRISE / compared.length));
+  return {
+    rows: compared.reduce((sum, { rows }) => sum + rows, 0),
+    top: compared.reduce((sum, { top }) => sum + top, 0),
+    expected: laws.reduce((sum, { expected }) => sum + expected, 0),
+    isSurprising: compared.some(({ top }, at) => top > laws[at].high),
+  };
+}
+
+/** How many rows score above every held-out row, and how many chance explains. @param {ReturnType<typeof topOf>} found */
+export function topSentence({ rows, top, expected }) {
+  const score = rows === 1 ? "row scores" : "rows score";
+  return `${count(top)} of ${count(rows)} ${score} above every held-out row; chance explains about ${number(expected, expected < 1 ? 1 : 2)}.`;
+}
+
+/**
+ * The verdict on a file.
+ *
+ * @param {{ flagged: number, expected: number, high?: number, isBound?: boolean }} all the flagged rows of all groups
+ * @param {string[]} beyond groups with more flagged rows than false alarms explain
+ * @param {ReturnType<typeof topOf>} top
+ * @returns {string[]} sentences, the most important first
+ */
+export function inShort(all, beyond, top) {
+  const isMore = isMoreThanChance(all, beyond);
+  if (!top.isSurprising) return [countSentence(all, beyond, isMore)];
+  const rest = isMore ? countSentence(all, beyond, true) : "At this alpha, false alarms could explain the number of flagged rows, but not these.";
+  return [topSentence(top), rest];
+}
+
+function isMoreThanChance({ flagged, expected, high, isBound }, beyond) {
+  if (beyond.length > 0) return true;
+  return isBound ? flagged > 2 * expected : high !== undefined && flagged > high;
+}
+
+function countSentence({ isBound }, beyond, isMore) {
+  if (beyond.length > 0) return `More than false alarms explain in ${beyond.join(" and ")}.`;
+  if (isBound) return isMore ? "Many more than false alarms explain." : "Not many more than false alarms explain.";
+  return isMore ? "More than false alarms explain: some of these rows are anomalies." : "No more than false alarms explain.";
+}

@@ -1,0 +1,39 @@
+/** The sentences that say what a file's scores mean. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { inShort, topOf, topSentence } from "../../../service/vaekit_service/page/static/js/scores/in_short.js";
+
+const calibration = (rows) => ({ rows, smallest_alpha: 1 / (rows + 1), fold_rows: null });
+const group = (rows, top, heldOut = 626) => ({ rows, top, calibration: calibration(heldOut) });
+const EXPLAINED = { flagged: 23, expected: 15, high: 25 };
+const TOO_MANY = { flagged: 40, expected: 15, high: 25 };
+
+test("rows above every held-out row come first if chance does not explain them", () => {
+  const [first, second] = inShort(EXPLAINED, [], topOf([group(300, 9)]));
+  assert.equal(first, "9 of 300 rows score above every held-out row; chance explains about 0.5.");
+  assert.match(second, /could explain the number of flagged rows, but not these/);
+  assert.match(inShort(TOO_MANY, [], topOf([group(300, 9)]))[1], /^More than false alarms explain/);
+});
+
+test("without such rows the number of flagged ones decides", () => {
+  assert.deepEqual(inShort(EXPLAINED, [], topOf([group(300, 2)])), ["No more than false alarms explain."]);
+  assert.deepEqual(inShort(TOO_MANY, [], topOf([group(300, 0)])), ["More than false alarms explain: some of these rows are anomalies."]);
+  assert.deepEqual(inShort(EXPLAINED, ["north"], topOf([group(300, 0)])), ["More than false alarms explain in north."]);
+});
+
+test("each group is compared with its own calibration", () => {
+  const found = topOf([group(0, 0), group(300, 1, 400), group(100, 6, 200)]);
+  assert.equal(found.isSurprising, true);
+  assert.ok(Math.abs(found.expected - (300 / 401 + 100 / 201)) < 1e-12);
+  assert.equal(topSentence(found), "7 of 400 rows score above every held-out row; chance explains about 1.2.");
+  assert.equal(topOf([group(300, 2, 400), group(100, 2, 200)]).isSurprising, false);
+  assert.equal(topSentence(topOf([group(1, 1)])).startsWith("1 of 1 row scores above"), true);
+});
+
+test("with folds there is a bound", () => {
+  const folds = { rows: 300, smallest_alpha: 1 / 101, fold_rows: [100, 100, 100] };
+  const bound = { flagged: 4, expected: 22, isBound: true };
+  assert.deepEqual(inShort(bound, [], topOf([{ rows: 300, top: 5, calibration: folds }])), ["Not many more than false alarms explain."]);
+  assert.match(inShort(bound, [], topOf([{ rows: 300, top: 60, calibration: folds }]))[0], /^60 of 300 rows score above/);
+});
