@@ -49,6 +49,8 @@ def test_configs_and_data_are_offered_to_train_on() -> None:
 @pytest.mark.usefixtures("place")
 def test_columns_of_the_file_are_offered_as_labels() -> None:
     assert completion.columns(given(source="rows.csv"), "l") == ["load", "label"]
+    Path("semicolons.csv").write_text("load;temp;label\n1;2;0\n", encoding="utf-8")
+    assert completion.columns(given(source="semicolons.csv", delimiter=";"), "l") == ["load", "label"]
     assert completion.columns(given(source="none.csv"), "") == []
     assert completion.columns(given(source="plant.toml"), "") == []
 

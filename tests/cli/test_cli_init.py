@@ -203,7 +203,7 @@ def test_labels_of_the_users_own_data_are_in_the_config_and_never_modelled(own_c
 def test_labels_without_data_are_refused(tmp_path: Path) -> None:
     done = vae("init", "line", "--label", "site", cwd=tmp_path)
     assert (done.returncode, list(tmp_path.iterdir())) == (1, [])
-    assert done.stderr == "error: --label and --anomaly: describe your own rows; name them with --data\n"
+    assert done.stderr == "error: --label, --anomaly and --delimiter: describe your own rows; name them with --data\n"
 
 
 def test_data_that_do_not_exist_are_one_line(tmp_path: Path) -> None:

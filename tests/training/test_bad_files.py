@@ -72,10 +72,6 @@ def test_a_text_column_of_numbers_is_a_category(tmp_path: Path) -> None:
     ("lines", "said"),
     [
         (
-            ["a;b", *(f"{i % 3};{i % 2}" for i in range(N))],
-            "only one column, 'a;b': if ';' separates its cells, use --set data.delimiter",
-        ),
-        (
             ["1.5,2.5", *(f"{i},{i / 7}" for i in range(N))],
             "is the header missing? All column names are numbers: 1.5, 2.5",
         ),
@@ -84,6 +80,13 @@ def test_a_text_column_of_numbers_is_a_category(tmp_path: Path) -> None:
 def test_a_suspicious_header_gives_a_remark(tmp_path: Path, lines: list[str], said: str) -> None:
     _, remarks = infer(csv(tmp_path / "rows.csv", *lines))
     assert any(remark.startswith(said) for remark in remarks)
+
+
+def test_levels_below_a_header_with_another_delimiter_are_refused(tmp_path: Path) -> None:
+    path = csv(tmp_path / "rows.csv", "a;b", *(f"{i % 3};{i % 2}" for i in range(N)))
+    with pytest.raises(InputError, match=r"only one column, 'a;b'; --delimiter ';' separates its cells by ';'$"):
+        infer(path)
+    assert infer(path, {"data": {"kinds": {"a;b": "category"}}})[0]["likelihood"] == {"name": "mixed"}
 
 
 def _parts(folder: Path, **second: pa.Array) -> None:

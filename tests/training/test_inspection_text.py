@@ -25,12 +25,34 @@ from vaekit_training.infer import infer
 @pytest.mark.parametrize(
     ("cells", "said"),
     [
-        (["5,00", "12,5", "7", "1,25", "0,5", "3,75"], "--set data.decimal=',' reads '5,00'"),
-        (["1.234,5", "2.000,25", "13.000", "1.000.000", "9.999,1"], "--set data.decimal=',' --set data.thousands=."),
-        (["1,234.56", "22,000", "1,000,000.5", "3,141.59", "2,718"], "--set data.thousands=',' reads '1,234.56'"),
-        (["1 234", "22 000", "1 000 000.5", "3 141.59", "2 718"], "--set data.thousands=' ' reads '1 234'"),
-        (["1\u202f234", "22\u202f000", "1\u00a0000\u00a0000", "3 141"], "--set data.thousands=' ' reads '1\\u202f234'"),
-        (["1 234,5", "22 000,25", "3 141,59"], "--set data.decimal=',' --set data.thousands=' ' reads '1 234,5'"),
+        (["5,00", "12,5", "7", "1,25", "0,5", "3,75"], "such as '5,00': --decimal ',' reads them"),
+        (["1.234,5", "2.000,25", "13.000", "1.000.000", "9.999,1"], "--decimal ',' --thousands . reads them"),
+        (["1,234.56", "22,000", "1,000,000.5", "3,141.59", "2,718"], "such as '1,234.56': --thousands ',' reads them"),
+        (["1 234", "22 000", "1 000 000.5", "3 141.59", "2 718"], "such as '1 234': --thousands ' ' reads them"),
+        (["1\u202f234", "22\u202f000", "1\u00a0000\u00a0000", "3 141"], "'1\\u202f234': --thousands ' ' reads them"),
+        (["1 234,5", "22 000,25", "3 141,59"], "'1 234,5': --decimal ',' --thousands ' ' reads them"),
+    ],
+)
+def test_numbers_in_another_notation_are_refused_with_what_reads_them(
+    tmp_path: Path, cells: list[str], said: str
+) -> None:
+    column = [*cells, *cells] * 10
+    frame = pd.DataFrame({"a price": column, "a": X[: len(column), 0]})
+    path = csv(tmp_path / "rows.csv", frame)
+    with pytest.raises(InputError) as refused:
+        inferred(path)
+    assert "1 column is text that looks like numbers: 'a price', such as " in str(refused.value)
+    assert said in str(refused.value)
+    assert str(refused.value).endswith("--set data.kinds.'a price'=category or --exclude 'a price'")
+    assert inferred(path, "data.kinds.'a price'=category")[0].data.kinds == {"a price": "category"}
+    assert inferred(path, 'data.exclude=["a price"]')[0].data.exclude == ("a price",)
+    with pytest.raises(InputError, match=r"^1 column is text that looks like numbers: .*: convert them to numbers\. "):
+        prepare(table(frame), None)
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
         (["-$5.00", "$3.00", "+$4", "-$1,200"], "remove the '$' to model it as numbers"),
         (["$5.00", "$1,200", "$.75", "$3", "$41.1"], "remove the '$' to model it as numbers"),
         (["12.3%", "4%", "99.9%", "0.1 %", "55%"], "remove the '%' to model it as numbers"),
@@ -89,11 +111,36 @@ def test_a_file_that_is_not_separated_by_commas_is_told_how_to_read_it(tmp_path:
     with_commas = csv(tmp_path / "commas.csv", frame, sep=separator, decimal=",")
     with pytest.raises(InputError) as refused:
         infer(str(with_commas))
-    assert f"row 0: 3 cells, but the header has 1; --set data.delimiter={separator!r}" in str(refused.value)
+    assert f"row 0: 3 cells, but the header has 1; --delimiter {separator!r}" in str(refused.value)
     with pytest.raises(InputError) as refused:
         infer(str(csv(tmp_path / "points.csv", frame, sep=separator)))
-    assert "points.csv': no column is left to model; only one column" in str(refused.value)
-    assert f"use --set data.delimiter={separator!r}" in str(refused.value)
+    assert str(refused.value).endswith(
+        f"only one column, 'a{separator}b'; --delimiter {separator!r} separates its cells by {separator!r}".replace(
+            "a\t", "a\\t"
+        )
+    )
+    for settings in ({"label": "b"}, {"kinds": {"b": "real"}}):
+        with pytest.raises(InputError) as refused:
+            infer(str(tmp_path / "points.csv"), {"data": settings})
+        assert str(refused.value).endswith(f"; --delimiter {separator!r} separates them by {separator!r}")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["data.label=lable"], "data.label: no column 'lable' (did you mean 'label'?); there are: temp_F, label"),
+        (["data.kinds.temp_G=real"], "data.kinds: no column 'temp_G' (did you mean 'temp_F'?)"),
+        (['data.exclude=["tempf"]'], "data.exclude: no column 'tempf' (did you mean 'temp_F'?)"),
+        (["data.split=time:labl"], "data.split: no column 'labl' (did you mean 'label'?)"),
+    ],
+)
+def test_a_column_that_does_not_exist_is_refused_before_anything_is_said(
+    tmp_path: Path, settings: list[str], said: str
+) -> None:
+    path = csv(tmp_path / "rows.csv", pd.DataFrame({"temp_F": X[:, 0], "label": np.arange(N) % 2}))
+    with pytest.raises(InputError) as refused:
+        inferred(path, *settings)
+    assert said in str(refused.value)
 
 
 def test_a_table_without_a_column_to_model_is_refused_with_the_reasons() -> None:

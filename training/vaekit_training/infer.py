@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,23 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit.tabular.cells import is_missing as is_missing_cell
-from vaekit.tabular.cells import spells_missing
+from vaekit.tabular.csv_lines import other_delimiter
 from vaekit_training.config import make_config, parse_overrides, slug
 from vaekit_training.data.cells import reads_as_number
 from vaekit_training.data.looks import (
-    FEWEST_TEXTS,
     LEFT_OUT,
-    NUMBERS,
     Content,
     content_of,
     formatted,
     label_remarks,
     left_out,
-    shell_word,
-    toml_key,
 )
 from vaekit_training.data.preview import Preview, preview
+from vaekit_training.data.refusals import excluding, refuse_other_notation, refuse_stray_text
 from vaekit_training.recipe import AUTO, KERNEL, asks_for_networks, of_images
 from vaekit_training.sections import DataConfig
 
@@ -75,7 +70,8 @@ def infer(source: str, asked: Mapping[str, Any] | None = None) -> tuple[dict[str
             The given label and split columns are not modelled. Columns in the given data.kinds are not left out.
 
     Raises:
-        InputError: the source is unknown or unreadable, or a few cells of a column of numbers are text.
+        InputError: the source is unknown or unreadable, a column that the settings name does not exist, or cells of a
+            column of numbers are text.
         ConfigError: a value in asked.data is invalid.
     """
     data = given_data(source, asked)
@@ -103,13 +99,15 @@ def infer_columns(
         asked: as in `infer`.
 
     Raises:
-        InputError: a few cells of a column of numbers are text.
+        InputError: cells of a column of numbers are text, or no column is left to model.
     """
     in_file = data.source != "memory"
     is_csv = data.source.lower().endswith(".csv")
     for name, values in found.columns.items():
         if data.kinds.get(name) != "category":
-            _refuse_stray_text(data.source, name, values, is_csv=is_csv)
+            refuse_stray_text(data.source, name, values, is_csv=is_csv)
+    numbers = {name: values for name, values in found.columns.items() if data.kinds.get(name) != "category"}
+    refuse_other_notation(numbers, data.source, is_csv=is_csv)
     contents: dict[str, Content] = dict.fromkeys(found.index, "index")
     for name, values in found.columns.items():
         contents[name] = content_of(name, values, has_values=name in found.with_values)
@@ -117,6 +115,10 @@ def infer_columns(
     if not kept:  # there must be something to model
         kept = {name: content for name, content in contents.items() if content == "id"}
     dropped = [name for name in contents if name not in kept]
+    other = other_delimiter(list(found.columns), data.delimiter) if is_csv and not data.kinds else None
+    if other is not None and set(contents.values()) & {"name", "category"}:
+        only, where = next(iter(found.columns)), f"data {data.source!r}: "
+        raise InputError(f"{where}only one column, {only!r}; --delimiter {other!r} separates its cells by {other!r}")
     if not kept and found.columns and found.rows_read:
         raise InputError(_nothing_left(found, data, contents, is_csv=is_csv))
     if excluded := [*data.exclude, *(name for name in dropped if name not in found.index)]:
@@ -189,29 +191,6 @@ def section(asked: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _refuse_stray_text(source: str, name: str, values: NDArray[Any], *, is_csv: bool) -> None:
-    """Refuse a column of numbers with a few cells of text; otherwise it would become a category or be left out.
-
-    A column whose text cells are all numbers is allowed as a category, such as postcodes.
-    """
-    cells = values.tolist() if values.dtype.kind in "OU" else []
-    there = [(row, cell) for row, cell in enumerate(cells) if not is_missing_cell(cell)]
-    bad = [(row, cell) for row, cell in there if isinstance(cell, str) and not reads_as_number(cell)]
-    if is_csv:
-        bad = [(row, cell) for row, cell in bad if not spells_missing(cell)]
-    if bad and len(bad) < NUMBERS * len(there):
-        row, cell = bad[0]
-        numbers = sum(reads_as_number(cell) for _, cell in there)
-        where = "" if source == "memory" else f"data {source!r}: "
-        texts = list(dict.fromkeys(cell.strip() for _, cell in bad))
-        reading = f' or use --set data.missing_values="{texts}"' if len(texts) <= FEWEST_TEXTS else ""
-        raise InputError(
-            f"{where}row {row}, feature {name!r}: not a number: {cell!r}; {numbers} of the "
-            f"column's {len(there)} cells are numbers. Correct the cell, empty it{reading} if the value is missing, or "
-            f"use --set data.kinds.{toml_key(name)}=category or {_excluding(name, source)}"
-        )
-
-
 def _images(images: NDArray[np.uint8], tree: dict[str, Any], asked: Mapping[str, Any] | None) -> list[str]:
     """Fill in likelihood, prior and latent dimensions for images, unless the likelihood was given; returns remarks."""
     count, height, width, channels = images.shape
@@ -248,20 +227,11 @@ def _nothing_left(found: Preview, data: DataConfig, contents: Mapping[str, Conte
     return f"{where}no column is left to model; {'; '.join([*hints, *why])}"
 
 
-def _excluding(name: str, source: str) -> str:
-    """The option that leaves a column out; for rows from Python the setting."""
-    return f'--set data.exclude="[{name!r}]"' if source == "memory" else f"--exclude {shell_word(name)}"
-
-
 def _suspicious(
     found: Preview, source: str, *, is_csv: bool, kept: Mapping[str, Content], dropped: Sequence[str]
 ) -> list[str]:
     """Warnings about suspicious columns."""
     said = []
-    only = next(iter(found.columns)) if len(found.columns) == 1 else ""
-    if is_csv and (other := re.search(r"[;\t|]", only)):
-        option = f"--set data.delimiter={other[0]!r}"
-        said.append(f"only one column, {only!r}: if {other[0]!r} separates its cells, use {option}")
     for name, values in found.columns.items():
         if (values.dtype.kind == "O") and (how := formatted(values, in_file=is_csv)):
             said.append(f"column {name!r} is text that looks like numbers: {how}")
@@ -273,7 +243,7 @@ def _suspicious(
         if levels > MANY and levels * ROWS_PER_LEVEL > found.rows_read:
             said.append(
                 f"column {name!r} has {levels} levels in {found.rows_read} rows, few rows for each: if it only names "
-                f"the rows, leave it out by {_excluding(name, source)}"
+                f"the rows, leave it out by {excluding(name, source)}"
             )
     if is_csv and found.columns and all(map(reads_as_number, found.columns)):
         said.append(f"is the header missing? All column names are numbers: {', '.join(list(found.columns)[:5])}")

@@ -11,19 +11,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from vaekit.cli import calibrate_options as opt
+from vaekit.cli.csv_options import Decimal, Delimiter, Thousands, dialect_of
 from vaekit.cli.options import (
     Anomaly,
     AsJson,
     BatchRows,
-    Decimal,
-    Delimiter,
     Device,
     LabelFolder,
     Models,
     Quiet,
-    Thousands,
     beside,
-    dialect_of,
     in_use,
     label_of,
     naming,
@@ -56,9 +53,9 @@ def calibrate(
     label_folder: LabelFolder = False,
     anomaly: Anomaly = None,
     as_json: AsJson = False,
-    delimiter: Delimiter = ",",
-    decimal: Decimal = ".",
-    thousands: Thousands = "",
+    delimiter: Delimiter = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
     device: Device = "auto",
     batch_rows: BatchRows = None,
     _quiet: Quiet = False,
@@ -89,7 +86,7 @@ def calibrate(
             manifest = publish_calibration(
                 loaded, data, num_samples=num_samples or (), by=_columns(by), least_rows=least_rows, label=label,
                 anomalies=anomaly or ["1"], batch_rows=batch_rows, progress=progress, say=say,
-                csv=dialect_of(delimiter, decimal, thousands), propose=propose,
+                csv=dialect_of(folder, delimiter, decimal, thousands), propose=propose,
             )  # fmt: skip
     _tell(manifest, folder.parent, as_json=as_json)
 

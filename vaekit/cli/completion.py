@@ -48,10 +48,15 @@ def columns(ctx: typer.Context, incomplete: str) -> list[str]:
         return []
     try:
         with source.open(encoding="utf-8-sig", newline="") as file:
-            header = next(csv.reader(file), [])
-    except (OSError, ValueError, csv.Error):
+            header = next(csv.reader(file, delimiter=_delimiter(ctx)), [])
+    except (OSError, TypeError, ValueError, csv.Error):
         return []
     return [name for name in header if name.startswith(incomplete)]
+
+
+def _delimiter(ctx: typer.Context) -> str:
+    delimiter = str(ctx.params.get("delimiter") or ",")
+    return "\t" if delimiter == "\\t" else delimiter
 
 
 def _versions(model: Path) -> list[int]:

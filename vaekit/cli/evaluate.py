@@ -12,21 +12,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vaekit.cli.csv_options import Decimal, Delimiter, Thousands, dialect_of, same_csv
 from vaekit.cli.options import (
     Anomaly,
     AsJson,
     BatchRows,
-    Decimal,
-    Delimiter,
     Device,
     LabelFolder,
     ModelName,
     Models,
     Quiet,
     RowsPath,
-    Thousands,
     beside,
-    dialect_of,
     label_of,
     make_folder,
     naming,
@@ -76,9 +73,9 @@ def evaluate(
         ),
     ] = None,
     as_json: AsJson = False,
-    delimiter: Delimiter = ",",
-    decimal: Decimal = ".",
-    thousands: Thousands = "",
+    delimiter: Delimiter = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
     device: Device = "auto",
     batch_rows: BatchRows = None,
     _quiet: Quiet = False,
@@ -94,10 +91,12 @@ def evaluate(
         raise InputError("--anomaly: needs --label, the column or .npy file with the labels, or --label-folder")
     if out is not None:
         make_folder(out)
-    with Model.load(locate(model, models), device=device) as loaded, naming(data), bar("evaluating") as progress:
+    folder = locate(model, models)
+    csv = dialect_of(folder, delimiter, decimal, thousands)
+    with Model.load(folder, device=device) as loaded, naming(data), bar("evaluating") as progress:
         found = evaluate_file(
             loaded, data, num_samples=num_samples or COUNTS, seed=seed, label=label, anomalies=anomaly or ["1"],
-            batch_rows=batch_rows, progress=progress, say=say, csv=dialect_of(delimiter, decimal, thousands),
+            batch_rows=batch_rows, progress=progress, say=say, csv=csv,
         )  # fmt: skip
     text = json.dumps(found.tree(), indent=2)
     if out is not None:
@@ -106,7 +105,9 @@ def evaluate(
         typer.echo(text)
     else:
         _show(Console(highlight=False), found)
-    suggest(f"vae explain {shlex.join([model, str(data)])} --top 3{beside(models)}")
+    suggest(
+        f"vae explain {shlex.join([model, str(data)])} --top 3{same_csv(delimiter, decimal, thousands)}{beside(models)}"
+    )
 
 
 def _write(folder: Path, text: str, found: Evaluation) -> None:

@@ -9,19 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from vaekit.cli.csv_options import Decimal, Delimiter, Thousands, dialect_of, same_csv
 from vaekit.cli.explain_report import show
 from vaekit.cli.options import (
     AsJson,
-    Decimal,
-    Delimiter,
     Device,
     ModelName,
     Models,
     Quiet,
     RowsPath,
-    Thousands,
     beside,
-    dialect_of,
     make_folder,
     naming,
 )
@@ -99,9 +96,9 @@ def explain(
     out: Out = None,
     models: Models = Path("models"),
     as_json: AsJson = False,
-    delimiter: Delimiter = ",",
-    decimal: Decimal = ".",
-    thousands: Thousands = "",
+    delimiter: Delimiter = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
     device: Device = "auto",
     _quiet: Quiet = False,
 ) -> None:
@@ -119,8 +116,9 @@ def explain(
         raise InputError(f"--out {out}: expected a .png file, or for several rows a folder, a name without an ending")
     if out is not None and not out.suffix:
         make_folder(out)
-    csv = dialect_of(delimiter, decimal, thousands)
-    with Model.load(locate(model, models), device=device) as loaded:
+    folder = locate(model, models)
+    csv = dialect_of(folder, delimiter, decimal, thousands)
+    with Model.load(folder, device=device) as loaded:
         most = cells or (CELLS_OF_MANY if many else CELLS)
         with naming(data):
             found = explain_rows(loaded, data, choice, cells=most, say=say, csv=csv)
@@ -137,7 +135,10 @@ def explain(
         more = "to see the most similar training rows too: vae train with --set privacy.show_exemplars=true"
         console.print(more, soft_wrap=True)
     if out is None:
-        suggest(f"vae explain {shlex.join([model, str(data)])} --top {len(found)} --out explained{beside(models)}")
+        written = same_csv(delimiter, decimal, thousands)
+        suggest(
+            f"vae explain {shlex.join([model, str(data)])} --top {len(found)} --out explained{written}{beside(models)}"
+        )
     else:
         suggest(f"vae serve{beside(models)}")
 

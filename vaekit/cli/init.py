@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from vaekit.cli.csv_options import TrainingDecimal, TrainingDelimiter, TrainingThousands, csv_settings
 from vaekit.cli.options import Anomaly, AsJson, Quiet
 from vaekit.cli.output import print_json, say
 from vaekit.cli.panels import INPUT, LABELS, examples
@@ -35,15 +36,19 @@ def init(
         ),
     ] = None,
     anomaly: Anomaly = None,
+    delimiter: TrainingDelimiter = None,
+    decimal: TrainingDecimal = None,
+    thousands: TrainingThousands = None,
     as_json: AsJson = False,
     _quiet: Quiet = False,
 ) -> None:
     """Write a project folder: config, sample data, compose file and README."""
     from vaekit.project import own_data, sample, write
 
-    if data is None and (label or anomaly):
-        raise InputError("--label and --anomaly: describe your own rows; name them with --data")
-    project = sample() if data is None else own_data(data, folder, label=label, anomalies=anomaly)
+    written = csv_settings(delimiter, decimal, thousands)
+    if data is None and (label or anomaly or written):
+        raise InputError("--label, --anomaly and --delimiter: describe your own rows; name them with --data")
+    project = sample() if data is None else own_data(data, folder, label=label, anomalies=anomaly, csv=written)
     for remark in project.remarks:
         say(remark)
     paths = list(map(str, write(project, folder)))

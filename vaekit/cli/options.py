@@ -18,7 +18,6 @@ from vaekit.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import Manifest
-    from vaekit.tabular.csv_text import CsvDialect
     from vaekit.tolerance_rules import ToleranceRule
 
 ModelName = Annotated[
@@ -45,14 +44,6 @@ LabelFolder = Annotated[
         help="the label of an image is the first subfolder in its path; for a folder of images",
         rich_help_panel=LABELS,
     ),
-]
-Delimiter = Annotated[
-    str, typer.Option(help="character between the cells of a .csv file, such as ; or a tab", rich_help_panel=INPUT)
-]
-Decimal = Annotated[str, typer.Option(help="decimal separator in a .csv file: . or ,", rich_help_panel=INPUT)]
-Thousands = Annotated[
-    str,
-    typer.Option(help="separator of groups of three digits in a .csv file; default: none", rich_help_panel=INPUT),
 ]
 Ignore = Annotated[
     Path | None,
@@ -93,17 +84,6 @@ def rules_of(ignore: Path | None) -> dict[str, ToleranceRule] | None:
     from vaekit.scoring.files.rules_file import read_rules
 
     return None if ignore is None else read_rules(ignore)
-
-
-def dialect_of(delimiter: str, decimal: str, thousands: str) -> CsvDialect:
-    """How a .csv file is written, by its options; \\t is a tab.
-
-    Raises:
-        InputError: an option is not one of its values.
-    """
-    from vaekit.tabular.csv_text import CsvDialect
-
-    return CsvDialect("\t" if delimiter == "\\t" else delimiter, decimal, thousands)
 
 
 def in_use(manifest: Manifest, model_folder: Path) -> str:

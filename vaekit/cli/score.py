@@ -13,18 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from vaekit.cli import score_options as opt
+from vaekit.cli.csv_options import Decimal, Delimiter, Thousands, dialect_of, same_csv
 from vaekit.cli.options import (
     AsJson,
-    Decimal,
-    Delimiter,
     Device,
     Ignore,
     ModelName,
     Models,
     Quiet,
-    Thousands,
     beside,
-    dialect_of,
     naming,
     rules_of,
 )
@@ -55,9 +52,9 @@ def score(
     key: opt.Key = None,
     alpha: opt.Alpha = 0.05,
     num_samples: opt.NumSamples = None,
-    delimiter: Delimiter = ",",
-    decimal: Decimal = ".",
-    thousands: Thousands = "",
+    delimiter: Delimiter = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
     strict: opt.Strict = False,
     device: Device = "auto",
     precision: opt.Precision = "float32",
@@ -82,6 +79,7 @@ def score(
 ) -> None:
     """Score every row of a file, a folder or a pipe: ELBO in nats, p-value and verdict."""
     for_files = {"--fdr": fdr, "--summary": summary, "--part-rows": part_rows, "--partitions": partitions}
+    from vaekit.scoring import locate
     from vaekit.storage.paths import STDOUT
 
     if as_json and output == STDOUT:
@@ -90,7 +88,7 @@ def score(
     options = replace(
         _options(columns, part_rows, partitions, quarantine, max_bad, fdr, top),
         strict=strict,
-        csv=dialect_of(delimiter, decimal, thousands),
+        csv=dialect_of(None if url else locate(model, models), delimiter, decimal, thousands),
     )
     for_folders = {"--resume": resume, "--partitions": partitions, "--part-rows": part_rows, "--engine": engine}
     _check_folder_options(output, for_folders)
@@ -108,7 +106,8 @@ def score(
         scored = _scored(scorer, source, output, options, batch_rows, resume=resume, ray=ray)
     _report(scored, output, summary)
     if output != STDOUT:
-        suggest(f"vae explain {shlex.join([model, source])} --top 3{beside(models)}")
+        written = same_csv(delimiter, decimal, thousands)
+        suggest(f"vae explain {shlex.join([model, source])} --top 3{written}{beside(models)}")
 
 
 def _scored(

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from vaekit.cli import completion
+from vaekit.cli.csv_options import TrainingDecimal, TrainingDelimiter, TrainingThousands, csv_settings
 from vaekit.cli.options import Anomaly, AsJson, LabelFolder, Quiet, image_settings, label_of, setting
 from vaekit.cli.output import is_quiet
 from vaekit.cli.panels import CONFIG, DEVICE, GENERAL, INPUT, LABELS, OUTPUT, examples
@@ -121,6 +122,9 @@ def train(
     name: Name = None,
     seed: Seed = None,
     overrides: Overrides = None,
+    delimiter: TrainingDelimiter = None,
+    decimal: TrainingDecimal = None,
+    thousands: TrainingThousands = None,
     resize: Resize = None,
     models: Models = Path("models"),
     run: RunFolder = None,
@@ -135,6 +139,7 @@ def train(
 
     label = label_of(label, label_folder)
     named = [("data.label", label), ("data.anomalies", anomaly or None), ("name", name), ("training.seed", seed)]
+    named += [(f"data.{key}", value) for key, value in csv_settings(delimiter, decimal, thousands).items()]
     settings = [*(overrides or []), *(setting(*one) for one in named if one[1] is not None), *image_settings(resize)]
     prints = is_first_rank() and not is_quiet()  # only the first rank prints
     console = Console(stderr=True, highlight=False, quiet=not prints)

@@ -79,7 +79,12 @@ def sample() -> Project:
 
 
 def own_data(
-    source: Path, folder: Path, *, label: str | None = None, anomalies: Sequence[str] | None = None
+    source: Path,
+    folder: Path,
+    *,
+    label: str | None = None,
+    anomalies: Sequence[str] | None = None,
+    csv: Mapping[str, str] | None = None,
 ) -> Project:
     """A project for the user's rows, which stay where they are.
 
@@ -88,13 +93,14 @@ def own_data(
         folder: the project's folder.
         label: column that marks anomalies.
         anomalies: its values that mean anomaly; None: 1.
+        csv: how a .csv file is written: delimiter, decimal and thousands of [data].
 
     Raises:
         InputError: the source is unknown or unreadable, or has nothing to model.
     """
     from vaekit_training.infer import infer
 
-    given = {"label": label, "anomalies": anomalies or None}
+    given = {"label": label, "anomalies": anomalies or None, **(csv or {})}
     labels = {key: value for key, value in given.items() if value is not None}
     tree, remarks = infer(str(source), {"data": labels})
     name, place = tree["name"], _relative(source, folder)

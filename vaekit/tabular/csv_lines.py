@@ -9,6 +9,13 @@ from functools import lru_cache
 from vaekit.errors import InputError
 
 BLOCK = 2**20  # bytes; the maximum size of a row
+OTHERS = ";\t|,"  # delimiters that a header may show
+
+
+def other_delimiter(names: Sequence[str], delimiter: str) -> str | None:
+    """The delimiter that a header of one column shows, in place of its own; None if it shows none."""
+    found = (one for one in OTHERS if one in names[0] and one != delimiter) if len(names) == 1 else iter(())
+    return next(found, None)
 
 
 @lru_cache

@@ -20,14 +20,13 @@ import pyarrow.csv
 
 from vaekit.errors import InputError
 from vaekit.tabular.cells import FALSE, MISSING_TEXTS, TRUE
-from vaekit.tabular.csv_lines import BLOCK, column_names, fields_of_line, line_of_open_quote
+from vaekit.tabular.csv_lines import BLOCK, column_names, fields_of_line, line_of_open_quote, other_delimiter
 
 Open = Callable[[], BinaryIO]
 
 _NUMBER = r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"
 _INTEGER = r"^[-+]?[0-9]+$"
 _DATE = r"^\d{4}-\d\d-\d\d$"
-OTHERS = ";\t|,"  # delimiters that a header may show
 _BLANKS = ("\u00a0", "\u202f")  # that do not break a line, as French spreadsheets write them between thousands
 _TIME = r"^\d{4}-\d\d-\d\d(?:[ T]\d\d(?::\d\d(?::\d\d(?:\.\d{1,9})?)?)?(?:Z|[-+]\d\d(?::?\d\d)?)?)?$"
 
@@ -58,7 +57,7 @@ class CsvDialect:
 
     def other(self, names: list[str]) -> str | None:
         """The delimiter that a header of one column shows; None if it shows none."""
-        return next((one for one in OTHERS if one in names[0]), None) if len(names) == 1 else None
+        return other_delimiter(names, self.delimiter)
 
     def plain(self, cells: pa.Array) -> pa.Array:
         """A column of text with its numbers in plain notation; other cells are unchanged."""
@@ -119,8 +118,20 @@ def check_quotes(opened: Open, where: object, dialect: CsvDialect = PLAIN) -> No
     """Check the quotes of a CSV file, line by line.
 
     Raises:
-        InputError: an unclosed quote, text after a closing quote, or a row of more than 1 MiB.
+        InputError: an unclosed quote, text after a closing quote, or a row of more than 1 MiB; with the delimiter that
+            the header shows, if it is another one.
     """
+    try:
+        _check_quotes(opened, where, dialect)
+    except InputError as exc:
+        with io.TextIOWrapper(opened(), encoding="utf-8-sig", errors="replace", newline="") as file:
+            names = next(csv.reader([file.readline(BLOCK)], delimiter=dialect.delimiter), [])
+        if (other := dialect.other(names)) is None:
+            raise
+        raise InputError(f"{where}: one column, {names[0]!r}; --delimiter {other!r} separates by {other!r}") from exc
+
+
+def _check_quotes(opened: Open, where: object, dialect: CsvDialect) -> None:
     fields = fields_of_line(dialect.delimiter)
     open_line, length = 0, 0  # line where an open quote begins, 0 if none is open; bytes of the row so far
     with io.TextIOWrapper(opened(), encoding="latin-1", newline="") as file:  # latin-1: one character per byte

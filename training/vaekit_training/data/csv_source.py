@@ -94,7 +94,7 @@ def _where(path: Path, parsing: Any, names: list[str], dialect: Any) -> str | No
         )
     if not uneven:
         return None
-    hint = "" if (other := dialect.other(names)) is None else f"; --set data.delimiter={other!r} separates by {other!r}"
+    hint = "" if (other := dialect.other(names)) is None else f"; --delimiter {other!r} separates by {other!r}"
     if len(names) == 1 and not hint:
         hint = f", {names[0]!r}; delete lines above the header"
     return f"row {uneven[0][0]}: {uneven[0][1]} cells, but the header has {uneven[0][2]}{hint}"

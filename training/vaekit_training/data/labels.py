@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vaekit.errors import InputError
 from vaekit.tabular.cells import is_missing
 from vaekit.tabular.columns import is_index_name, no_column
+from vaekit.tabular.csv_lines import other_delimiter
 from vaekit.tabular.labels import AnomalyLabels
 from vaekit_training.sections import DataConfig
 
@@ -38,14 +39,27 @@ def columns_of(table: Mapping[str, Any], config: DataConfig, index: Sequence[str
     Raises:
         InputError: a column named in the config does not exist, a column has no name, or two have the same name.
     """
-    special = special_columns(config)
-    for name in (*special, *config.exclude):
-        if name not in table:
-            raise InputError(f"data {config.source!r}: {no_column(name, list(table))}")
-    without = {*special, *config.exclude, *index_columns(table, config, index)}
+    check_named(table, config)
+    without = {*special_columns(config), *config.exclude, *index_columns(table, config, index)}
     columns = tuple(name for name in table if name not in without)
     check_names(columns)
     return columns
+
+
+def check_named(names: Collection[str], config: DataConfig) -> None:
+    """Check that the columns of the label, the split, the series, the time, exclude and kinds exist.
+
+    Raises:
+        InputError: the message names the column that was probably meant.
+    """
+    settings = [(f"data.{key}", getattr(config, key)) for key in ("label", "series_column", "time")]
+    settings += [("data.split", config.split.partition(":")[2]), *(("data.exclude", name) for name in config.exclude)]
+    settings += [("data.kinds", name) for name in config.kinds]
+    for setting, name in settings:
+        if name and name not in names:
+            other = other_delimiter(list(names), config.delimiter) if config.source.lower().endswith(".csv") else None
+            hint = "" if other is None else f"; --delimiter {other!r} separates them by {other!r}"
+            raise InputError(f"data {config.source!r}: {setting}: {no_column(name, list(names))}{hint}")
 
 
 def special_columns(config: DataConfig) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.tabular.cells import spells_missing
+from vaekit.tabular.number_texts import options_reading
 from vaekit_training.data.cells import MOST_LEVELS, is_missing, reads_as_number, unknown
 
 FEW = 10  # a column with at most this many levels is a category, even if there are few rows
@@ -34,14 +35,6 @@ MOST_LABELS = 20  # levels of a column that looks like a label
 _LABEL = re.compile(
     r"(?i:(?:^|[_\W])(?:labels?|class|target|y|(?:is_?)?(?:anomal(?:y|ies|ous)|outliers?|faults?|faulty|fraud|defects?|attack|"
     r"abnormal|normal|malignant)|diagnosis|ground_?truth)(?:$|[_\W]))"
-)
-_FORMATS: tuple[tuple[str, str], ...] = (  # how a number may be written, and the settings that read it
-    (r"[-+]?\d+,\d+", "data.decimal=','"),
-    (r"[-+]?\d{1,3}(?:\.\d{3})+(?:,\d+)?", "data.decimal=',' --set data.thousands=."),
-    (r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?", "data.thousands=','"),
-    (r"[-+]?\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?:\.\d+)?", "data.thousands=' '"),
-    (r"[-+]?\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?:,\d+)?", "data.decimal=',' --set data.thousands=' '"),
-    (r"[-+]?\d{1,3}(?:'\d{3})+(?:\.\d+)?", 'data.thousands="\'"'),
 )
 _DATE = re.compile(  # of any country, with a year of four digits, and a time or none
     r"(?:\d{4}([./-])\d{1,2}\1\d{1,2}|\d{1,2}([./-])\d{1,2}\2\d{4})"
@@ -133,17 +126,27 @@ def formatted(values: NDArray[Any], *, in_file: bool) -> str | None:
 
     Args:
         values: the cells.
-        in_file: whether settings of [data] say how the file writes numbers.
+        in_file: whether options say how the file writes numbers.
     """
-    texts = [cell.strip() for cell in values.tolist() if isinstance(cell, str) and cell.strip()]
-    odd = [text for text in dict.fromkeys(texts) if not reads_as_number(text) and not spells_missing(text)]
-    if len(odd) < FEWEST_TEXTS or len(odd) < NUMBERS * len(set(texts)):
-        return None
-    for pattern, settings in _FORMATS:
-        if all(re.fullmatch(pattern, text) for text in odd):
-            return f"--set {settings} reads {odd[0]!r}" if in_file else "convert it to numbers"
+    odd = _odd_texts(values)
+    if (options := options_reading(odd)) is not None:
+        return f"{options} reads {odd[0]!r}" if in_file else "convert it to numbers"
     found = [_UNIT.fullmatch(text) for text in odd]
     units = {f"{one[1]}{one[3]}" if one else "" for one in found}
     if len(units) == 1 and "" not in units:
         return f"remove the {units.pop()!r} to model it as numbers"
     return None
+
+
+def notation(values: NDArray[Any]) -> tuple[str, str] | None:
+    """(the options that read a column of text (n,) as numbers, one of its cells); None if no options do."""
+    odd = _odd_texts(values)
+    options = options_reading(odd)
+    return None if options is None else (options, odd[0])
+
+
+def _odd_texts(values: NDArray[Any]) -> list[str]:
+    """The different texts that are no plain numbers, if they are several and at least half of the texts; else none."""
+    texts = [cell.strip() for cell in values.tolist() if isinstance(cell, str) and cell.strip()]
+    odd = [text for text in dict.fromkeys(texts) if not reads_as_number(text) and not spells_missing(text)]
+    return [] if len(odd) < FEWEST_TEXTS or len(odd) < NUMBERS * len(set(texts)) else odd

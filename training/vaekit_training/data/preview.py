@@ -12,7 +12,7 @@ from vaekit.errors import InputError
 from vaekit.tabular.cells import missing_numbers
 from vaekit_training.data.cells import emptied, is_missing
 from vaekit_training.data.image_folder import FOLDER
-from vaekit_training.data.labels import index_columns, special_columns
+from vaekit_training.data.labels import check_named, index_columns, special_columns
 from vaekit_training.data.load import mapped, read
 from vaekit_training.data.parquet import Folder, folder
 from vaekit_training.data.rows import CHUNK_CELLS
@@ -39,7 +39,7 @@ def preview(data: DataConfig) -> Preview:
     """The columns without label, split column, index and excluded ones: all rows, or the first ones of data on disk.
 
     Raises:
-        InputError: the source is unknown or unreadable.
+        InputError: the source is unknown or unreadable, or a column that the settings name does not exist.
     """
     if data.read == "stream":
         return _streamed(data)
@@ -47,6 +47,7 @@ def preview(data: DataConfig) -> Preview:
     if source.images is not None:
         names = {str(name) for name in source.columns.get(FOLDER, ()) if name is not None}
         return Preview({}, images=source.images, classes=tuple(sorted(names)))
+    check_named(source.columns, data)
     index = index_columns(source.columns, data, source.index)
     columns = {name: source.columns[name] for name in _modelled(source.columns, data, index)}
     if source.stored is not None:
@@ -98,6 +99,7 @@ def _streamed(data: DataConfig) -> Preview:
     source = folder(data.source)
     if not source.rows:
         raise InputError(f"data {data.source!r}: no rows, expected at least 1")
+    check_named(source.columns, data)
     index = index_columns(source.columns, data, source.index)
     names = _modelled(source.columns, data, index)
     _, columns = next(source.read(source.groups[0], names, max(64, MOST_CELLS // max(1, len(names)))))
