@@ -2,15 +2,21 @@
 
 import { number, percent } from "../format.js";
 
-const ODD = 0.05; // largest p-value of a cell that is highlighted
+const ODD = 0.1; // largest p-value of an anomalous category, as in the training report
+export const NO_CELL = "no single cell stands out";
 
-/** Whether a cell is unlike those of the held-out rows. @param {{ p_value: number | null, excess: number }} cell */
-export const isOdd = ({ p_value: pValue, excess }) => pValue !== null && pValue <= ODD && excess > 0;
-
-/** The cells to name as the reasons for an alarm: the odd ones, or the first one. @param {object[]} cells */
-export function reasonsOf(cells) {
-  const odd = cells.filter(isOdd);
-  return odd.length > 0 ? odd : cells.filter(({ excess }) => excess > 0).slice(0, 1);
+/**
+ * Whether a cell is a reason for a high score: a number outside its expected range, or an unlikely level in place of the
+ * expected one; and the score would be lower without it.
+ *
+ * @param {{ value: unknown, expected: unknown, low: number | null, high: number | null, p_value: number | null,
+ *   relief?: number | null, excess: number }} cell
+ */
+export function isOdd({ value, expected, low, high, p_value: pValue, relief, excess }) {
+  if ((relief ?? excess) <= 0) return false;
+  if (value === null) return true; // an unseen level
+  if (typeof low === "number" && typeof high === "number") return value < low || value > high;
+  return value !== expected && (pValue === null || pValue <= ODD);
 }
 
 /** A cell of the file; long text is cut. @param {string | undefined} text */

@@ -5,7 +5,7 @@ import { saveText, scoredCsv } from "./downloads.js";
 import { count, counted, number } from "../format.js";
 import { hasImages } from "../input.js";
 import { html, live, render } from "../lit.js";
-import { cellText, expectedText, reasonsOf } from "./cells.js";
+import { cellText, expectedText, isOdd, NO_CELL } from "./cells.js";
 import { makeMarks, marksBar } from "./marks.js";
 import { areSteps } from "../rows/rows.js";
 import { explainRows } from "../rows/scoring.js";
@@ -139,17 +139,18 @@ function mountTable(root, context) {
   function line({ rows, results, alpha, selected, names, own }, index) {
     const said = results.lines[index];
     const cells = rows.cells(index);
-    const why = reasonsOf(results.explained.get(index) ?? []);
     const isFlagged = results.isFlagged(index, alpha);
+    const explained = isFlagged ? results.explained.get(index) : undefined;
+    const why = (explained ?? []).filter(isOdd);
     return html`<tr class=${index === selected ? "selected" : ""} data-row=${index}>
       <td class="words"><button class="plain" aria-pressed=${index === selected} @click=${() => choose(index)}>${index + 1}</button></td>
       <td class="words">${verdict(said, isFlagged)}</td>
-      <td class="words reasons">${said.error ? reasonOfError(said.error) : (isFlagged ? why : []).map((cell) => reason(cell, cells[rows.at.get(cell.feature)]))}</td>
+      <td class="words reasons">${said.error ? reasonOfError(said.error) : why.map((cell) => reason(cell, cells[rows.at.get(cell.feature)]))}${explained?.length > 0 && why.length === 0 ? html`<span class="quiet">${NO_CELL}</span>` : ""}</td>
       <td>${number(said.p_value, 3)}</td>
       <td>${number(said.score, 4)}</td>
       <td class="words">${said.error ? "" : marks.buttons(index)}</td>
       ${names.map((name) => {
-        const found = own.has(name) && isFlagged ? why.find((cell) => cell.feature === name) : undefined;
+        const found = why.find((cell) => cell.feature === name);
         const isNovel = said.novel?.includes(name);
         return html`<td class=${found || isNovel ? "odd" : own.has(name) ? "" : "quiet"}>${cellText(cells[rows.at.get(name)])}${found ? html`<small>${expectedText(found)}</small>` : ""}</td>`;
       })}

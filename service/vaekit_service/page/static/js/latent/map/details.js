@@ -3,6 +3,7 @@
 import { number } from "../../format.js";
 import { makeImage } from "../../images/pixels_view.js";
 import { html } from "../../lit.js";
+import { isOdd, NO_CELL } from "../../table/cells.js";
 import { serviceOf } from "../calls.js";
 import { decodedRow, largestDifferences } from "../decoded.js";
 import { isRowItself } from "../dimensions.js";
@@ -95,9 +96,12 @@ export function details(context, model, redraw) {
 
   function cells(cloud, point) {
     const found = known(cloud, point);
-    if (!found?.length) return html`<p class="quiet small">${found ? "" : "Looking for its most anomalous cells …"}</p>`;
-    return html`<div><p class="quiet small">${found[0].relief === undefined ? "Most surprising cells" : "Most anomalous cells"}</p>
-      <ul class="plain-list">${found.slice(0, CELLS).map((cell) => html`<li><b>${cell.feature}</b> ${number(cell.value)} ${expectation(cell)}</li>`)}</ul></div>`;
+    if (!found) return html`<p class="quiet small">Looking for its most anomalous cells …</p>`;
+    const isExplained = found.some((cell) => "expected" in cell);
+    const odd = isExplained ? found.filter(isOdd) : found;
+    if (odd.length === 0) return html`<p class="quiet small">${sentence(NO_CELL)}</p>`;
+    return html`<div><p class="quiet small">${isExplained ? "Most anomalous cells" : "Most surprising cells"}</p>
+      <ul class="plain-list">${odd.slice(0, CELLS).map((cell) => html`<li><b>${cell.feature}</b> ${number(cell.value)} ${expectation(cell)}</li>`)}</ul></div>`;
   }
 
   function decodedCells(cloud, point) {
@@ -113,6 +117,8 @@ export function details(context, model, redraw) {
 
   return { open, dwell, view, end: () => clearTimeout(timer) };
 }
+
+const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
 
 /** The probabilities of one row, by category. @param {Record<string, number[][]> | undefined} probabilities */
 export function firstOf(probabilities, row = 0) {

@@ -6,10 +6,12 @@ import { asInputs, referenceOf } from "../reference.js";
 
 const COMPARED = 200; // samples that say which surprise is usual
 const SEED = 1; // own draws: rows with them have no p-value, and do not count in the model's health
-const usual = new WeakMap(); // by manifest: the median surprise of each column
+const RARE = 0.05; // share of samples whose cell is called surprising
+const usual = new WeakMap(); // by manifest: the usual surprise of each column
 
 /**
- * The cells of a row whose surprise, -log p, exceeds the usual one of their column most.
+ * The cells of a row with a higher surprise, -log p, than 95 % of samples have in their column, those whose surprise
+ * exceeds the usual one most first.
  *
  * @param {object} context
  * @param {object} model of a table
@@ -23,16 +25,29 @@ export async function surprisingCells(context, model, row, most) {
     usual.set(model, asked);
     asked.catch(() => usual.delete(model));
   }
-  const [median, [surprise]] = await Promise.all([usual.get(model), surprises(context, model, [row])]);
-  const excess = surprise.map((value, d) => value - median[d]);
-  const order = excess.map((_, d) => d).sort((a, b) => excess[b] - excess[a]);
-  return order.slice(0, most).map((d) => ({ feature: model.input.columns[d].name, value: row[d] }));
+  const [usually, [surprise]] = await Promise.all([usual.get(model), surprises(context, model, [row])]);
+  return mostSurprising(surprise, usually, most).map((d) => ({ feature: model.input.columns[d].name, value: row[d] }));
+}
+
+/**
+ * @param {number[]} surprise of each cell, (D,)
+ * @param {{ median: number, high: number }[]} usually of each column, (D,)
+ * @param {number} most
+ * @returns {number[]} indices of cells
+ */
+export function mostSurprising(surprise, usually, most) {
+  const excess = surprise.map((value, d) => value - usually[d].median);
+  const found = surprise.map((_, d) => d).filter((d) => surprise[d] > usually[d].high);
+  return found.sort((a, b) => excess[b] - excess[a]).slice(0, most);
 }
 
 async function usualSurprise(context, model) {
   const { samples } = await referenceOf(context, model);
   const found = await surprises(context, model, asInputs(model, samples.slice(0, COMPARED)));
-  return model.input.columns.map((_, d) => quantile(found.map((row) => row[d]).sort((a, b) => a - b), 0.5));
+  return model.input.columns.map((_, d) => {
+    const sorted = found.map((row) => row[d]).sort((a, b) => a - b);
+    return { median: quantile(sorted, 0.5), high: quantile(sorted, 1 - RARE) };
+  });
 }
 
 /** Surprise of each cell, (N, D), in nats. */
