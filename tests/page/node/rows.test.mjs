@@ -64,7 +64,7 @@ test("the most anomalous rows come first, novel ones before others, invalid ones
   assert.deepEqual([2, 3, 4].map((index) => results.isFlagged(index, 0.1)), [true, true, false]);
   assert.deepEqual(results.invalid, [{ index: 1, column: "a", reason: "not a number", value: "x" }]);
   assert.equal(results.copy().order().length, 6);
-  assert.deepEqual(results.remarks, ["The model does not use the columns id."]);
+  assert.deepEqual(results.remarks, ["The model does not use the column id."]);
 });
 
 test("a row is found in the request that scored it", () => {

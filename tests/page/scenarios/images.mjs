@@ -14,7 +14,7 @@ export default async function ({ page, check, shot, given }) {
   await check("images, scored");
   await shot("images-digits");
   await first.getByRole("button").press("Enter");
-  await page.locator("#latent-map .map-details h3", { hasText: "sample 6, shuffled" }).waitFor();
+  await page.locator("#latent-map .map-details h3", { hasText: "sample 5, shuffled" }).waitFor();
   await page.getByRole("link", { name: "Score" }).click();
 
   const [small, large] = [png(8), png(20)];

@@ -64,7 +64,7 @@ async function walk(page, images) {
   expect((await page.locator("[data-end=a]").inputValue()) === "row", "the walk does not begin with rows");
   await page.getByLabel("Number of B").fill("3");
   await page.keyboard.press("Tab");
-  await page.locator("#interpolation", { hasText: images ? "B is sample 3" : "B is Row 3" }).waitFor();
+  await page.locator("#interpolation", { hasText: images ? "B is sample 3." : "B is Row 3." }).waitFor();
   await page.locator("[data-end=a]").selectOption("selected");
   await page.locator("[data-end=b]").selectOption("centre");
   await page.locator("#interpolation", { hasText: "B is the centre" }).waitFor();

@@ -31,14 +31,14 @@ async function fromFile({ page, check, given }) {
   await page.locator("#data .small code", { hasText: "machine" }).first().waitFor();
   await page.locator("#rows tbody tr").first().waitFor();
   const invalid = await page.locator("#data .message li").innerText();
-  expect(invalid.includes("Row 3") && invalid.includes("pressure") && invalid.includes("n/a?"), `invalid row: ${invalid}`);
+  expect(invalid.includes("Row 2,") && invalid.includes("pressure") && invalid.includes("n/a?"), `invalid row: ${invalid}`);
   await page.waitForFunction(() => document.querySelector('[data-row="3"] .reasons')?.textContent.includes("starts"));
   expect((await page.locator('[data-row="3"] td.odd').count()) > 0, "the anomalous cell is not highlighted");
   expect((await page.locator('[data-row="1"] .novel').count()) === 1, "the unseen level is not called novel");
   await check("file");
 
-  await page.getByLabel("Mark row 4 as anomaly").click();
-  await page.getByLabel("Mark row 1 as normal").click();
+  await page.getByLabel("Mark row 3 as anomaly").click();
+  await page.getByLabel("Mark row 0 as normal").click();
   const marks = await downloaded(page, "Download marks");
   expect(marks === "machine,label\nm0,normal\nm3,anomaly\n", `marks: ${marks}`);
   const scored = (await downloaded(page, "Download scored CSV")).trimEnd().split("\n");

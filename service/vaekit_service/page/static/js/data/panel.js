@@ -139,7 +139,7 @@ function invalidRows({ invalid }) {
     <ul class="plain-list small">
       ${invalid.slice(0, SHOWN).map(
         ({ index, column, reason, value }) =>
-          html`<li>Row ${index + 1}${column === null ? "" : html`, column <code>${column}</code>`}: ${reason}${value === null || value === undefined ? "" : html`, <code>${String(value)}</code>`}</li>`,
+          html`<li>Row ${index}${column === null ? "" : html`, column <code>${column}</code>`}: ${reason}${value === null || value === undefined ? "" : html`, <code>${String(value)}</code>`}</li>`,
       )}
     </ul>
     ${rest > 0 ? html`<p class="small">and ${counted(rest, "more row")}</p>` : ""}

@@ -78,7 +78,7 @@ function mountEditor(root, context) {
     const isChanged = shown.cells.some((cell, at) => cell !== shown.original[at]);
     render(
       html`<div class="editor-head">
-          <h3>Row ${selected + 1}</h3>
+          <h3>Row ${selected}</h3>
           ${outcome(shown, state.get().alpha)}
           <button ?disabled=${!isChanged} @click=${reset}>Undo all changes</button>
         </div>

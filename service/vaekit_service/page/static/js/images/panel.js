@@ -75,7 +75,7 @@ class Images {
     try {
       const { samples } = await serviceOf(this.context, this.model).sample({ n: 6, seed: 3, observe: true });
       const pixels = asInputs(this.model, samples);
-      this.read = pixels.map((image, i) => (i === 5 ? madeImage("sample 6, shuffled", shuffled(image)) : madeImage(`sample ${i + 1}`, image)));
+      this.read = pixels.map((image, i) => madeImage(...(i === 5 ? [`sample ${i}, shuffled`, shuffled(image)] : [`sample ${i}`, image])));
       this.resize = false;
     } catch (error) {
       this.failed(error);

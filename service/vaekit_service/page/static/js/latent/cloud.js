@@ -36,7 +36,7 @@ export async function sampleCloud(context, model, { n, seed, signal }) {
   const service = serviceOf(context, model);
   const { samples } = await service.sample({ n, seed, observe: true }, { signal });
   const values = asInputs(model, samples);
-  const source = { name: "samples", inputs: listed(values), label: (row) => `Sample ${row + 1}`, value: (row) => values[row] };
+  const source = { name: "samples", inputs: listed(values), label: (row) => `Sample ${row}`, value: (row) => values[row] };
   const [cloud, score] = await Promise.all([encoded(context, model, source, { signal }), scores(service, values, rowsPerCall(model), signal)]);
   return withScores(cloud, { score: (row) => score[row], pValue: () => null, isAlarm: () => false });
 }

@@ -51,7 +51,7 @@ function sourceOfRows(rows, model) {
   return {
     name: "rows",
     inputs: { n: rows.length, part: (from, to) => ({ body: rows.csvRange(from, to), type: "text/csv" }) },
-    label: (row) => `Row ${row + 1}`,
+    label: (row) => `Row ${row}`,
     value: (row) => {
       const cells = rows.object(row, model);
       return model.input.columns.map(({ name }) => cells[name]);

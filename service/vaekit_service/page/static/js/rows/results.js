@@ -101,7 +101,9 @@ const numberOf = (text) => (text === null ? null : Number(text));
 function remarksOf(headers) {
   const ignored = listOf(headers.get("vae-ignored-columns"));
   const said = listOf(headers.get("vae-warnings"));
-  return ignored.length > 0 ? [`The model does not use the columns ${ignored.join(", ")}.`, ...said] : said;
+  if (ignored.length === 0) return said;
+  const columns = ignored.length === 1 ? "column" : "columns";
+  return [`The model does not use the ${columns} ${ignored.join(", ")}.`, ...said];
 }
 
 function listOf(text) {

@@ -79,7 +79,7 @@ class Samples {
   /** Sliders and interpolation start from a sample. */
   use(i) {
     const z = this.found.latents[i];
-    const label = `sample ${i + 1} of seed ${this.found.seed}`;
+    const label = `sample ${i} of seed ${this.found.seed}`;
     this.context.state.set({ start: { model: this.model, z, label, value: this.found.samples[i] } });
     this.context.announce(`The sliders start from ${label}.`);
     document.getElementById("latent-sliders")?.scrollIntoView({ block: "start" });
@@ -149,9 +149,9 @@ function grid(panel) {
   const canUse = model.members === 1;
   return html`<ul class="sample-grid">
       ${found.samples.map((_, i) => {
-        images[i].label(`Sample ${i + 1}`);
+        images[i].label(`Sample ${i}`);
         return canUse
-          ? html`<li><button class="tile" aria-label="Start the sliders from sample ${i + 1}" @click=${() => panel.use(i)}>${images[i].canvas}</button></li>`
+          ? html`<li><button class="tile" aria-label="Start the sliders from sample ${i}" @click=${() => panel.use(i)}>${images[i].canvas}</button></li>`
           : html`<li>${images[i].canvas}</li>`;
       })}
     </ul>

@@ -26,7 +26,7 @@ export function makeMarks(changed) {
     buttons: (index) =>
       html`<span class="marks">${Object.entries(KINDS).map(
         ([kind, title]) =>
-          html`<button class=${`mark ${kind}`} aria-pressed=${marks.get(index) === kind} aria-label=${`Mark row ${index + 1} as ${kind}`} @click=${toggle(index, kind)}>${title}</button>`,
+          html`<button class=${`mark ${kind}`} aria-pressed=${marks.get(index) === kind} aria-label=${`Mark row ${index} as ${kind}`} @click=${toggle(index, kind)}>${title}</button>`,
       )}</span>`,
   };
 }

@@ -105,7 +105,7 @@ function mountTable(root, context) {
           <span class="grow"></span>
           <button @click=${() => saveText(`scored-${model.name}.csv`, scoredCsv(rows, results, alpha))}>Download scored CSV</button>
         </div>
-        <p class="small quiet">${count(flagged)} of ${counted(order.length, "row")} flagged at alpha ${number(alpha, 2)}. ${supported(rows, model)}</p>
+        <p class="small quiet">${count(flagged)} of ${counted(order.length, "row")} flagged at alpha ${number(alpha, 2)}. Rows count from 0. ${supported(rows, model)}</p>
         ${shown.problem === null ? "" : html`<p class="message small" role="alert">No reasons: ${shown.problem.message}</p>`}
         ${visible.length === 0 ? html`<p class="quiet">No row passes this filter.</p>` : table({ rows, results, alpha, selected, model })}
         ${pager()} ${marksBar(context, marks, rows, results)}`,
@@ -143,7 +143,7 @@ function mountTable(root, context) {
     const explained = isFlagged ? results.explained.get(index) : undefined;
     const why = (explained ?? []).filter(isOdd);
     return html`<tr class=${index === selected ? "selected" : ""} data-row=${index}>
-      <td class="words"><button class="plain" aria-pressed=${index === selected} @click=${() => choose(index)}>${index + 1}</button></td>
+      <td class="words"><button class="plain" aria-pressed=${index === selected} @click=${() => choose(index)}>${index}</button></td>
       <td class="words">${verdict(said, isFlagged)}</td>
       <td class="words reasons">${said.error ? reasonOfError(said.error) : why.map((cell) => reason(cell, cells[rows.at.get(cell.feature)]))}${explained?.length > 0 && why.length === 0 ? html`<span class="quiet">${NO_CELL}</span>` : ""}</td>
       <td>${number(said.p_value, 3)}</td>

@@ -24,7 +24,7 @@ export function endField(panel, side) {
       <select data-end=${side} .value=${live(end.kind)} @change=${({ target }) => panel.change(side, { kind: target.value })}>
         ${kinds.map(([kind, text]) => html`<option value=${kind} ?selected=${kind === end.kind}>${text}</option>`)}
       </select></label>
-    ${end.kind === "row" ? number(panel, side, `Number of ${title}`, end.row + 1, [1, panel.source.inputs.n], (n) => ({ row: n - 1 })) : ""}
+    ${end.kind === "row" ? number(panel, side, `Number of ${title}`, end.row, [0, panel.source.inputs.n - 1], (row) => ({ row })) : ""}
     ${end.kind === "sample" ? number(panel, side, `Seed of ${title}`, end.seed, [0, 2 ** 53 - 1], (seed) => ({ seed })) : ""}
     ${isStale ? html`<button @click=${() => panel.change(side, { kind: "selected" })}>Use ${selected.label}</button>` : ""}`;
 }
