@@ -60,7 +60,8 @@ def test_actors_write_the_same_explanations_as_one_process(source, models_dir, t
         assert done.returncode == 0, done.stderr
     here, there = (pq.read_table(tmp_path / name) for name in ("here", "there"))
     assert here.equals(there)
-    assert here.column_names[-5:] == ["odd_2", "odd_2_relief", "odd_2_p_value", "odd_2_expected", "kl_p_value"]
+    assert here.column_names[-8:-4] == ["odd_2", "odd_2_relief", "odd_2_p_value", "odd_2_expected"]
+    assert here.column_names[-4:] == ["odd_2_value", "odd_2_low", "odd_2_high", "kl_p_value"]
     assert here["odd_1"].null_count == 0
 
 

@@ -66,9 +66,15 @@ def test_the_kl_of_a_kernel_prior_is_not_shown_because_it_is_the_score_plus_a_co
     assert trained.exit_code == 0, trained.output
     assert "choosing the kernels" in trained.output
     assert "kept the weights" not in trained.output
+    x[5, 0] = 40.0
+    path.write_text("\n".join(["a,b,c", *(",".join(map(str, row)) for row in x)]) + "\n")
     shown = vae(tmp_path / "rows" / "1", path, "--row", "5").stdout
     assert "relief" in shown
+    assert shown.count("relief and excess are equal") == 1
     assert "kl" not in shown
+    usual = vae(tmp_path / "rows" / "1", path, "--row", str(int(np.abs(x).max(axis=1).argmin()))).stdout
+    assert "no single cell stands out: the 3 cells explained are as expected" in usual
+    assert "relief" not in usual
     with Model.load(tmp_path / "rows" / "1", device="cpu") as model:
         for row in (4, 5):
             found = explain_row(model, path, row, top=3)
@@ -123,7 +129,7 @@ def test_a_row_with_a_category_and_a_missing_cell_is_listed_and_drawn(mixed, tmp
     assert set(explained) == {name for name, v in zip(NAMES, rows[row], strict=True) if v is not None}
     assert explained["colour"]["value"] == rows[row][4]
     assert out.read_bytes().startswith(b"\x89PNG")
-    assert "%" in vae(mixed.folder, path, "--row", str(row)).stdout
+    assert "stands out" in vae(mixed.folder, path, "--row", str(row)).stdout
 
 
 def test_the_heatmap_of_an_image_is_highest_at_changed_pixels(digits, digit_images, models_dir, tmp_path):

@@ -57,7 +57,11 @@ def test_every_row_has_the_explanation_of_the_model(mixed, tmp_path):
     for row, cells, kl in zip(table, explained, found.kl_p_value, strict=True):
         assert row["kl_p_value"] == pytest.approx(kl)
         for i in range(3):
-            cell = cells[i] if i < len(cells) else dict.fromkeys(("feature", "relief", "p_value"))
+            cell = (
+                cells[i] if i < len(cells) else dict.fromkeys(("feature", "relief", "p_value", "value", "low", "high"))
+            )
+            assert [row[f"odd_{i + 1}_{end}"] for end in ("low", "high")] == [cell["low"], cell["high"]]
+            assert _number(row[f"odd_{i + 1}_value"]) == cell["value"]
             assert row[f"odd_{i + 1}"] == cell["feature"]
             assert row[f"odd_{i + 1}_p_value"] == pytest.approx(cell["p_value"])
             assert row[f"odd_{i + 1}_relief"] == pytest.approx(cell["relief"], rel=1e-4, abs=1e-4)
@@ -75,7 +79,8 @@ def test_scoring_by_a_service_writes_the_same_file_and_summary(cancer_csv, model
         tables.append(pq.read_table(out))
         summaries.append(json.loads(summary.read_text()))
     alike(*tables)
-    assert tables[0].column_names[-5:] == ["odd_3", "odd_3_relief", "odd_3_p_value", "odd_3_expected", "kl_p_value"]
+    assert tables[0].column_names[-8:-4] == ["odd_3", "odd_3_relief", "odd_3_p_value", "odd_3_expected"]
+    assert tables[0].column_names[-4:] == ["odd_3_value", "odd_3_low", "odd_3_high", "kl_p_value"]
     assert tables[0]["odd_1"].null_count == 0
     for name in ("rows", "anomalies", "share", "p_values"):
         assert summaries[0][name] == summaries[1][name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from vaekit.bundle.manifest import Metric
 from vaekit.bundle.ranking import auroc
 from vaekit.chart_style import LIGHT
 from vaekit.runtime import Bound
+from vaekit.tabular.explained_cells import is_odd
 from vaekit_training.report.answer.anomalies import STRIP_WIDTH, heat_colours, strip
 from vaekit_training.report.answer.next_steps import commands
 from vaekit_training.report.answer.opening import roc, tiles
@@ -122,12 +124,38 @@ def test_the_rows_shown_are_the_most_anomalous_with_their_reasons() -> None:
         explained = model.explain(run.rows.x[case.row or 0][None], top=3).cells
         assert explained is not None
         want = explained[0]
-        odd = [c for i, c in enumerate(want) if i == 0 or not c["low"] <= c["value"] <= c["high"]]
-        assert [cell["feature"] for cell in case.cells] == [c["feature"] for c in odd]
-        assert case.cells[0]["value"] == pytest.approx(want[0]["value"])
+        odd = [c for c in want if c["relief"] > 0 and not c["low"] <= c["value"] <= c["high"]]
+        assert [cell["feature"] for cell in case.cells or ()] == [c["feature"] for c in odd]
+        assert [cell["value"] for cell in case.cells or ()] == [pytest.approx(c["value"]) for c in odd]
         assert f"row {case.row} " in page.words
     assert all(not case.labelled for case in facts.cases.normal)
     assert page.words.count("labelled anomaly") == sum(case.labelled for case in top)
+
+
+@pytest.mark.parametrize(
+    ("changes", "odd"),
+    [
+        ({}, True),
+        ({"value": 2.0}, False),
+        ({"relief": 0.0}, False),
+        ({"relief": -0.1}, False),
+        ({"value": "x", "expected": "y", "low": None, "high": None}, True),
+        ({"value": "y", "expected": "y", "low": None, "high": None}, False),
+        ({"value": "x", "expected": "y", "low": None, "high": None, "p_value": 0.3}, False),
+        ({"value": None, "expected": "y", "low": None, "high": None, "p_value": None}, True),
+    ],
+)
+def test_only_a_cell_unlike_what_is_expected_is_a_reason(changes: dict[str, Any], odd: bool) -> None:
+    cell = {"feature": "a", "relief": 2.0, "p_value": 0.01, "value": 9.0, "expected": 2.0, "low": 1.0, "high": 3.0}
+    assert is_odd(cell | changes) is odd
+
+
+def test_a_row_without_an_odd_cell_says_so() -> None:
+    facts = facts_of(TABLE)
+    bare = tuple(replace(case, cells=(), flagged=True) for case in facts.cases.top)
+    shown = replace(facts, cases=replace(facts.cases, top=bare))
+    words = Page(html(shown, sections(shown), facts.manifest)).words
+    assert words.count("No single cell stands out: its values are unusual together.") == len(bare)
 
 
 def test_an_image_is_shown_with_what_is_expected_and_a_heatmap() -> None:

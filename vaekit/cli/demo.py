@@ -24,6 +24,7 @@ from rich.table import Table
 
 from vaekit.cli.panels import ADDRESS, OUTPUT, examples
 from vaekit.errors import InputError, Interrupted, MissingExtra
+from vaekit.tabular.explained_cells import LEVELS, NONE_IS_ODD, is_odd
 
 if TYPE_CHECKING:
     from vaekit.project import Project
@@ -33,7 +34,7 @@ NEEDS = {"torch": "training", "onnx": "training", "sklearn": "training", "fastap
 NEEDS |= {"pyarrow": "scoring", "onnxruntime": "cpu"}
 HOST = "127.0.0.1"
 ALPHA = 0.01
-REASON_P_VALUE = 0.01  # largest p-value of a second cell that is shown
+EXPLAINED = 2  # cells of a row that are compared with what is expected
 SHOWN = 15  # alerts
 DIGITS = """# Handwritten digits of 8 x 8 pixels, included in scikit-learn: vae train digits.toml
 name = "digits"
@@ -125,7 +126,7 @@ def step(number: str, what: str, command: str) -> Iterator[None]:
 
 
 def _command(project: Project) -> str:
-    return f"vae score {project.name} {project.rows} scored.csv --alpha {ALPHA:g} --explain 2"
+    return f"vae score {project.name} {project.rows} scored.csv --alpha {ALPHA:g} --explain {EXPLAINED}"
 
 
 def _train(number: str, out: Path, config: str, what: str) -> None:
@@ -149,7 +150,7 @@ def _score(project: Project, out: Path) -> None:
     from vaekit.scoring import LocalScorer, score_file
 
     with Model.load(out / "models" / project.name, device="cpu") as model:
-        score_file(LocalScorer(model, alpha=ALPHA, explain=2), out / project.rows, out / "scored.csv")
+        score_file(LocalScorer(model, alpha=ALPHA, explain=EXPLAINED), out / project.rows, out / "scored.csv")
 
 
 def _show_alerts(scored: Path) -> None:
@@ -174,13 +175,22 @@ def _show_alerts(scored: Path) -> None:
 
 
 def reasons(row: dict[str, Any]) -> str:
-    """The most anomalous cells of a scored row, with the values expected there."""
+    """The cells of a scored row that stand out, with the values expected there."""
     found = []
-    for number in (1, 2):
+    for number in range(1, EXPLAINED + 1):
         name = row[f"odd_{number}"]
-        if name and (number == 1 or float(row[f"odd_{number}_p_value"] or 1) <= REASON_P_VALUE):
+        if name and is_odd(_cell(row, number)):
             found.append(f"{name} {row[name]}, expected {_rounded(row[f'odd_{number}_expected'])}")
-    return "; ".join(found)
+    return "; ".join(found) or NONE_IS_ODD
+
+
+def _cell(row: dict[str, Any], number: int) -> dict[str, Any]:
+    """An explained cell of a scored row, with numbers where they are some."""
+    texts = {name: row[f"odd_{number}_{name}"] for name in ("relief", "p_value", "low", "high", "value", "expected")}
+    is_level = not texts["low"]
+    return {
+        name: text if is_level and name in LEVELS else float(text) if text else None for name, text in texts.items()
+    }
 
 
 def _rounded(text: str) -> str:

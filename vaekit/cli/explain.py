@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from vaekit.cli.csv_options import Decimal, Delimiter, Thousands, dialect_of, same_csv
-from vaekit.cli.explain_report import show
+from vaekit.cli.explain_report import show, show_meaning
 from vaekit.cli.options import (
     AsJson,
     Device,
@@ -131,6 +131,7 @@ def explain(
     console = Console(highlight=False)
     for one in found:
         show(console, one)
+    show_meaning(console, found)
     if found[0].similar is None and found[0].may_show_similar:
         more = "to see the most similar training rows too: vae train with --set privacy.show_exemplars=true"
         console.print(more, soft_wrap=True)

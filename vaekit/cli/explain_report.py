@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from vaekit.tabular.explained_cells import NONE_IS_ODD, odd_cells
 
 if TYPE_CHECKING:
     from vaekit.scoring import RowExplained
@@ -25,19 +28,41 @@ def show(console: Console, found: RowExplained) -> None:
     p_value = "no p-value" if found.p_value is None else f"p-value {found.p_value:.3g}"
     p_value += "" if found.group is None else f" among {found.group}"
     title = f"{found.model}: row {found.row} of {found.data}: score {found.score:.4g} nats, {p_value}"
-    is_narrow = console.width < NARROW
-    table = Table(box=box.SIMPLE if is_narrow else box.HEAVY_HEAD, padding=(0, 1 - is_narrow), show_edge=not is_narrow)
     console.print(escape(title), style="italic")
-    for column in (*HEADINGS, *(() if is_narrow else ("excess",)), "p-value"):
-        table.add_column(column, justify="left" if column == "feature" else "right", no_wrap=column != "feature")
-    for cell in found.cells:
-        known = _cells(cell)
-        table.add_row(*(escape(text) for text in (known[:5] + known[6:] if is_narrow else known)))
-    console.print(table)
+    odd = odd_cells(found.cells)
+    if odd:
+        console.print(_table(odd, is_narrow=console.width < NARROW))
+    if said := remark(len(odd), len(found.cells)):
+        console.print(said, soft_wrap=True)
     if not found.kl_is_score:
         console.print(f"kl {found.kl:.3g} nats, p-value {found.kl_p_value:.3g} among held-out rows")
     if found.similar is not None:
-        console.print(_similar(found.similar, [cell["feature"] for cell in found.cells]))
+        console.print(_similar(found.similar, [cell["feature"] for cell in odd or found.cells]))
+
+
+def show_meaning(console: Console, found: list[RowExplained]) -> None:
+    """Say once, below all tables, what two equal columns mean."""
+    if found[0].kl_is_score and console.width >= NARROW and any(odd_cells(one.cells) for one in found):
+        said = "relief and excess are equal for this model, because it predicts each cell from the others"
+        console.print(said, soft_wrap=True)
+
+
+def remark(odd: int, explained: int) -> str:
+    """What the cells that are not in the table are: `odd` of the `explained` ones are in it."""
+    if not odd:
+        return f"{NONE_IS_ODD}: the {explained} cells explained are as expected (--json lists them)"
+    rest = explained - odd
+    return f"{rest} more {'cell' if rest == 1 else 'cells'} explained: as expected (--json lists them)" if rest else ""
+
+
+def _table(cells: list[Mapping[str, Any]], *, is_narrow: bool) -> Table:
+    table = Table(box=box.SIMPLE if is_narrow else box.HEAVY_HEAD, padding=(0, 1 - is_narrow), show_edge=not is_narrow)
+    for column in (*HEADINGS, *(() if is_narrow else ("excess",)), "p-value"):
+        table.add_column(column, justify="left" if column == "feature" else "right", no_wrap=column != "feature")
+    for cell in cells:
+        known = _cells(cell)
+        table.add_row(*(escape(text) for text in (known[:5] + known[6:] if is_narrow else known)))
+    return table
 
 
 def _similar(rows: list[dict[str, Any]], features: list[str]) -> Table:
@@ -52,7 +77,7 @@ def _similar(rows: list[dict[str, Any]], features: list[str]) -> Table:
     return table
 
 
-def _cells(cell: dict[str, Any]) -> list[str]:
+def _cells(cell: Mapping[str, Any]) -> list[str]:
     interval = f"{cell['low']:.4g} .. {cell['high']:.4g}" if cell["low"] is not None else f"{cell['probability']:.0%}"
     known = [cell["feature"], _short(cell["value"]), _short(cell["expected"]), interval]
     return [*known, f"{cell['relief']:.3g}", f"{cell['excess']:.3g}", f"{cell['p_value']:.3g}"]

@@ -11,7 +11,7 @@ from vaekit.client.replies import ElboResult
 from vaekit.tabular.explained_cells import reason_values
 from vaekit.tabular.novelty import joined_names
 
-NUMBERS = ("_relief", "_p_value")  # ends of the names of an explanation's columns that are numbers
+NUMBERS = ("_relief", "_p_value", "_low", "_high")  # ends of the names of an explanation's columns that are numbers
 ALWAYS = ("elbo", "log_likelihood", "kl", "score", "p_value", "p_value_tail", "is_anomaly")
 
 

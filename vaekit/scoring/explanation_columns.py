@@ -8,13 +8,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
-from vaekit.tabular.explained_cells import REASONS, named, reason_values
+from vaekit.tabular.explained_cells import REASONS, TEXT, named, reason_values
 
-KINDS = dict(zip(REASONS, (pa.string(), pa.float64(), pa.float64(), pa.string()), strict=True))
+KINDS = {end: pa.string() if end in TEXT else pa.float64() for end in REASONS}
 
 
 def reason_fields(top: int) -> list[pa.Field]:
-    """`odd_1` (the column of the most anomalous cell), `odd_1_relief`, ..., `odd_<top>_expected`, and `kl_p_value`."""
+    """`odd_1` (the column of the most anomalous cell), `odd_1_relief`, ..., `odd_<top>_high`, and `kl_p_value`."""
     each = [pa.field(f"odd_{i}{end}", kind) for i in range(1, top + 1) for end, kind in KINDS.items()]
     return [*each, pa.field("kl_p_value", pa.float64())]
 

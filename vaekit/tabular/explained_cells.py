@@ -15,9 +15,12 @@ from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.input_spec import Column
 from vaekit.tabular.levels import level_names
 
-# Fields of a cell as output columns, by the end of their names; those of text are the first and the last.
-REASONS = ("", "_relief", "_p_value", "_expected")
+# Fields of a cell as output columns, by the end of their names; levels and numbers share the columns of TEXT.
+REASONS = ("", "_relief", "_p_value", "_expected", "_value", "_low", "_high")
+TEXT = ("", "_expected", "_value")
 LEVELS = ("value", "expected")  # fields that are the index of a level if the column is a category
+ODD_LEVEL = 0.1  # largest p-value of a level that is odd
+NONE_IS_ODD = "no single cell stands out"
 
 
 def feature_name(feature: int, spec: VectorSpec | ImageSpec) -> str:
@@ -33,8 +36,26 @@ def named(cells: NDArray[Any], spec: VectorSpec | ImageSpec) -> list[list[dict[s
     return [[_named(cell, spec) for cell in row if cell["feature"] >= 0] for row in cells]
 
 
+def is_odd(cell: Mapping[str, Any]) -> bool:
+    """Whether a named cell is a reason for a high score.
+
+    The score falls without it, and a number is outside the interval that is expected, a level is another one than
+    expected, with a p-value of at most ODD_LEVEL.
+    """
+    if cell["relief"] is not None and cell["relief"] <= 0:
+        return False
+    if cell["low"] is None:
+        return bool(cell["value"] != cell["expected"] and (cell["p_value"] is None or cell["p_value"] <= ODD_LEVEL))
+    return not cell["low"] <= cell["value"] <= cell["high"]
+
+
+def odd_cells(cells: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The cells that are a reason for a high score, in their order; none if no single cell stands out."""
+    return [cell for cell in cells if is_odd(cell)]
+
+
 def reason_values(rows: Sequence[Sequence[Mapping[str, Any]]], top: int) -> dict[str, list[Any]]:
-    """Named cells as columns (N,): `odd_1` (the most anomalous cell), `odd_1_relief`, ..., `odd_<top>_expected`.
+    """Named cells as columns (N,): `odd_1` (the most anomalous cell), `odd_1_relief`, ..., `odd_<top>_high`.
 
     None where a row has fewer cells.
     """
@@ -46,9 +67,11 @@ def reason_values(rows: Sequence[Sequence[Mapping[str, Any]]], top: int) -> dict
 
 
 def _output_value(cell: Mapping[str, Any], end: str) -> Any:
-    """One field of a cell. Expected values become text, because a level is not a number."""
+    """One field of a cell. Values and expected values become text, because a level is not a number."""
     value = cell[end.removeprefix("_") or "feature"]
-    return f"{value:.6g}" if end == "_expected" and isinstance(value, float) else value
+    if end not in TEXT or not isinstance(value, float):
+        return value
+    return f"{value:.6g}" if end == "_expected" else f"{value!r}".removesuffix(".0")
 
 
 def named_similar(records: NDArray[Any], spec: VectorSpec | ImageSpec) -> Iterator[list[dict[str, Any]]]:

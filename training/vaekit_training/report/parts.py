@@ -60,6 +60,7 @@ class Item:
     remarks: tuple[tuple[str, str], ...] = ()  # CSS class and text of each
     reasons: tuple[Reason, ...] = ()
     images: Markup = field(default_factory=Markup)
+    note: str = ""  # in place of reasons
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from vaekit.chart_style import LIGHT, chart_style
 from vaekit.scoring.evaluation.explain_row import ImageExplanation, RowExplained
 from vaekit.scoring.figures import COLOURS, WIDTH, save, stacked
 from vaekit.scoring.files.writer import replacing
+from vaekit.tabular.explained_cells import NONE_IS_ODD, odd_cells
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,15 +37,19 @@ def draw(found: RowExplained, path: Path) -> None:
 
 
 def cells_figure(found: RowExplained) -> Figure:
-    """Each cell with its relief, and its value relative to the interval expected from the rest of the row."""
+    """Each odd cell with its relief, and its value relative to the interval expected from the rest of the row."""
+    cells = odd_cells(found.cells)
+    if not cells:
+        as_expected = f"The {len(found.cells)} cells explained are as expected from the rest of the row."
+        return stacked(headline(found), [_sentence(found), as_expected], [])[0]
     said = [
         _sentence(found),
         "Band: the 90 % of values expected from the rest of the row. Dot: the value. At the right: relief, the fall "
         "of the score without the cell.",
     ]
-    figure, (ax,) = stacked(headline(found), said, [CELL * max(1, len(found.cells))])
+    figure, (ax,) = stacked(headline(found), said, [CELL * len(cells)])
     farthest = LINEAR
-    for y, cell in enumerate(found.cells):
+    for y, cell in enumerate(cells):
         _write(ax, y, cell)
         if cell["low"] is not None:
             ax.barh(y + 0.27, 2.0, left=-1.0, color=BLUE, alpha=0.3, height=0.18)
@@ -53,7 +58,7 @@ def cells_figure(found: RowExplained) -> Figure:
             farthest = max(farthest, abs(offset))
     ax.set_xscale("symlog", linthresh=LINEAR)
     ax.set_xlim(-1.4 * farthest, 1.4 * farthest)
-    ax.set_ylim(len(found.cells) - 0.45, -0.5)  # the most anomalous at the top
+    ax.set_ylim(len(cells) - 0.45, -0.5)  # the most anomalous at the top
     sides = [tick for tick in TICKS if tick < 1.4 * farthest]
     ticks = [*(-tick for tick in sides[::-1]), 0, *sides]
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -65,11 +70,14 @@ def cells_figure(found: RowExplained) -> Figure:
 
 
 def headline(found: RowExplained) -> str:
-    """The finding: the row, and the cell that makes it anomalous."""
+    """The finding: the row, and the cell that makes it anomalous if one does."""
     what = "Image" if found.image is not None else "Row"
     if not found.cells or found.image is not None:
         return f"{what} {found.row} of {found.data}: {_p_value(found)}"
-    first = found.cells[0]
+    odd = odd_cells(found.cells)
+    if not odd:
+        return f"{what} {found.row}: {NONE_IS_ODD}"
+    first = odd[0]
     expected = "" if first["expected"] is None else f", expected {_short(first['expected'])}"
     return f"{what} {found.row}: {first['feature']} is {_short(first['value'])}{expected}"
 

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from vaekit.chart_style import LIGHT
+from vaekit.tabular.explained_cells import NONE_IS_ODD
 from vaekit_training.evaluate import ALPHA
 from vaekit_training.report import image_sheets
 from vaekit_training.report.answer.shares import percent
@@ -18,6 +19,7 @@ from vaekit_training.report.parts import Item, Items, Reason, Section, number, p
 from vaekit_training.report.svg import MINUS, Axis, Chart
 
 STRIP_WIDTH, STRIP_HEIGHT = 150, 18
+TOGETHER = "its values are unusual together"
 FAR = 3.0  # half-widths of the interval: the chart of a cell ends there, and values beyond are at its edge
 IMAGE_WIDTH = 88  # of each of the three images of a row, CSS pixels
 
@@ -49,7 +51,7 @@ def _text(facts: Facts, among: str) -> list[str]:
         )
     else:
         said[0] += (
-            "Below each row are its most anomalous cells, with what the model expects there from the other cells of "
+            "Below each row are the cells that stand out, with what the model expects there from the other cells of "
             "the row. In the small charts the band is the expected range (90\u00a0%) and the dot is the value."
         )
     if facts.judged.has_anomalies:
@@ -70,8 +72,15 @@ def _item(facts: Facts, case: Case) -> Item:
         remarks.append(("bad", "novel: unlike every training row"))
     if case.group is not None:
         remarks.append(("", f"compared with {case.group}"))
-    images = Markup("") if case.image is None else _images(case.image, title)
-    return Item(title, tuple(remarks), tuple(_reason(cell) for cell in case.cells), images)
+    if case.image is not None:
+        return Item(title, tuple(remarks), images=_images(case.image, title))
+    note = _nothing_odd(case) if case.cells == () else ""
+    return Item(title, tuple(remarks), tuple(_reason(cell) for cell in case.cells or ()), note=note)
+
+
+def _nothing_odd(case: Case) -> str:
+    together = f": {TOGETHER}" if case.flagged else ""
+    return f"{NONE_IS_ODD[0].upper()}{NONE_IS_ODD[1:]}{together}."
 
 
 def _reason(cell: dict[str, Any]) -> Reason:

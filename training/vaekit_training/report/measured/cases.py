@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from vaekit.bundle import ImageSpec
 from vaekit.runtime import Model, heatmap
 from vaekit.runtime.explain.predict import predict
-from vaekit.tabular.explained_cells import named
+from vaekit.tabular.explained_cells import named, odd_cells
 from vaekit_training.data.rows import Rows
 from vaekit_training.report.measured.judged import Judged
 
 MOST = 10  # rows shown
 MOST_NORMAL = 3  # further normal rows, if there are labels: they are false alarms, or their labels are wrong
+Cells = tuple[dict[str, Any], ...] | None  # as in the wire format; None: not explained, as images
 REASONS = 3  # largest number of cells of a row
-ODD = 0.1  # largest p-value of a category after the first cell
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Case:
     flagged: bool
     novel: bool
     group: str | None
-    cells: tuple[dict[str, Any], ...] = ()  # the most anomalous first, as in the wire format; none for an image
+    cells: Cells = None  # those that are odd, the most anomalous first
     image: CaseImage | None = None
 
 
@@ -71,21 +71,12 @@ def _explained(model: Model, rows: Rows, judged: Judged, chosen: NDArray[np.intp
     return tuple(_case(rows, judged, at, cells) for at, cells in zip(chosen, _reasons(model, x), strict=True))
 
 
-def _reasons(model: Model, x: NDArray[Any]) -> list[tuple[dict[str, Any], ...]]:
+def _reasons(model: Model, x: NDArray[Any]) -> list[Cells]:
     if model.surprises is None:
-        return [()] * len(x)
+        return [None] * len(x)
     found = model.explain_checked(x, top=min(REASONS, model.spec.dim)).explanation
     assert found is not None  # the model has surprises
-    return [
-        tuple(cell for i, cell in enumerate(cells) if i == 0 or _is_odd(cell)) for cells in named(found, model.spec)
-    ]
-
-
-def _is_odd(cell: dict[str, Any]) -> bool:
-    """Whether a number is outside its expected range, or a category is unlikely."""
-    if cell["low"] is None:
-        return cell["value"] != cell["expected"] and (cell["p_value"] is None or cell["p_value"] <= ODD)
-    return not cell["low"] <= cell["value"] <= cell["high"]
+    return [tuple(map(dict, odd_cells(cells))) for cells in named(found, model.spec)]
 
 
 def _images(model: Model, x: NDArray[Any]) -> list[CaseImage | None]:
@@ -99,9 +90,7 @@ def _images(model: Model, x: NDArray[Any]) -> list[CaseImage | None]:
     return found
 
 
-def _case(
-    rows: Rows, judged: Judged, at: np.intp, cells: tuple[dict[str, Any], ...] = (), image: CaseImage | None = None
-) -> Case:
+def _case(rows: Rows, judged: Judged, at: np.intp, cells: Cells = None, image: CaseImage | None = None) -> Case:
     return Case(
         row=_row(rows, int(judged.index[at])),
         labelled=bool(judged.labelled[at]),
