@@ -2,13 +2,14 @@
 
 smoke.py base                                 checks a plain install
 smoke.py service --models DIR --rows FILE     checks an install of vaekit[cpu,service]
-smoke.py demo                                 runs the demo of an install of vaekit[cpu,service,training,scoring]
+smoke.py demo --readme FILE                   runs the README's first example and the demo of an install of vaekit[cpu,service,training,scoring]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -160,16 +161,27 @@ def demo() -> None:
             process.wait()
 
 
+def first_snippet(readme: Path) -> None:
+    """Run the first Python block of the README, which must need nothing but the extras that the README installs."""
+    text = readme.read_text(encoding="utf-8")
+    code, shown = (re.findall(rf"^```{kind}\n(.*?)^```$", text, re.M | re.S)[0] for kind in ("python", "text"))
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
+    print(done.stdout, done.stderr, sep="", end="", flush=True)
+    check(done.stdout == shown, "the first example of the README prints what the README shows")
+
+
 def main() -> None:
     """Run the checks of one install."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["base", "service", "demo"])
     parser.add_argument("--models", type=Path)
     parser.add_argument("--rows", type=Path)
+    parser.add_argument("--readme", type=Path)
     options = parser.parse_args()
     if options.what == "base":
         base()
     elif options.what == "demo":
+        first_snippet(options.readme)
         demo()
     else:
         service(options.models, options.rows)

@@ -52,7 +52,7 @@ fi
 base_and_service main "${PYTHON:-python3}"
 if [ -z "${SKIP_TRAINING:-}" ]; then
     install main "${wheel}[cpu,service,training,scoring]"
-    smoke main demo
+    smoke main demo --readme "$clone/README.md"
 fi
 for python in "$@"; do
     base_and_service "other-$(basename "$(dirname "$(dirname "$python")")")" "$python"
