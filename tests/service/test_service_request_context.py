@@ -6,12 +6,18 @@ import asyncio
 from typing import Any
 
 import pytest
+import uvloop
 
 from vaekit_service.errors import Disconnected, SlowBody
 from vaekit_service.http import request_context
 from vaekit_service.http.request_context import RequestTimer
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    return ("asyncio", {"loop_factory": uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop})
 
 
 async def never() -> dict[str, Any]:
@@ -51,6 +57,16 @@ async def test_a_stopped_timer_cancels_nothing(monkeypatch: pytest.MonkeyPatch) 
     timer.cancel_on_disconnect(gone)
     timer.stop()
     assert await ended(timer, asyncio.sleep(0.03)) is None
+
+
+async def test_a_deadline_that_is_less_than_a_millisecond_away_is_kept_while_others_are_set() -> None:
+    timer = RequestTimer()
+    timer.set_deadline(1e-6, lambda: SlowBody("late"))
+    timer.cancel_on_disconnect(never)
+    assert str(await ended(timer, never())) == "late"
+    timer.set_deadline(1e-6, lambda: SlowBody("the first"))
+    timer.set_deadline(0.01, lambda: SlowBody("the second"))
+    assert str(await ended(timer, never())) == "the second"
 
 
 async def test_an_earlier_deadline_replaces_a_later_one() -> None:

@@ -105,8 +105,9 @@ class RequestTimer:
         task = asyncio.current_task()
         assert task is not None
         self._task, self._loop = task, asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None  # fires when the next of these two is due, or before
+        self._timer: asyncio.Handle | None = None  # fires when the next of these two is due, or before
         self._deadline, self._listens_at = 0.0, 0.0  # by the loop's clock
+        self._fires_at = 0.0  # of the timer, whose handle has no when() if uvloop rounds the wait to 0 ms
         self._error: Callable[[], Exception] = _no_deadline
         self._receive: Receive = _no_receive
         self._listener: asyncio.Task[None] | None = None
@@ -147,9 +148,10 @@ class RequestTimer:
     def _fire_by(self, when: float) -> None:
         """Fire at this time or before."""
         if self._timer is not None:
-            if self._timer.when() <= when:
+            if self._fires_at <= when:
                 return
             self._timer.cancel()
+        self._fires_at = when
         self._timer = self._loop.call_at(when, self._fire)
 
     def _fire(self) -> None:
