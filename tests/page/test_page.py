@@ -42,6 +42,21 @@ def test_rows_are_scored_flagged_marked_and_edited(model: str, play: Play, page_
     play("rows", screens(url=page_url, model=model, file=rows_file))
 
 
+@pytest.mark.parametrize(("delimiter", "said"), [(";", ";"), ("\t", "tabs")], ids=["semicolons", "tabs"])
+def test_files_with_decimal_commas_are_read_as_they_are(
+    delimiter: str, said: str, play: Play, page_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "machines.csv"
+    path.write_text(mixed_table.text(60).replace(",", delimiter).replace(".", ","), encoding="utf-8")
+    more = {
+        "url": page_url,
+        "file": str(path),
+        "delimiter": delimiter,
+        "said": f"Cells separated by {said}, decimal comma",
+    }
+    play("dialect", [{"width": 390, "scheme": "dark", **more}, {"width": 1280, "scheme": "light", **more}])
+
+
 def test_rows_are_scored_marked_and_edited_by_keyboard(play: Play, page_url: str) -> None:
     play("keyboard", [{"url": page_url, "width": 1280, "scheme": "light"}])
 

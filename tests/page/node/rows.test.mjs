@@ -7,6 +7,9 @@ const JS = new URL("../../../service/vaekit_service/page/static/js/", import.met
 const load = (name) => import(pathToFileURL(fileURLToPath(new URL(name, JS))));
 const { cellsOf, recordOf, recordsOf } = await load("rows/csv.js");
 const { Rows, objectOf, areSteps } = await load("rows/rows.js");
+const { queryOf, readCsvCode, wordsOf } = await load("rows/dialect.js");
+const { scoredCsv } = await load("table/downloads.js");
+const { columnsOf } = await load("table/columns.js");
 const { Results } = await load("rows/results.js");
 const { problemOf } = await load("problems.js");
 
@@ -17,7 +20,7 @@ const MODEL = {
 test("cells with quotes, commas, line ends and blanks are read and written", () => {
   const text = '\ufeffa,"b ""c""",d\r\n1,"x, y",\r\n\r\n"two\nlines",,3\n';
   const records = recordsOf(text);
-  assert.deepEqual(records.map(cellsOf), [
+  assert.deepEqual(records.map((record) => cellsOf(record)), [
     ["a", 'b "c"', "d"],
     ["1", "x, y", ""],
     ["two\nlines", "", "3"],
@@ -26,10 +29,47 @@ test("cells with quotes, commas, line ends and blanks are read and written", () 
   for (const record of records) assert.deepEqual(cellsOf(recordOf(cellsOf(record))), cellsOf(record));
 });
 
-test("files that are not CSV with commas are refused with what to do", () => {
-  for (const [text, said] of [["", "empty"], ["a,b", "one line"], ["a;b\n1;2", "semicolons"], ["a\tb\n1\t2", "tabs"]]) {
+test("files without rows are refused with what was expected", () => {
+  for (const [text, said] of [["", "empty"], ["a,b", "one line"]]) {
     assert.throws(() => Rows.ofCsv(text, "rows.csv"), (error) => error.message.includes(said) && error.message.includes("rows.csv"));
   }
+});
+
+for (const [name, text, dialect, words, query] of [
+  ["commas", "a,b\n1.5,x", { delimiter: ",", decimal: "." }, "cells separated by ,", {}],
+  ["semicolons and decimal commas", "b;a\nx;1,5\ny;2", { delimiter: ";", decimal: "," }, "cells separated by ;, decimal comma", { delimiter: ";", decimal: "," }],
+  ["semicolons and points", "b;a\n1,5;1.5", { delimiter: ";", decimal: "." }, "cells separated by ;, decimal point", { delimiter: ";" }],
+  ["tabs", "a\tb\n-1,5e3\tx", { delimiter: "\t", decimal: "," }, "cells separated by tabs, decimal comma", { delimiter: "tab", decimal: "," }],
+  ["bars, with commas in a name", '"x,y,z"|a|b\n1|2|u', { delimiter: "|", decimal: "." }, "cells separated by |, decimal point", { delimiter: "|" }],
+  ["one column", "a\n1", { delimiter: ",", decimal: "." }, "cells separated by ,", {}],
+]) {
+  test(`a file with ${name} is recognised`, () => {
+    const rows = Rows.ofCsv(text, "rows.csv", { model: MODEL });
+    assert.deepEqual(rows.dialect, dialect);
+    assert.equal(wordsOf(rows.dialect), words);
+    assert.deepEqual(queryOf(rows.dialect), query);
+  });
+}
+
+test("rows with semicolons and decimal commas stay as they are written, and are numbers in JSON", () => {
+  const rows = Rows.ofCsv('b;a;id\n"x;y";1.234,5;r0\nu;-2,5;r1\n', "rows.csv", { model: MODEL });
+  assert.deepEqual(rows.cells(1), ["u", "-2,5", "r1"]);
+  assert.deepEqual(rows.object(1, MODEL), { a: -2.5, b: "u" });
+  assert.deepEqual(rows.object(0, MODEL), { a: "1.234,5", b: "x;y" });
+  assert.equal(rows.csv([0]), 'b;a;id\n"x;y";1.234,5;r0\n');
+  assert.equal(rows.idColumn(MODEL), "id");
+  assert.equal(readCsvCode(rows.dialect), 'pd.read_csv("rows.csv", sep=";", decimal=",")');
+  const asChosen = Rows.ofCsv("b;a\nu;2,5\n", "rows.csv", { model: MODEL, dialect: { delimiter: ",", decimal: "." } });
+  assert.deepEqual(asChosen.names, ["b;a"]);
+});
+
+test("scored rows are saved in the dialect of their file", () => {
+  const rows = Rows.ofCsv("b;a\nu;2,5\n", "rows.csv", { model: MODEL });
+  const results = new Results(1);
+  results.add(0, [{ score: 1.5, p_value: 0.25, novel: ["b", "a"] }], new Headers());
+  const [head, line] = scoredCsv(rows, results, 0.3).split("\n");
+  assert.equal(head, "b;a;elbo;log_likelihood;kl;score;p_value;p_value_tail;is_anomaly;novel");
+  assert.equal(line, "u;2,5;;;;1,5;0,25;;true;b, a");
 });
 
 test("a row is an object of numbers, names and missing cells", () => {
@@ -84,4 +124,18 @@ test("problems become sentences with what to do", async () => {
   assert.equal(scope.message, "The key lacks it. Enter a key with the scope infer.");
   const garbage = await problemOf(reply(500, "<html>"));
   assert.equal(garbage.message, "The service answered with status 500.");
+});
+
+test("columns with anomalous cells come after the one that identifies rows, and columns of the file alone last", () => {
+  const columns = ["a", "b", "c"].map((name) => ({ name, kind: "real" }));
+  const rows = Rows.ofCsv("note,a,b,c,id\n-,1,2,3,r0\n-,1,2,3,r1\n", "rows.csv");
+  const results = new Results(2);
+  results.add(0, [{ score: 9, p_value: 0.01 }, { score: 1, p_value: 0.9 }], new Headers());
+  results.idColumn = "id";
+  const cell = (feature, value) => ({ feature, value, expected: 5, low: 4, high: 6, p_value: 0.01, relief: 1, excess: 1 });
+  results.explained.set(0, [cell("b", 2), cell("c", 3), cell("a", 5)]);
+  results.explained.set(1, [cell("c", 3)]);
+  const shown = { rows, results, model: { input: { columns } }, alpha: 0.05, indexes: [0, 1] };
+  assert.deepEqual(columnsOf(shown).map(({ name }) => name), ["id", "b", "c", "a", "note"]);
+  assert.deepEqual(columnsOf({ ...shown, alpha: 0.001 }).map(({ name }) => name), ["id", "a", "b", "c", "note"]);
 });

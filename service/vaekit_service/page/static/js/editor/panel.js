@@ -9,7 +9,7 @@ import { html, live, render } from "../lit.js";
 import { areSteps, objectOf } from "../rows/rows.js";
 import { explainRows } from "../rows/scoring.js";
 import { snippets } from "../snippets.js";
-import { verdict } from "../table/panel.js";
+import { verdict } from "../table/view.js";
 
 const DEBOUNCE_MS = 150;
 
@@ -20,102 +20,110 @@ export const panel = {
   view: "score",
   about: "Edit a cell and see what the model makes of it.",
   accepts: (model) => !hasImages(model),
-  mount: (root, context) => mountEditor(root, context),
+  mount(root, context) {
+    const editor = new Editor(root, context);
+    editor.begin();
+    const stops = [
+      context.state.watch(["rows", "selected"], () => editor.begin()),
+      context.state.watch(["alpha"], () => editor.draw()),
+    ];
+    return () => {
+      editor.end();
+      stops.forEach((stop) => stop());
+    };
+  },
 };
 
-function mountEditor(root, context) {
-  const { state } = context;
-  const { model } = state.get();
-  const { columns } = model.input;
-  const shown = { cells: null, before: null, said: null, problem: null, isWaiting: false };
-  let timer;
+class Editor {
+  constructor(root, context) {
+    const { model } = context.state.get();
+    Object.assign(this, { root, context, state: context.state, model, columns: model.input.columns });
+  }
 
   /** Start with the selected row. */
-  function begin() {
-    clearTimeout(timer);
-    const { rows, selected } = state.get();
-    const has = rows !== null && selected !== null && !areSteps(rows, model);
+  begin() {
+    clearTimeout(this.timer);
+    const { rows, selected } = this.state.get();
+    const has = rows !== null && selected !== null && !areSteps(rows, this.model);
     const cells = has ? rows.cells(selected) : null;
-    shown.cells = has ? columns.map(({ name }) => cells[rows.at.get(name)] ?? "") : null;
-    Object.assign(shown, { original: shown.cells, before: null, said: null, problem: null });
-    draw();
-    if (has) score();
+    this.cells = has ? this.columns.map(({ name }) => cells[rows.at.get(name)] ?? "") : null;
+    Object.assign(this, { original: this.cells, before: null, said: null, problem: null });
+    this.draw();
+    if (has) this.score();
   }
 
-  async function score() {
-    const csv = `${recordOf(columns.map(({ name }) => name))}\n${recordOf(shown.cells)}\n`;
-    const all = Boolean(model.surprise);
-    shown.isWaiting = true;
+  end() {
+    clearTimeout(this.timer);
+  }
+
+  async score() {
+    const { alpha, rows } = this.state.get();
+    const { dialect } = rows;
+    const records = [this.columns.map(({ name }) => name), this.cells].map((cells) => recordOf(cells, dialect.delimiter));
+    const cells = this.model.surprise ? this.columns.length : null;
     try {
-      const [said] = await explainRows(context, csv, { cells: all ? columns.length : null, slot: "edit", alpha: state.get().alpha });
-      Object.assign(shown, { said, problem: null, before: shown.before ?? said });
+      const [said] = await explainRows(this.context, `${records.join("\n")}\n`, { cells, slot: "edit", alpha, dialect });
+      Object.assign(this, { said, problem: null, before: this.before ?? said });
     } catch (problem) {
       if (isSuperseded(problem)) return;
-      Object.assign(shown, { problem });
+      this.problem = problem;
     }
-    shown.isWaiting = false;
-    draw();
+    this.draw();
   }
 
-  const edit = (at) => ({ target }) => {
-    shown.cells = shown.cells.with(at, target.value);
-    clearTimeout(timer);
-    timer = setTimeout(score, DEBOUNCE_MS);
-    draw();
-  };
-  const reset = () => {
-    shown.cells = shown.original;
-    score();
-  };
-
-  function draw() {
-    if (shown.cells === null) {
-      render(html`<p class="quiet">${emptyText(state.get(), model)}</p>`, root);
-      return;
-    }
-    const { selected } = state.get();
-    const cells = new Map((shown.said?.explanation ?? []).map((cell) => [cell.feature, cell]));
-    const isChanged = shown.cells.some((cell, at) => cell !== shown.original[at]);
-    render(
-      html`<div class="editor-head">
-          <h3>Row ${selected}</h3>
-          ${outcome(shown, state.get().alpha)}
-          <button ?disabled=${!isChanged} @click=${reset}>Undo all changes</button>
-        </div>
-        ${shown.problem === null ? "" : html`<p class="message small" role="alert">${shown.problem.message}</p>`}
-        <div class="fields">${columns.map((column, at) => field(column, at, cells.get(column.name)))}</div>
-        ${snippets(codeFor(context, shown.cells))}`,
-      root,
-    );
+  edit(at, text) {
+    this.cells = this.cells.with(at, text);
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.score(), DEBOUNCE_MS);
+    this.draw();
   }
 
-  function field(column, at, cell) {
-    const marked = cell !== undefined && isOdd(cell) ? "odd" : "";
-    const isChanged = shown.cells[at] !== shown.original[at];
-    const note = `cell-${at}`;
-    return html`<div class=${`cell ${marked} ${isChanged ? "changed" : ""}`}>
-      <label class="field">${column.name} ${input(column, at, note)}</label>
-      <p class="small quiet" id=${note}>${cell === undefined ? "" : noteOf(cell)}</p>
-    </div>`;
+  undo() {
+    this.cells = this.original;
+    this.score();
   }
 
-  function input({ kind, levels }, at, note) {
-    const value = shown.cells[at];
-    if (kind !== "category") {
-      return html`<input inputmode="decimal" autocomplete="off" aria-describedby=${note} .value=${live(value)} @input=${edit(at)} />`;
-    }
-    const options = levels.includes(value) || value === "" ? ["", ...levels] : ["", value, ...levels];
-    return html`<select aria-describedby=${note} @change=${edit(at)} .value=${live(value)}>
-      ${options.map((level) => html`<option value=${level} ?selected=${level === value}>${level === "" ? "(missing)" : level}</option>`)}
-    </select>`;
+  draw() {
+    const { cells, state, model } = this;
+    render(cells === null ? html`<p class="quiet">${emptyText(state.get(), model)}</p>` : view(this), this.root);
   }
+}
 
-  const stops = [state.watch(["rows", "selected"], begin), state.watch(["alpha"], draw)];
-  begin();
-  return () => {
-    clearTimeout(timer);
-    stops.forEach((stop) => stop());
-  };
+function view(editor) {
+  const { cells, original, columns, said, problem, context } = editor;
+  const { selected, alpha } = editor.state.get();
+  const explained = new Map((said?.explanation ?? []).map((cell) => [cell.feature, cell]));
+  const isChanged = cells.some((cell, at) => cell !== original[at]);
+  return html`<div class="editor-head">
+      <h3>Row ${selected}</h3>
+      ${outcome(editor, alpha)}
+      <button ?disabled=${!isChanged} @click=${() => editor.undo()}>Undo all changes</button>
+    </div>
+    ${problem === null ? "" : html`<p class="message small" role="alert">${problem.message}</p>`}
+    <div class="fields">${columns.map((column, at) => field(editor, column, at, explained.get(column.name)))}</div>
+    ${snippets(codeFor(context, cells))}`;
+}
+
+function field(editor, column, at, cell) {
+  const { cells, original } = editor;
+  const marked = cell !== undefined && isOdd(cell) ? "odd" : "";
+  const isChanged = cells[at] !== original[at];
+  const note = `cell-${at}`;
+  const edit = ({ target }) => editor.edit(at, target.value);
+  return html`<div class=${`cell ${marked} ${isChanged ? "changed" : ""}`}>
+    <label class="field">${column.name} ${input(column, cells[at], note, edit)}</label>
+    <p class="small quiet" id=${note}>${cell === undefined ? "" : noteOf(cell)}</p>
+  </div>`;
+}
+
+function input({ kind, levels }, value, note, edit) {
+  if (kind !== "category") {
+    return html`<input inputmode="decimal" autocomplete="off" aria-describedby=${note} .value=${live(value)} @input=${edit} />`;
+  }
+  const options = levels.includes(value) || value === "" ? ["", ...levels] : ["", value, ...levels];
+  return html`<select aria-describedby=${note} @change=${edit} .value=${live(value)}>
+    ${options.map((level) => html`<option value=${level} ?selected=${level === value}>${level === "" ? "(missing)" : level}</option>`)}
+  </select>`;
 }
 
 function emptyText({ rows }, model) {
@@ -145,9 +153,9 @@ function outcome({ said, before }, alpha) {
 }
 
 function codeFor({ api, state }, cells) {
-  const { model, alpha } = state.get();
+  const { model, alpha, rows } = state.get();
   const at = new Map(model.input.columns.map(({ name }, index) => [name, index]));
-  const row = objectOf(model, (name) => cells[at.get(name)]);
+  const row = objectOf(model, (name) => cells[at.get(name)], rows.dialect);
   const explain = Math.min(3, model.input.columns.length);
   const literal = JSON.stringify(row).replaceAll(":null", ":None");
   return {

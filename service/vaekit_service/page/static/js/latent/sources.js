@@ -1,5 +1,6 @@
 /** The rows or images that the visitor has loaded, as the latent map uses them. */
 
+import { queryOf } from "../rows/dialect.js";
 import { explainRows } from "../rows/scoring.js";
 import { encoded, withScores } from "./cloud.js";
 
@@ -50,7 +51,7 @@ export function scoredNow(cloud, { results, images }) {
 function sourceOfRows(rows, model) {
   return {
     name: "rows",
-    inputs: { n: rows.length, part: (from, to) => ({ body: rows.csvRange(from, to), type: "text/csv" }) },
+    inputs: { n: rows.length, part: (from, to) => ({ body: rows.csvRange(from, to), type: "text/csv", query: queryOf(rows.dialect) }) },
     label: (row) => `Row ${row}`,
     value: (row) => {
       const cells = rows.object(row, model);
@@ -72,6 +73,6 @@ function sourceOfImages({ list, resize }) {
 /** The most anomalous cells of a row of the visitor. @returns {Promise<object[]>} */
 export async function explainRow(context, row, cells) {
   const { rows } = context.state.get();
-  const [line] = await explainRows(context, rows.csv([row]), { cells, slot: "map-cells" });
+  const [line] = await explainRows(context, rows.csv([row]), { cells, slot: "map-cells", dialect: rows.dialect });
   return line.explanation ?? [];
 }

@@ -1,4 +1,4 @@
-/** Reads and writes CSV as the service does: UTF-8, commas, double quotes, a first line of column names. */
+/** Reads and writes CSV as the service does: UTF-8, a delimiter, double quotes, a first line of column names. */
 
 /**
  * The records of a text, without line ends. Empty lines are left out.
@@ -29,37 +29,37 @@ export function recordsOf(text) {
   return records;
 }
 
-/** The cells of a record. @param {string} record @returns {string[]} */
-export function cellsOf(record) {
-  if (!record.includes('"')) return record.split(",");
+/** The cells of a record. @param {string} record @param {string} [delimiter] @returns {string[]} */
+export function cellsOf(record, delimiter = ",") {
+  if (!record.includes('"')) return record.split(delimiter);
   const cells = [];
   for (let at = 0; at <= record.length; ) {
-    const [cell, end] = record[at] === '"' ? quotedFrom(record, at) : plainFrom(record, at);
+    const [cell, end] = record[at] === '"' ? quotedFrom(record, at, delimiter) : plainFrom(record, at, delimiter);
     cells.push(cell);
-    at = end + 1; // beyond the comma
+    at = end + 1; // beyond the delimiter
   }
   return cells;
 }
 
-/** The cell that begins at an index, and the index of the comma after it, or the end of the record. */
-function plainFrom(record, at) {
-  const comma = record.indexOf(",", at);
-  const end = comma === -1 ? record.length : comma;
+/** The cell that begins at an index, and the index of the delimiter after it, or the end of the record. */
+function plainFrom(record, at, delimiter) {
+  const next = record.indexOf(delimiter, at);
+  const end = next === -1 ? record.length : next;
   return [record.slice(at, end), end];
 }
 
-function quotedFrom(record, at) {
+function quotedFrom(record, at, delimiter) {
   let end = record.indexOf('"', at + 1);
   while (end !== -1 && record[end + 1] === '"') end = record.indexOf('"', end + 2);
   const close = end === -1 ? record.length : end;
-  const [rest, comma] = plainFrom(record, Math.min(record.length, close + 1)); // text after the quotes, if there is any
-  return [record.slice(at + 1, close).replaceAll('""', '"') + rest, comma];
+  const [rest, next] = plainFrom(record, Math.min(record.length, close + 1), delimiter); // text after the quotes, if there is any
+  return [record.slice(at + 1, close).replaceAll('""', '"') + rest, next];
 }
 
-/** A record of cells; null and undefined are empty. @param {unknown[]} cells */
-export const recordOf = (cells) => cells.map(quoted).join(",");
+/** A record of cells; null and undefined are empty. @param {unknown[]} cells @param {string} [delimiter] */
+export const recordOf = (cells, delimiter = ",") => cells.map((cell) => quoted(cell, delimiter)).join(delimiter);
 
-function quoted(cell) {
+function quoted(cell, delimiter) {
   const text = cell === null || cell === undefined ? "" : String(cell);
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  return text.includes(delimiter) || /["\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

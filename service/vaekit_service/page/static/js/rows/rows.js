@@ -1,6 +1,7 @@
 /** The rows that a visitor gave, as text, as the file has them. */
 
 import { cellsOf, recordOf, recordsOf } from "./csv.js";
+import { dialectOf, PLAIN, withPoint } from "./dialect.js";
 
 /** N rows with named columns. */
 export class Rows {
@@ -10,9 +11,11 @@ export class Rows {
    * @param {string[]} names of the columns of the file
    * @param {string[]} records of CSV, one per row
    * @param {string} source where they come from, for people: "from rows.csv"
+   * @param {import("./dialect.js").Dialect} [dialect] of the records
    */
-  constructor(names, records, source) {
+  constructor(names, records, source, dialect = PLAIN) {
     this.names = names;
+    this.dialect = dialect;
     this.source = source;
     this.#records = records;
     this.at = new Map(names.map((name, index) => [name, index]));
@@ -23,18 +26,15 @@ export class Rows {
    *
    * @param {string} text
    * @param {string} source
-   * @throws {Error} it has no rows, or is separated by something else than commas
+   * @param {{ model?: object, dialect?: import("./dialect.js").Dialect }} [given] dialect: otherwise found in the text
+   * @throws {Error} it has no rows
    */
-  static ofCsv(text, source) {
+  static ofCsv(text, source, { model, dialect } = {}) {
     const [first, ...records] = recordsOf(text);
     if (first === undefined) throw new Error(`No rows in ${source}: it is empty. Expected a CSV file with a first line of column names.`);
-    for (const [other, name] of [[";", "semicolons"], ["\t", "tabs"]]) {
-      if (!first.includes(",") && first.includes(other)) {
-        throw new Error(`The cells of ${source} seem to be separated by ${name}. Save it with commas: the service reads only these.`);
-      }
-    }
     if (records.length === 0) throw new Error(`No rows in ${source}: it has one line. Expected column names, and then one row per line.`);
-    return new Rows(cellsOf(first), records, `from ${source}`);
+    const found = dialect ?? dialectOf(first, records, model);
+    return new Rows(cellsOf(first, found.delimiter), records, `from ${source}`, found);
   }
 
   get length() {
@@ -43,7 +43,7 @@ export class Rows {
 
   /** The cells of a row, as text. @param {number} index */
   cells(index) {
-    return cellsOf(this.#records[index]);
+    return cellsOf(this.#records[index], this.dialect.delimiter);
   }
 
   /** A row as it is in the file. @param {number} index */
@@ -51,20 +51,20 @@ export class Rows {
     return this.#records[index];
   }
 
-  /** Some rows as CSV with the column names. @param {number[]} indexes */
+  /** Some rows as CSV of the same dialect, with the column names. @param {number[]} indexes */
   csv(indexes) {
-    return [recordOf(this.names), ...indexes.map((index) => this.#records[index]), ""].join("\n");
+    return [recordOf(this.names, this.dialect.delimiter), ...indexes.map((index) => this.#records[index]), ""].join("\n");
   }
 
-  /** Rows from one index up to another as CSV with the column names. @param {number} from @param {number} to */
+  /** Rows from one index up to another as CSV of the same dialect, with the column names. @param {number} from @param {number} to */
   csvRange(from, to) {
-    return [recordOf(this.names), ...this.#records.slice(from, to), ""].join("\n");
+    return [recordOf(this.names, this.dialect.delimiter), ...this.#records.slice(from, to), ""].join("\n");
   }
 
   /** A row as a JSON object for the columns of a model. @param {number} index @param {object} model */
   object(index, model) {
     const cells = this.cells(index);
-    return objectOf(model, (name) => cells[this.at.get(name)]);
+    return objectOf(model, (name) => cells[this.at.get(name)], this.dialect);
   }
 
   /** The name of the first column that could identify rows: unknown to the model, never empty, never twice the same. */
@@ -92,15 +92,16 @@ export class Rows {
  *
  * @param {object} model
  * @param {(name: string) => string | undefined} cell
+ * @param {import("./dialect.js").Dialect} [dialect] of the text
  */
-export function objectOf(model, cell) {
-  return Object.fromEntries(model.input.columns.map(({ name, kind }) => [name, valueOf(cell(name), kind)]));
+export function objectOf(model, cell, dialect = PLAIN) {
+  return Object.fromEntries(model.input.columns.map(({ name, kind }) => [name, valueOf(cell(name), kind, dialect)]));
 }
 
-function valueOf(text, kind) {
+function valueOf(text, kind, dialect) {
   if (text === undefined || text.trim() === "") return null;
-  if (kind === "category" || Number.isNaN(Number(text))) return text;
-  return Number(text);
+  const number = kind === "category" ? NaN : Number(withPoint(text, dialect));
+  return Number.isNaN(number) ? text : number;
 }
 
 /** Whether rows are the time steps of a model of windows, and no windows. @param {Rows} rows @param {object} model */

@@ -1,6 +1,7 @@
 /** Scores rows in batches of CSV, in order, and keeps the state up to date while it goes on. */
 
 import { isSuperseded, pathOf } from "../api.js";
+import { PLAIN, queryOf } from "./dialect.js";
 import { Results } from "./results.js";
 import { areSteps } from "./rows.js";
 
@@ -29,7 +30,7 @@ export async function scoreRows(context, rows, { idColumn, onProgress }) {
   results.idColumn = idColumn;
   state.set({ rows, results, selected: null });
   const errors = isSeries ? null : "report"; // without an invalid time step, the windows around it would be others
-  const query = { log_evidence: false, errors, alpha, id_column: idColumn };
+  const query = { log_evidence: false, errors, alpha, id_column: idColumn, ...queryOf(rows.dialect) };
   let drawn = 0;
   for (let from = 0; from < rows.length; ) {
     const to = isSeries ? rows.length : Math.min(rows.length, from + (from === 0 ? FIRST_BATCH : BATCH));
@@ -63,13 +64,13 @@ async function scoreBatch({ api }, path, body, query) {
  *
  * @param {import("../panels.js").Context} context
  * @param {string} csv the rows
- * @param {{ cells: number | null, slot: string, alpha?: number }} given cells: how
- *   many of each row; null: none
+ * @param {{ cells: number | null, slot: string, alpha?: number, dialect?: import("./dialect.js").Dialect }} given cells:
+ *   how many of each row; null: none. dialect: of the CSV
  * @returns {Promise<object[]>} the lines of the reply
  */
-export async function explainRows({ api, state }, csv, { cells, slot, alpha }) {
+export async function explainRows({ api, state }, csv, { cells, slot, alpha, dialect = PLAIN }) {
   const { model } = state.get();
   const explain = cells === null ? null : Math.min(cells, model.input.columns.length, 64);
-  const query = { explain, errors: "report", log_evidence: false, alpha };
+  const query = { explain, errors: "report", log_evidence: false, alpha, ...queryOf(dialect) };
   return (await api.postLines(pathOf(model, "elbo"), { body: csv, type: "text/csv", query, slot })).lines;
 }

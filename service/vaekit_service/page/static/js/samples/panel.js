@@ -89,7 +89,7 @@ class Samples {
     const { model, options, found } = this;
     const name = `${model.name}-samples-${options.seed}`;
     if (!this.images) {
-      const records = [model.input.columns.map((column) => column.name), ...found.samples].map(recordOf);
+      const records = [model.input.columns.map((column) => column.name), ...found.samples].map((cells) => recordOf(cells));
       download(`${name}.csv`, new Blob([records.join("\n"), "\n"], { type: "text/csv" }));
       return;
     }

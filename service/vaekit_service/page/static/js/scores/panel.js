@@ -7,6 +7,7 @@ import { drawHistogram } from "./histogram.js";
 import { inShort, topOf } from "./in_short.js";
 import { hasImages, isCalibrated } from "../input.js";
 import { html, live, render } from "../lit.js";
+import { readCsvCode } from "../rows/dialect.js";
 import { snippets } from "../snippets.js";
 
 const LARGEST = 0.5; // alpha of the slider
@@ -221,7 +222,7 @@ function codeFor({ api, state }) {
   const { model, alpha } = state.get();
   const n = model.calibration.entries[0].n;
   const k = Math.max(1, rankOf(alpha, n));
-  const rows = hasImages(model) ? 'rows = ["first.png", "second.png"]' : 'rows = pd.read_csv("rows.csv")';
+  const rows = hasImages(model) ? 'rows = ["first.png", "second.png"]' : `rows = ${readCsvCode(state.get().rows?.dialect)}`;
   return {
     api,
     method: "GET",

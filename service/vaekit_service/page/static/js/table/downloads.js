@@ -2,6 +2,7 @@
 
 import { download } from "../download.js";
 import { recordOf } from "../rows/csv.js";
+import { asWritten } from "../rows/dialect.js";
 
 const APPENDED = ["elbo", "log_likelihood", "kl", "score", "p_value", "p_value_tail"]; // as vae score appends them
 
@@ -16,7 +17,7 @@ export function saveText(name, text) {
 }
 
 /**
- * The rows with the columns that vae score appends, in the order of the file. is_anomaly is at alpha.
+ * The rows with the columns that vae score appends, in the order and the dialect of the file. is_anomaly is at alpha.
  *
  * @param {import("../rows/rows.js").Rows} rows
  * @param {import("../rows/results.js").Results} results
@@ -28,10 +29,12 @@ export function scoredCsv(rows, results, alpha) {
   const columns = [...APPENDED, "is_anomaly", ...more];
   if (results.invalid.length > 0) columns.push("error");
   const names = columns.map((name) => (rows.at.has(name) ? `vae_${name}` : name));
-  const lines = [recordOf([...rows.names, ...names])];
+  const { dialect } = rows;
+  const lines = [recordOf([...rows.names, ...names], dialect.delimiter)];
   for (let index = 0; index < results.done; index += 1) {
     const said = valuesOf(results, index, alpha);
-    lines.push(`${rows.record(index)},${recordOf(columns.map((name) => said[name]))}`);
+    const appended = columns.map((name) => asWritten(said[name], dialect));
+    lines.push(`${rows.record(index)}${dialect.delimiter}${recordOf(appended, dialect.delimiter)}`);
   }
   return `${lines.join("\n")}\n`;
 }

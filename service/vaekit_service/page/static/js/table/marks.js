@@ -45,7 +45,7 @@ export function labelsCsv(marks, rows, results) {
     const { requestId, row } = results.requestOf(index);
     return idColumn === null ? [requestId, row, kind] : [rows.cells(index)[rows.at.get(idColumn)], kind];
   });
-  return `${[head, ...lines].map(recordOf).join("\n")}\n`;
+  return `${[head, ...lines].map((cells) => recordOf(cells)).join("\n")}\n`;
 }
 
 /** A word of a shell command. */

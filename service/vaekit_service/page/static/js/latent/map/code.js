@@ -1,22 +1,25 @@
 /** The code that encodes rows, as the latent map does. */
 
 import { pathOf } from "../../api.js";
+import { queryOf, readCsvCode } from "../../rows/dialect.js";
 import { snippets } from "../../snippets.js";
 
 const FILES = 'import { readFile } from "node:fs/promises";';
 
-/** @param {{ base: URL }} api @param {object} model */
-export function mapCode(api, model) {
+/** @param {{ api: { base: URL }, state: import("../../state.js").Store }} context @param {object} model */
+export function mapCode({ api, state }, model) {
+  const dialect = state.get().rows?.dialect;
   const name = JSON.stringify(model.name);
   const image = model.input.kind === "image";
   return snippets({
     api,
     path: pathOf(model, "encode"),
+    query: dialect ? queryOf(dialect) : {},
     body: image ? "-F 'images=@first.png' -F 'images=@second.png'" : "-T rows.csv -H 'content-type: text/csv'",
     pythonImports: image ? "" : "import pandas as pd",
     python: image
       ? `mu = client.encode(["first.png", "second.png"], model=${name}).mu  # one latent vector per image`
-      : `rows = pd.read_csv("rows.csv")\nmu = client.encode(rows, model=${name}).mu  # one latent vector per row`,
+      : `rows = ${readCsvCode(dialect)}\nmu = client.encode(rows, model=${name}).mu  # one latent vector per row`,
     javascriptImports: image ? FILES : "",
     javascript: image
       ? `const images = await Promise.all([readFile("first.png"), readFile("second.png")]);

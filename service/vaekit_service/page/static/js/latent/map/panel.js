@@ -191,7 +191,7 @@ function view(map) {
     ${cloud && placed ? legend(map) : ""}
     <p class="quiet small" data-map-caption>${cloud && placed ? caption(map, canvas) : ""}</p>
     <p id="latent-map-help" class="quiet small">Point at a row to see it, click to decode it. By keyboard: arrows move to the next row in that direction, Home to the most anomalous one, Enter decodes.</p>
-    ${mapCode(context.api, model)}
+    ${mapCode(context, model)}
   </div>`;
 }
 

@@ -1,0 +1,75 @@
+/** Draws what the panel of rows says: how the file was read, how far scoring is, and which rows cannot be read. */
+
+import { count, counted } from "../format.js";
+import { html, live } from "../lit.js";
+import { DECIMALS, DELIMITERS, wordsOf } from "../rows/dialect.js";
+
+const SHOWN = 50; // invalid rows that are listed
+
+/** How far scoring is, or what went wrong. */
+export function statusOf({ busy, problem, idColumn }, rows, results) {
+  if (problem !== null) {
+    const kept = results?.done > 0 ? ` The first ${counted(results.done, "row")} were scored.` : "";
+    return html`<p class="message" role="alert">${problem.message}${kept}</p>`;
+  }
+  if (typeof busy === "string") return html`<p class="quiet">${busy}</p>`;
+  if (busy !== null) {
+    return html`<label class="small quiet"
+      >${count(busy.done)} of ${counted(busy.of, "row")} scored <progress max=${busy.of} value=${busy.done}></progress
+    ></label>`;
+  }
+  if (rows === null) return "";
+  const ids = idColumn === null ? "" : html` The column <code>${idColumn}</code> identifies them.`;
+  return html`<p class="small"><strong>${counted(rows.length, "row")}</strong> ${rows.source}.${ids}</p>`;
+}
+
+/**
+ * How the file was understood, and a way to change that.
+ *
+ * @param {import("../rows/dialect.js").Dialect} dialect
+ * @param {(dialect: import("../rows/dialect.js").Dialect) => void} change
+ */
+export function dialectLine(dialect, change) {
+  const { delimiter, decimal } = dialect;
+  const separated = ({ target }) => change({ delimiter: target.value, decimal: target.value === "," ? "." : decimal });
+  const decimals = ({ target }) => change({ delimiter, decimal: target.value });
+  const words = wordsOf(dialect);
+  return html`<details class="small dialect">
+    <summary>${words[0].toUpperCase()}${words.slice(1)}</summary>
+    <div class="row">
+      ${picker("Cells separated by", DELIMITERS, delimiter, separated)}
+      ${delimiter === "," ? "" : picker("Decimal", DECIMALS, decimal, decimals)}
+    </div>
+  </details>`;
+}
+
+function picker(title, options, chosen, change) {
+  return html`<label class="field"
+    >${title}
+    <select @change=${change} .value=${live(chosen)}>
+      ${Object.entries(options).map(([value, text]) => html`<option value=${value} ?selected=${value === chosen}>${text}</option>`)}
+    </select></label
+  >`;
+}
+
+/** What the service remarks. @param {import("../rows/results.js").Results} results */
+export function remarks({ remarks: said, reason }) {
+  const all = reason === null ? said : [...said, reason];
+  return all.map((text) => html`<p class="message plain small">${text}</p>`);
+}
+
+/** The rows that cannot be read. @param {import("../rows/results.js").Results} results */
+export function invalidRows({ invalid }) {
+  if (invalid.length === 0) return "";
+  const rest = invalid.length - SHOWN;
+  return html`<div class="message">
+    <h3>${counted(invalid.length, "row")} could not be read</h3>
+    <ul class="plain-list small">
+      ${invalid.slice(0, SHOWN).map(
+        ({ index, column, reason, value }) =>
+          html`<li>Row ${index}${column === null ? "" : html`, column <code>${column}</code>`}: ${reason}${value === null || value === undefined ? "" : html`, <code>${String(value)}</code>`}</li>`,
+      )}
+    </ul>
+    ${rest > 0 ? html`<p class="small">and ${counted(rest, "more row")}</p>` : ""}
+  </div>`;
+}
