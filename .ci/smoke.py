@@ -2,7 +2,7 @@
 
 smoke.py base                                 checks a plain install
 smoke.py service --models DIR --rows FILE     checks an install of vaekit[cpu,service]
-smoke.py demo --readme FILE                   runs the README's first example and the demo of an install of vaekit[cpu,service,training,scoring]
+smoke.py demo --readme FILE                   runs the README's first example and the demo, with all four extras
 """
 
 from __future__ import annotations
