@@ -44,6 +44,8 @@ def first_errors(exc: ValidationError) -> list[ErrorDetails]:
 
 def refusal(error: ErrorDetails, manifest: Manifest) -> InputError | Unparsable:
     """The error to raise, with a message that says what is wrong and where."""
+    if error["type"] == "json_invalid" and error["input"] in ("", b""):
+        return Unparsable("not JSON: the body is empty")
     if error["type"] == "json_invalid":
         return Unparsable(error["msg"].replace("Invalid JSON:", "not JSON:"))
     if error["loc"] == ("ignore",):
@@ -62,9 +64,24 @@ def _what(error: ErrorDetails, manifest: Manifest) -> str:
     phrase = _PHRASES.get(error["type"]) or error["msg"].removeprefix("Input ")
     if error["type"] in ("float_type", "finite_number") and _is_category(error["loc"], manifest):
         phrase = "not the name of a level"
+    if error["type"] == "missing" and error["loc"] in (("inputs",), ("latents",)):
+        names = ", ".join(repr(name)[:66] for name in list(error["input"])[:3])
+        found = f"the body has {names}" if names else "the body is an empty object"
+        return f"{phrase}: {found}; expected {_example(str(error['loc'][0]), manifest)}"
     if error["type"] in ("missing", "extra_forbidden", "too_short"):
         return phrase
     return f"{phrase}: {show(error['input'])}"
+
+
+def _example(field: str, manifest: Manifest) -> str:
+    """The form of a body with rows."""
+    if field == "latents":
+        row = f"[{manifest.latent_dim} numbers]"
+    elif isinstance(manifest.input, VectorSpec):
+        row = f"[{manifest.input.dim} values]"
+    else:
+        row = "image"
+    return f'{{"{field}": [{row}, ...]}}'
 
 
 def _location(loc: tuple[int | str, ...], manifest: Manifest) -> str:
