@@ -39,7 +39,7 @@ class Detector(Estimator):
     p_value and predict are split-conformal: for a row exchangeable with the held-out rows, the probability that predict
     gives -1 is at most alpha (below 2 alpha with folds).
 
-    The ELBO is over the observed cells of a row. A row with a level unseen in fit, a value outside its column's range,
+    The ELBO is over the observed cells of a row. A row with a level unseen in fit, a number outside its column's kind,
     or more missing cells than any training row is novel: it ranks above all rows that are not.
 
     Tables (frames of pandas and polars, tables of pyarrow, structured arrays, lists of dicts) have their columns found

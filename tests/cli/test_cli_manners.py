@@ -179,10 +179,13 @@ def test_output_without_a_terminal_has_no_control_characters() -> None:
 def test_an_invalid_row_is_named_with_its_file_and_what_to_do(place: Path) -> None:
     rows = (place / "examples/rows.csv").read_text(encoding="utf-8").replace("17.99", "hello", 1)
     (place / "bad.csv").write_text(rows, encoding="utf-8")
-    said = "bad.csv: row 0, feature 'mean radius': not a number: 'hello'"
+    said = "bad.csv: row 0, feature 'mean radius': not a number: 'hello' (line 2 of the file)"
     done = CliRunner().invoke(app, ["score", "breast-cancer", "bad.csv", "scored.csv"])
     assert str(done.exception) == f"{said}; --quarantine FILE sets invalid rows aside"
     assert str(CliRunner().invoke(app, ["explain", "breast-cancer", "bad.csv"]).exception) == said
+    (place / "bad.csv").write_text(rows.replace("hello", '"1,5"').replace("\n", "\n\n"), encoding="utf-8")
+    done = CliRunner().invoke(app, ["evaluate", "breast-cancer", "bad.csv"])
+    assert str(done.exception).endswith(" '1,5' (line 3 of the file); --decimal ',' reads it")
     done = CliRunner().invoke(app, ["score", "bad.csv", "breast-cancer", "scored.csv"])
     assert str(done.exception) == "bad.csv: this is a file, expected a model, which comes before the rows"
 

@@ -35,7 +35,7 @@ from vaekit_training.run import train
 
 CELLS = inputs.columns()
 NEW = {name: cells for name, cells in inputs.columns(24, seed=1).items() if name != "serial"}
-EXTRA = {**NEW, "note": [["x"]] * 24, "Load ": [1.0] * 24}
+EXTRA = {**NEW, "note": [["x"]] * 24, "Loads": [1.0] * 24}
 
 
 def fitted_to(frame: Any, settings: Sequence[str] = inputs.SETTINGS) -> tuple[Rows, list[str]]:
@@ -138,20 +138,20 @@ def test_a_level_beyond_float64_is_not_its_neighbour(served: Served) -> None:
                 client.elbo(unseen, strict=True)
 
 
-STRICT = "unknown feature '(when|note|Load )'; strict allows only the model's columns"
+STRICT = "unknown feature '(when|note|Loads)'; strict allows only the model's columns"
 
 
 def test_extra_columns_are_ignored_and_named_and_strict_refuses_them(served: Served) -> None:
     records = inputs.as_records(EXTRA)
     for row in records:
         del row["load"]  # it may be missing, so its misspelt twin is only warned of
-    with pytest.warns(UserWarning, match=r"are ignored: .*'note', 'Load '; column 'Load ' is ignored; did you mean 'l"):
+    with pytest.warns(UserWarning, match=r"are ignored: .*'note', 'Loads'; column 'Loads' is ignored; did you mean 'l"):
         lacking = served.model.elbo(records).elbo
     with Client(served.url) as client:
         answer = client.elbo(records)
         np.testing.assert_allclose(answer.elbo, lacking, rtol=1e-5)
-        assert answer.ignored_columns == ("when", "day", "note", "Load ")
-        assert answer.warnings == ("column 'Load ' is ignored; did you mean 'load'?",)
+        assert answer.ignored_columns == ("when", "day", "note", "Loads")
+        assert answer.warnings == ("column 'Loads' is ignored; did you mean 'load'?",)
         assert client.encode(records).ignored_columns == answer.ignored_columns
         for ask in (client.elbo, client.encode):
             with pytest.raises(RequestRefused, match=STRICT):
@@ -171,17 +171,43 @@ def test_a_column_that_may_be_missing_may_be_absent_in_every_form(served: Served
     want = served.model.elbo(inputs.as_records({**lacking, "took": [None] * 24})).elbo
     assert np.abs(want - served.elbo).max() > 0.01
     said = "column 'took' is absent: its cells are missing"
-    rows, detector = form(lacking | {"Took ": [1] * 24}), Detector.of(served.model, alpha=0.1)
+    rows, detector = form(lacking | {"Tooks": [1] * 24}), Detector.of(served.model, alpha=0.1)
     with Client(served.url) as client, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         for ask in (served.model.elbo, served.model.bound, client.elbo):
             np.testing.assert_allclose(ask(rows).elbo, want, rtol=1e-5)
         np.testing.assert_allclose(detector.score_samples(rows), want, rtol=1e-5)
         told = [*[str(one.message) for one in warned], "; ".join(client.elbo(rows).warnings)]
-    assert [text.count("column 'Took ' is ignored; did you mean 'took'?") for text in told] == [1] * 4
+    assert [text.count("column 'Tooks' is ignored; did you mean 'took'?") for text in told] == [1] * 4
     in_process = form not in (inputs.as_records, inputs.as_series)  # a row by name may leave out its missing cells
     over_http = in_process and form is not inputs.with_intervals  # which are sent as rows by name
     assert [text.count(said) for text in told] == [in_process, in_process, in_process, over_http]
+
+
+@pytest.mark.parametrize("form", inputs.FRAMES.values(), ids=inputs.FRAMES)
+def test_a_column_in_another_spelling_is_refused_in_every_form(served: Served, form: Any) -> None:
+    rows = form({(" TOOK" if name == "took" else name): NEW[name] for name in inputs.MODELLED})
+    said = "column ' TOOK' is 'took' in the model: rename it"
+    for ask in (served.model.elbo, served.model.bound, served.model.encode, Detector.of(served.model).score_samples):
+        with pytest.raises(InputError, match=said):
+            ask(rows)
+    with Client(served.url) as client, pytest.raises(RequestRefused, match=said):
+        client.elbo(rows)
+
+
+def test_a_column_in_another_spelling_is_refused_in_files_and_lines(served: Served, tmp_path: Path) -> None:
+    said = "column 'Took' is 'took' in the model: rename it"
+    cells = {("Took" if name == "took" else name): NEW[name] for name in inputs.MODELLED}
+    pq.write_table(pa.table(cells), tmp_path / "new.parquet")
+    with pytest.raises(InputError, match=said):
+        score_file(LocalScorer(served.model, alpha=0.1), tmp_path / "new.parquet", tmp_path / "out.parquet")
+    rows = [{name: str(cells[name][0]) for name in cells}]
+    for form, body in (
+        ("text/csv", ",".join(cells) + "\n" + ",".join(rows[0].values()) + "\n"),
+        ("application/x-ndjson", json.dumps(rows[0]) + "\n"),
+    ):
+        reply = httpx.post(f"{served.url}/elbo", content=body, headers={"content-type": form})
+        assert (reply.status_code, said in reply.text) == (422, True)
 
 
 @pytest.mark.parametrize("through", ["model", "service"])
@@ -196,6 +222,7 @@ def test_a_column_that_may_be_missing_may_be_absent_in_files(served: Served, tmp
         done = score_file(scorer, tmp_path / "new.parquet", out)
         np.testing.assert_allclose(pq.read_table(out)["elbo"].to_numpy(), want, rtol=1e-5)
         assert done.remarks == ("column 'load' is absent: its cells are missing",)
+        assert done.absent == ("load",) == tuple(done.to_json()["absent_columns"])
         for lost in ("band", "door_open"):  # no training row lacks them
             pq.write_table(frame.drop([lost]), tmp_path / "new.parquet")
             with pytest.raises(InputError, match=f"the input lacks 1 of the model's columns: '{lost}'$"):

@@ -128,9 +128,9 @@ def with_cells(rows: NDArray[Any], cells: dict[str, Any]) -> NDArray[Any]:
 @pytest.mark.parametrize(
     ("cells", "removed"),
     [
-        ({"size": -0.1}, True),  # outside its column's range, but a number whose deviation is tolerated
+        ({"size": -0.1}, True),  # outside its column's kind, but a number whose deviation is tolerated
         ({"size": -0.1, "stops": -1}, True),
-        ({"on": 2}, False),  # a number outside its column's range without a rule
+        ({"on": 2}, False),  # a number outside its column's kind without a rule
         ({"size": -0.1, "on": 2}, False),
         ({"colour": "pink"}, False),  # an unseen level has no deviation
         ({"size": -0.1, "colour": "pink"}, False),

@@ -178,6 +178,6 @@ def test_rows_with_categories_have_named_similar_rows_and_unseen_levels_are_draw
     out = tmp_path / "cells.png"
     novel = vae(tmp_path / "rows" / "1", tmp_path / "odd.csv", "--row", "1", "--out", out)
     assert novel.exit_code == 0, novel.output
-    assert "unseen level" in novel.stdout
+    assert "'Tokyo', unseen" in novel.stdout
     assert "Rome" in novel.stdout.split("similar")[1]
     assert out.exists()

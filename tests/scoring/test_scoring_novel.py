@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from tests.conftest import ROOT
 from tests.kinds import NAMES, Published, mixed_rows
+from vaekit.cli import app
 from vaekit.cli.score_report import report
 from vaekit.errors import InputError
 from vaekit.runtime import Model
 from vaekit.scoring import Options, score_file
+from vaekit.scoring.evaluation.explain_plots import headline
+from vaekit.scoring.evaluation.explain_row import explain_row
 from vaekit.scoring.scorers import LocalScorer
 
 NOVEL = {7: ("0.5,2,3,1,pink", "colour"), 20: ("0.5,-2,2.5,1,red", "size, stops"), 33: ("0.5,,3,,", "size, on, colour")}
@@ -47,7 +52,24 @@ def test_novel_rows_are_scored_named_counted_and_rank_first(
     assert summary.to_json()["novel"] == 3
     json.dumps(summary.to_json(), allow_nan=False)
     report(summary)
-    assert "3 rows are novel" in capsys.readouterr().out
+    assert "3 rows are novel, with a level unseen in training, a number outside its column's kind, or more" in (
+        capsys.readouterr().out
+    )
+
+
+def test_explain_names_a_level_unseen_in_training(mixed: Published, table: Path) -> None:
+    for words in (["--row", "7"], ["--rows", "7"], ["--top", "3"]):
+        done = CliRunner().invoke(app, ["explain", str(mixed.folder), str(table), *words])
+        assert "'pink', unseen" in done.stdout
+        done = CliRunner().invoke(app, ["explain", str(mixed.folder), str(table), *words, "--json"])
+        tree = json.loads(done.stdout)
+        found = next(row for row in tree.get("rows", [tree]) if row["row"] == 7)
+        assert found["unseen"] == {"colour": "pink"}
+    with Model.load(mixed.folder, device="cpu") as model:
+        one = explain_row(model, table, 7, top=5)
+    assert "colour is 'pink', unseen" in headline(
+        replace(one, cells=[c for c in one.cells if c["feature"] == "colour"])
+    )
 
 
 def test_strict_refuses_novel_rows(mixed: Published, table: Path) -> None:
@@ -65,7 +87,11 @@ def test_too_few_calibration_rows_for_alpha_give_p_values_and_say_what_to_do(
     assert summary.anomalies == 0
     assert summary.reason is None
     report(summary)
-    assert "so no row can be an anomaly; use an alpha of at least" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "so no row can be an anomaly; use an alpha of at least" in said
+    assert "or calibrate on at least 999 rows\n" in said
+    assert "folds" not in said
+    assert "windows" not in said
 
 
 def test_novel_rows_that_an_old_bundle_cannot_score_are_counted(

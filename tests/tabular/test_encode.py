@@ -11,7 +11,7 @@ from vaekit.bundle import ImageSpec, VectorSpec
 from vaekit.bundle.input_spec import Column
 from vaekit.errors import InputError
 from vaekit.tabular import encode
-from vaekit.tabular.columns import resembling
+from vaekit.tabular.columns import in_column_order, model_order, resembling
 
 AB = VectorSpec(columns=(Column(name="a"), Column(name="b")))
 BINARY = VectorSpec(columns=(Column(name="a"), Column(name="on", kind="binary")))
@@ -92,7 +92,7 @@ def test_one_column_may_be_given_by_name():
         (np.array([[1j, 2j]]), "inputs: dtype complex128 is not numeric; expected integers or floats"),
         ([{"a": 1, "b": 2}, {"a": 1}], "row 1, feature 'b': missing"),
         ([{"a": 1, "b": 2}, {"a": 1, "c": 2}], "row 1, feature 'b': missing"),
-        ([{"a": 1, "B ": 2}], "row 0, feature 'b': missing; 'B ' resembles it"),
+        ([{"a": 1, "B ": 2}], "column 'B ' is 'b' in the model: rename it"),
         ([{"a": 1, "b": 2}, [1, 2]], "row 1: expected an object with column names as keys, like row 0, not [1, 2]"),
         ([{"a": 1, "b": "x"}], "row 0, feature 'b': not a number: 'x'"),
     ],
@@ -214,6 +214,20 @@ def test_the_error_names_a_column_that_a_mapping_lacks():
         encode([{"load": 1, "share": 0.5, "code": "x"}], MIXED)
     with pytest.raises(InputError, match=r"^row 0, feature 'load': missing; 'lode' resembles it$"):
         encode([{**dict(zip(MIXED.names[1:], ROW[1:], strict=True)), "lode": 1}], MIXED)
+
+
+@pytest.mark.parametrize("name", ["TEMP_F", "temp_f", " temp_F ", "temp-F", "temp F"])
+def test_a_column_in_another_spelling_is_refused_and_other_near_names_are_a_remark(name):
+    columns = (Column(name="temp_F", kind="real", may_be_missing=True), Column(name="load", kind="real"))
+    spec = VectorSpec(columns=columns)
+    with pytest.raises(InputError, match=rf"^column '{name}' is 'temp_F' in the model: rename it$"):
+        in_column_order([{name: 1.0, "load": 2.0}], spec)
+    with pytest.raises(InputError, match=rf"^column '{name}' is 'temp_F' in the model: rename it$"):
+        model_order([name, "load"], spec)
+    found = model_order(["tempF", "load"], spec)[1]
+    assert found.absent == ("temp_F",)
+    assert found.warnings[1] == "column 'tempF' is ignored; did you mean 'temp_F'?"
+    assert model_order([name, "temp_F", "load"], spec)[1].columns == (name,)
 
 
 def test_an_error_lists_at_most_ten_levels():

@@ -163,9 +163,8 @@ class BaseCalibration:
         smallest = self.smallest_alpha
         return (
             f"alpha {alpha:g} is below the smallest possible p-value, {smallest:.3g}, of {self.row_count_text}, so no "
-            f"row can be an anomaly; use an alpha of at least {at_least(smallest):g}, or train with at least "
-            f"{rows_to_resolve(alpha):,} calibration rows (data.folds = 5 calibrates on every training row; windows "
-            "need longer series)"
+            f"row can be an anomaly; use an alpha of at least {at_least(smallest):g}, or calibrate on at least "
+            f"{rows_to_resolve(alpha):,} rows"
         )
 
     def check_alpha(self, alpha: float) -> None:

@@ -34,7 +34,7 @@ def _changes(manifest: Manifest) -> Iterator[Change]:
     if isinstance(manifest.input, VectorSpec) and manifest.novelty is None:
         yield Change(
             "novelty",
-            "a novel row (an unseen level, a value outside its column's support, more missing cells than any training "
+            "a novel row (an unseen level, a number outside its column's kind, more missing cells than any training "
             "row) gets the smallest p-value, without an ELBO",
             "novel rows get an ELBO too, and are ranked above all others, among themselves by score",
             "vae train",

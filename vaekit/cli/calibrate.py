@@ -71,7 +71,8 @@ def calibrate(
     if anomaly and label is None and feedback is None:
         raise InputError("--anomaly: needs --label, the column or .npy file with the labels, or --label-folder")
     folder = locate(model, models)
-    with Model.load(folder, device=device) as loaded, naming(data or ""), bar("scoring") as progress:
+    csv = dialect_of(folder, delimiter, decimal, thousands)
+    with Model.load(folder, device=device) as loaded, naming(data or "", csv=csv), bar("scoring") as progress:
         if feedback is not None:
             if data is not None or scores is None:
                 raise InputError("--feedback: needs --scores, the score log, in place of DATA")
@@ -86,7 +87,7 @@ def calibrate(
             manifest = publish_calibration(
                 loaded, data, num_samples=num_samples or (), by=_columns(by), least_rows=least_rows, label=label,
                 anomalies=anomaly or ["1"], batch_rows=batch_rows, progress=progress, say=say,
-                csv=dialect_of(folder, delimiter, decimal, thousands), propose=propose,
+                csv=csv, propose=propose,
             )  # fmt: skip
     _tell(manifest, folder.parent, as_json=as_json)
 

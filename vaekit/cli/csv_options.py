@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,6 +55,26 @@ def same_csv(delimiter: str | None, decimal: str | None, thousands: str | None) 
     """These options for the next command, as far as they were given."""
     given = {"delimiter": delimiter, "decimal": decimal, "thousands": thousands}
     return "".join(f" --{name} {shlex.quote(value)}" for name, value in given.items() if value is not None)
+
+
+def in_file(message: str, source: Path | str, csv: CsvDialect | None) -> str:
+    """What a message about a row of a .csv file lacks: the line, and the options that read its number; else empty."""
+    from vaekit.errors import InputError
+    from vaekit.storage.paths import storage_path
+    from vaekit.tabular.csv_text import line_of_row
+    from vaekit.tabular.number_texts import options_reading
+
+    row = re.match(r"(?:data '.*?': )?row (\d+)\b", message)
+    if csv is None or row is None or not str(source).lower().endswith(".csv"):
+        return ""
+    try:
+        line = line_of_row(storage_path(source).open, int(row[1]), csv)
+    except (OSError, ValueError, InputError):  # the error is that of the row
+        line = None
+    said = "" if line is None else f" (line {line} of the file)"
+    text = re.search(r": not a number: '(.*?)'", message)
+    options = options_reading([text[1]]) if text is not None and csv.is_plain else None
+    return said + ("" if options is None else f"; {options} reads it")
 
 
 def _character(delimiter: str | None) -> str | None:

@@ -93,7 +93,7 @@ def evaluate(
         make_folder(out)
     folder = locate(model, models)
     csv = dialect_of(folder, delimiter, decimal, thousands)
-    with Model.load(folder, device=device) as loaded, naming(data), bar("evaluating") as progress:
+    with Model.load(folder, device=device) as loaded, naming(data, csv=csv), bar("evaluating") as progress:
         found = evaluate_file(
             loaded, data, num_samples=num_samples or COUNTS, seed=seed, label=label, anomalies=anomaly or ["1"],
             batch_rows=batch_rows, progress=progress, say=say, csv=csv,

@@ -120,7 +120,7 @@ def explain(
     csv = dialect_of(folder, delimiter, decimal, thousands)
     with Model.load(folder, device=device) as loaded:
         most = cells or (CELLS_OF_MANY if many else CELLS)
-        with naming(data):
+        with naming(data, csv=csv):
             found = explain_rows(loaded, data, choice, cells=most, say=say, csv=csv)
     if out is not None:
         _draw(found, out)

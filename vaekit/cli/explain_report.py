@@ -10,8 +10,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vaekit.tabular.explained_cells import NONE_IS_ODD, odd_cells
-
 if TYPE_CHECKING:
     from vaekit.scoring import RowExplained
 
@@ -23,6 +21,8 @@ HEADINGS = ("feature", "value", "expected", "90 % interval", "relief")
 
 def show(console: Console, found: RowExplained) -> None:
     """Print the table of one row."""
+    from vaekit.tabular.explained_cells import odd_cells
+
     if not console.is_terminal:
         console.width = WIDE
     p_value = "no p-value" if found.p_value is None else f"p-value {found.p_value:.3g}"
@@ -31,7 +31,7 @@ def show(console: Console, found: RowExplained) -> None:
     console.print(escape(title), style="italic")
     odd = odd_cells(found.cells)
     if odd:
-        console.print(_table(odd, is_narrow=console.width < NARROW))
+        console.print(_table(found, odd, is_narrow=console.width < NARROW))
     if said := remark(len(odd), len(found.cells)):
         console.print(said, soft_wrap=True)
     if not found.kl_is_score:
@@ -42,6 +42,8 @@ def show(console: Console, found: RowExplained) -> None:
 
 def show_meaning(console: Console, found: list[RowExplained]) -> None:
     """Say once, below all tables, what two equal columns mean."""
+    from vaekit.tabular.explained_cells import odd_cells
+
     if found[0].kl_is_score and console.width >= NARROW and any(odd_cells(one.cells) for one in found):
         said = "relief and excess are equal for this model, because it predicts each cell from the others"
         console.print(said, soft_wrap=True)
@@ -49,18 +51,20 @@ def show_meaning(console: Console, found: list[RowExplained]) -> None:
 
 def remark(odd: int, explained: int) -> str:
     """What the cells that are not in the table are: `odd` of the `explained` ones are in it."""
+    from vaekit.tabular.explained_cells import NONE_IS_ODD
+
     if not odd:
         return f"{NONE_IS_ODD}: the {explained} cells explained are as expected (--json lists them)"
     rest = explained - odd
     return f"{rest} more {'cell' if rest == 1 else 'cells'} explained: as expected (--json lists them)" if rest else ""
 
 
-def _table(cells: list[Mapping[str, Any]], *, is_narrow: bool) -> Table:
+def _table(found: RowExplained, cells: list[Mapping[str, Any]], *, is_narrow: bool) -> Table:
     table = Table(box=box.SIMPLE if is_narrow else box.HEAVY_HEAD, padding=(0, 1 - is_narrow), show_edge=not is_narrow)
     for column in (*HEADINGS, *(() if is_narrow else ("excess",)), "p-value"):
         table.add_column(column, justify="left" if column == "feature" else "right", no_wrap=column != "feature")
     for cell in cells:
-        known = _cells(cell)
+        known = _cells(cell, found.shown(cell))
         table.add_row(*(escape(text) for text in (known[:5] + known[6:] if is_narrow else known)))
     return table
 
@@ -77,9 +81,9 @@ def _similar(rows: list[dict[str, Any]], features: list[str]) -> Table:
     return table
 
 
-def _cells(cell: Mapping[str, Any]) -> list[str]:
+def _cells(cell: Mapping[str, Any], value: float | str | None) -> list[str]:
     interval = f"{cell['low']:.4g} .. {cell['high']:.4g}" if cell["low"] is not None else f"{cell['probability']:.0%}"
-    known = [cell["feature"], _short(cell["value"]), _short(cell["expected"]), interval]
+    known = [cell["feature"], _short(value), _short(cell["expected"]), interval]
     return [*known, f"{cell['relief']:.3g}", f"{cell['excess']:.3g}", f"{cell['p_value']:.3g}"]
 
 

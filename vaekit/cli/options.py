@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vaekit.cli import completion
+from vaekit.cli.csv_options import in_file
 from vaekit.cli.output import set_json, set_quiet
 from vaekit.cli.panels import DEVICE, GENERAL, INPUT, LABELS, OUTPUT, SCORING
 from vaekit.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import Manifest
+    from vaekit.tabular.csv_text import CsvDialect
     from vaekit.tolerance_rules import ToleranceRule
 
 ModelName = Annotated[
@@ -148,14 +150,14 @@ def label_of(label: str | None, label_folder: bool) -> str | None:
 
 
 @contextmanager
-def naming(source: Path | str, hint: str = "") -> Iterator[None]:
-    """Put the name of the input before an error about one of its rows, and a hint behind it."""
+def naming(source: Path | str, hint: str = "", csv: CsvDialect | None = None) -> Iterator[None]:
+    """Put the name of the input before an error about a row; behind it the line of a .csv file, and a hint."""
     try:
         yield
     except InputError as exc:
         if not str(exc).startswith("row "):
             raise
-        raise type(exc)(f"{source}: {exc}{hint}") from exc
+        raise type(exc)(f"{source}: {exc}{in_file(str(exc), source, csv)}{hint}") from exc
 
 
 def make_folder(folder: Path) -> None:

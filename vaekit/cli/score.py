@@ -129,7 +129,7 @@ def _scored(
     if names_a_folder(output):
         run = partial(score_folder, scorer, source, output, resume=resume, engine=ray)
     hint = "; --quarantine FILE sets invalid rows aside" if options.quarantine is None else ""
-    with naming(source, hint), bar("scoring") as progress:
+    with naming(source, hint, options.csv), bar("scoring") as progress:
         return run(batch_rows=batch_rows, options=options, progress=progress)
 
 

@@ -60,8 +60,8 @@ def report(summary: Summary) -> None:
     _report_groups(summary)
     if summary.novel:
         typer.echo(
-            f"{summary.novel:,} rows are novel: unlike any training row by a level, a range or missing cells; column "
-            "`novel` names the cells"
+            f"{summary.novel:,} rows are novel, with a level unseen in training, a number outside its column's kind, "
+            "or more missing cells than any training row; column `novel` names the cells"
         )
     if summary.tally.unscored:
         typer.echo(
@@ -77,7 +77,8 @@ def report(summary: Summary) -> None:
             f"KS {drift.ks:.3f}, by chance {drift.ks_by_chance:.3f}; "
             f"PSI {drift.psi:.3f}, by chance {drift.psi_by_chance:.3f}"
         )
-        typer.echo(f"drift: {drift.reading} ({distances})")
+        absent = f"; the input lacks {listed(summary.absent)}, of which every cell is missing" if summary.absent else ""
+        typer.echo(f"drift: {drift.reading} ({distances}){absent}")
     if summary.ignored:
         typer.echo(f"columns that the model does not have, and that only pass through: {listed(summary.ignored)}")
     if summary.renamed:

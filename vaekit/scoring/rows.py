@@ -50,6 +50,7 @@ class ImageRowReader:
     """Reads images without conversion. The output gets their row numbers."""
 
     ignored: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     window: SeriesWindow | None = None
 
@@ -142,6 +143,7 @@ class VectorRowReader:
             dialect=dialect,
             beside=() if self.window is None else self.window.beside,
         )
+        self.absent = self._columns.ignored.absent
         self.ignored, self.remarks = self._columns.ignored.columns, self._columns.ignored.warnings
         for at, column in self._columns.at.items():
             if text and column.kind != "category":

@@ -30,6 +30,7 @@ class Ignored:
 
     columns: tuple[str, ...] = ()  # in the order of their first appearance
     warnings: tuple[str, ...] = ()  # of columns of the model that are absent, and of names that resemble them
+    absent: tuple[str, ...] = ()  # columns of the model that a table lacks; of rows by name unknown
 
     def warn(self, stacklevel: int) -> None:
         """Warn of the ignored and the absent columns, in one Python warning."""
@@ -51,7 +52,9 @@ def ignored(
 ) -> Ignored:
     """The rule for columns that the model does not have: they are ignored, and named once.
 
-    An index that pandas wrote into a file is no column; it is neither named nor refused.
+    A name that is an absent column's but for case, blanks around it, or -, _ and blanks within is refused: its cells
+    would be missing, and the scores wrong. An index that pandas wrote into a file is no column; it is neither named nor
+    refused.
 
     Args:
         names: the columns that the model does not have.
@@ -61,13 +64,18 @@ def ignored(
         where: what the error message begins with.
 
     Raises:
-        InputError: strict and there are such columns, or there are more of them than `most`.
+        InputError: strict and there are such columns, there are more of them than `most`, or one is an absent column
+            in another spelling.
     """
+    absent = list(absent)
     extra = tuple(dict.fromkeys(str(name)[:_SHOWN] for name in names if not is_index_name(str(name)[:_SHOWN])))
     if not extra:
         return NOTHING_IGNORED
     if strict:
         raise InputError(f"{where}unknown feature {show(extra[0])}; strict allows only the model's columns")
+    spelt = {_spelling(name): name for name in absent}
+    if twin := next((name for name in extra if _spelling(name) in spelt), None):
+        raise InputError(f"{where}column {twin!r} is {spelt[_spelling(twin)]!r} in the model: rename it")
     if most is not None and len(extra) > most:
         raise InputError(
             f"{where}{len(extra)} columns that the model does not have, at most {most:,} are ignored; send the model's "
@@ -148,7 +156,8 @@ def model_order(
     refuse_duplicate_names([name for name in names if name in known])
     other = ignored(unknown, absent, strict=strict, most=most)
     said = tuple(f"column {name!r} is absent: its cells are missing" for name in absent)
-    return [at.get(name) for name in spec.names], replace(other, warnings=(*said, *other.warnings))
+    other = replace(other, warnings=(*said, *other.warnings), absent=tuple(absent))
+    return [at.get(name) for name in spec.names], other
 
 
 def _required(absent: Iterable[str], spec: VectorSpec) -> list[str]:
@@ -226,6 +235,11 @@ def _refuse_absent(rows: Sequence[Mapping[Any, Any]], refused: Iterable[str], ot
     row, name = next((i, name) for i, row in enumerate(rows) for name in sorted(refused) if name not in row)
     alike = next((f"; {one!r} resembles it" for one in resembling(other.columns, [name])), "")
     raise InputError(f"row {row}, feature {name!r}: missing{alike}")
+
+
+def _spelling(name: str) -> str:
+    """A name without case and blanks around it, and with one sign for -, _ and blanks."""
+    return re.sub(r"[-_\s]", "_", name.strip().casefold())
 
 
 def _plain(name: str) -> str:

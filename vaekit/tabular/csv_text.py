@@ -27,6 +27,7 @@ Open = Callable[[], BinaryIO]
 _NUMBER = r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"
 _INTEGER = r"^[-+]?[0-9]+$"
 _DATE = r"^\d{4}-\d\d-\d\d$"
+MOST_ROWS = 2_000_000  # that are counted to find a line, in about a second
 _BLANKS = ("\u00a0", "\u202f")  # that do not break a line, as French spreadsheets write them between thousands
 _TIME = r"^\d{4}-\d\d-\d\d(?:[ T]\d\d(?::\d\d(?::\d\d(?:\.\d{1,9})?)?)?(?:Z|[-+]\d\d(?::?\d\d)?)?)?$"
 
@@ -146,6 +147,25 @@ def _check_quotes(opened: Open, where: object, dialect: CsvDialect) -> None:
                 length = 0
     if open_line:
         raise InputError(f"{where}: line {open_line}: a quote is not closed")
+
+
+def line_of_row(opened: Open, row: int, dialect: CsvDialect = PLAIN) -> int | None:
+    """The number of the line where a row begins, counted from 1; None if there is no such row, or it is far behind.
+
+    Rows are counted from 0, below the header.
+    """
+    if row >= MOST_ROWS:
+        return None
+    with io.TextIOWrapper(opened(), encoding="utf-8-sig", errors="replace", newline="") as file:
+        rows = csv.reader(file, delimiter=dialect.delimiter)
+        width, left, before = len(next(rows, [])), row, rows.line_num
+        for cells in rows:
+            if cells or width == 1:  # empty lines are skipped
+                if not left:
+                    return before + 1
+                left -= 1
+            before = rows.line_num
+    return None
 
 
 def header(

@@ -246,11 +246,11 @@ def p_value(facts: Facts) -> str:
         )
     said += (
         f"With {plural(entry.rows_per_p_value, 'calibration row')}{of_fold} the smallest p-value is "
-        f"{number(1 / (1 + entry.rows_per_p_value))}, and alpha must not be smaller."
+        f"{number(1 / (1 + entry.rows_per_p_value))}, and with a smaller alpha no row is an anomaly."
     )
     if facts.manifest.novelty is not None:
         said += (
-            " A row with a level unseen in training, a value outside its column's range, or more missing cells than "
+            " A row with a level unseen in training, a number outside its column's kind, or more missing cells than "
             "any training row is novel: it ranks above all rows that are not."
         )
     return said

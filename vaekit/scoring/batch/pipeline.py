@@ -50,7 +50,7 @@ class Pipeline:
                 "quarantine: without invalid rows the steps before and after them would seem to follow each other; "
                 "correct the rows, or train with data.time, which shows gaps"
             )
-        self.ignored = self._rows.ignored
+        self.ignored, self.absent = self._rows.ignored, self._rows.absent
         self.remarks = (*source.remarks, *self._rows.remarks)
         self._appended = list(scorer.appended)
         self._with_discoveries = options.fdr is not None

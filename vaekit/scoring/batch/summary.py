@@ -45,6 +45,7 @@ class NamedColumns(Protocol):
     """What a run says about columns and files."""
 
     ignored: tuple[str, ...]
+    absent: tuple[str, ...]
     renamed: dict[str, str]
     remarks: tuple[str, ...]
 
@@ -71,6 +72,7 @@ class Summary:
     ignored: tuple[str, ...] = ()  # columns of the input that the model does not have, at most 1,000
     renamed: Mapping[str, str] = field(default_factory=dict)  # new names of appended columns that the input has too
     remarks: tuple[str, ...] = ()  # which files of the input were skipped, and which columns are absent
+    absent: tuple[str, ...] = ()  # columns of the model that the input lacks, so that their cells are missing
 
     @classmethod
     def of(
@@ -99,6 +101,7 @@ class Summary:
             columns.ignored,
             columns.renamed,
             columns.remarks,
+            columns.absent,
         )
 
     @property
@@ -212,6 +215,7 @@ class Summary:
             "drift": None if drift_found is None else asdict(drift_found),
             "fdr": None if discoveries is None else asdict(discoveries),
             "ignored_columns": list(self.ignored),
+            "absent_columns": list(self.absent),
             "renamed_columns": dict(self.renamed),
             "top": [row._asdict() for row in tally.top],
         }

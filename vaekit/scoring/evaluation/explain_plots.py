@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ def cells_figure(found: RowExplained) -> Figure:
     figure, (ax,) = stacked(headline(found), said, [CELL * len(cells)])
     farthest = LINEAR
     for y, cell in enumerate(cells):
-        _write(ax, y, cell)
+        _write(ax, y, cell, found.shown(cell))
         if cell["low"] is not None:
             ax.barh(y + 0.27, 2.0, left=-1.0, color=BLUE, alpha=0.3, height=0.18)
             ax.plot([0.0, 0.0], [y + 0.18, y + 0.36], color=BLUE, lw=1.4)
@@ -79,7 +80,7 @@ def headline(found: RowExplained) -> str:
         return f"{what} {found.row}: {NONE_IS_ODD}"
     first = odd[0]
     expected = "" if first["expected"] is None else f", expected {_short(first['expected'])}"
-    return f"{what} {found.row}: {first['feature']} is {_short(first['value'])}{expected}"
+    return f"{what} {found.row}: {first['feature']} is {_short(found.shown(first))}{expected}"
 
 
 def image_figure(found: RowExplained, shown: ImageExplanation) -> Figure:
@@ -108,9 +109,9 @@ def image_figure(found: RowExplained, shown: ImageExplanation) -> Figure:
     return figure
 
 
-def _write(ax: Axes, y: int, cell: dict[str, Any]) -> None:
+def _write(ax: Axes, y: int, cell: Mapping[str, Any], value: float | str | None) -> None:
     """The name and value of a cell, what is expected, and its relief, above its band."""
-    text = f"{cell['feature']} = {_short(cell['value'])}"
+    text = f"{cell['feature']} = {_short(value)}"
     text = text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}\u2026"
     expected = f"expected {_short(cell['expected'])} ({_interval(cell)})"
     at = ax.get_yaxis_transform()  # x in shares of the width
@@ -119,13 +120,13 @@ def _write(ax: Axes, y: int, cell: dict[str, Any]) -> None:
     ax.text(0.0, y - 0.05, expected, color=LIGHT["quiet"], fontsize=8.5, va="center", transform=at)
 
 
-def _interval(cell: dict[str, Any]) -> str:
+def _interval(cell: Mapping[str, Any]) -> str:
     if cell["low"] is None:
         return "" if cell["probability"] is None else f"{cell['probability']:.0%} likely"
     return f"{_short(cell['low'])} to {_short(cell['high'])}"
 
 
-def _offset(cell: dict[str, Any]) -> float:
+def _offset(cell: Mapping[str, Any]) -> float:
     """(value - expected) / half-width of the interval on that side."""
     offset = cell["value"] - cell["expected"]
     half = cell["high"] - cell["expected"] if offset > 0 else cell["expected"] - cell["low"]

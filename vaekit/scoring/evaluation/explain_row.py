@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from vaekit.bundle import ImageSpec, VectorSpec
@@ -38,7 +40,13 @@ class RowExplained:
     group: str | None = None  # the calibration group that the row was compared with; None without groups
     similar: list[dict[str, Any]] | None = None  # the most similar training rows; None if the bundle holds none
     may_show_similar: bool = False  # whether training with privacy.show_exemplars would give some
+    unseen: dict[str, str] = field(default_factory=dict)  # levels unseen in training, by column; not known for windows
     kl_is_score: bool = False  # with a kernel prior the KL is the score plus a constant, and tells nothing more
+
+    def shown(self, cell: Mapping[str, Any]) -> float | str | None:
+        """The value of one of the cells, and that it is unseen, if it is a level and its name is known."""
+        name = cell["feature"]
+        return f"{self.unseen[name]!r}, unseen" if cell["value"] is None and name in self.unseen else cell["value"]
 
     def tree(self) -> dict[str, Any]:
         """The explanation as JSON, without the arrays of an image."""
@@ -66,11 +74,14 @@ def explain_row(
         InputError: the file or the row is invalid, the file has no row of that number, or the model has no held-out
             surprises.
     """
-    return explained(model, data, row, _row(data, model.spec, row, say, csv), top)
+    x, unseen = _row(data, model.spec, row, say, csv)
+    return explained(model, data, row, x, top, unseen)
 
 
-def explained(model: Model, data: Path, row: int, x: NDArray[Any], top: int) -> RowExplained:
-    """The explanation of a checked row x (1, ...), number `row` of a file.
+def explained(
+    model: Model, data: Path, row: int, x: NDArray[Any], top: int, unseen: dict[str, str] | None = None
+) -> RowExplained:
+    """The explanation of a checked row x (1, ...), number `row` of a file; `unseen`: see `unseen_levels`.
 
     Raises:
         InputError: the model has no held-out surprises.
@@ -93,6 +104,7 @@ def explained(model: Model, data: Path, row: int, x: NDArray[Any], top: int) -> 
         group=group,
         similar=_similar(model, x),
         may_show_similar=model.most_similar > 0,
+        unseen=unseen or {},
         kl_is_score=model.manifest.prior.name == "kernel",
     )
 
@@ -105,8 +117,32 @@ def _similar(model: Model, x: NDArray[Any]) -> list[dict[str, Any]] | None:
     return found
 
 
-def _row(data: Path, spec: VectorSpec | ImageSpec, row: int, say: Say, csv: CsvDialect) -> NDArray[Any]:
-    """The row as model input, (1, ...)."""
+def unseen_levels(
+    x: NDArray[Any], table: pa.RecordBatch, at: NDArray[np.intp], spec: VectorSpec | ImageSpec
+) -> list[dict[str, str]]:
+    """The levels unseen in training of checked rows x (n, D), by column: n dicts.
+
+    Args:
+        x: rows as model input.
+        table: the rows as they were read.
+        at: where the rows are in it, (n,).
+        spec: the model's; of windows, and of images, nothing is found.
+    """
+    found: list[dict[str, str]] = [{} for _ in x]
+    if isinstance(spec, ImageSpec) or spec.window is not None:
+        return found
+    for d, column in enumerate(spec.columns):
+        if column.levels is None or column.name not in table.schema.names:
+            continue
+        for i in np.flatnonzero(x[:, d] >= len(column.levels)):
+            found[i][column.name] = str(table.column(column.name)[int(at[i])].as_py())
+    return found
+
+
+def _row(
+    data: Path, spec: VectorSpec | ImageSpec, row: int, say: Say, csv: CsvDialect
+) -> tuple[NDArray[Any], dict[str, str]]:
+    """(the row as model input, (1, ...); its unseen levels)."""
     source, seen = open_source(data, spec, max(1, LOCAL_CELLS // spec.dim), csv=csv), 0
     rows = rows_of(source, spec)
     for remark in (*source.remarks, *rows.remarks):
@@ -115,10 +151,12 @@ def _row(data: Path, spec: VectorSpec | ImageSpec, row: int, say: Say, csv: CsvD
     for chunk in source.chunks():
         found, count = windows.take(chunk), chunk.table.num_rows
         if row < seen + count:
-            x: NDArray[Any] = found.x[found.at == row - seen]
+            is_it = found.at == row - seen
+            x: NDArray[Any] = found.x[is_it]
             if not len(x) and spec.window is not None:
                 raise InputError(f"row {row}: no window ends at this time step: {spec.window.needs}")
-            return x
+            (unseen,) = unseen_levels(x, chunk.table, found.at[is_it], spec)
+            return x, unseen
         seen += count
     raise InputError(f"row {row}: {data} has {seen} rows, counted from 0")
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vaekit.bundle.comparison import rank_score
 from vaekit.errors import InputError
 from vaekit.runtime import Model
-from vaekit.scoring.evaluation.explain_row import RowExplained, explained
+from vaekit.scoring.evaluation.explain_row import RowExplained, explained, unseen_levels
 from vaekit.scoring.evaluation.row_filter import Condition
 from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.progress import Say, silent
@@ -39,6 +39,7 @@ class _Found(NamedTuple):
     rank: float  # rank_score, nats: higher is more anomalous
     row: int
     x: NDArray[Any]  # (1, ...)
+    unseen: dict[str, str]  # levels unseen in training, by column
 
 
 def explain_rows(
@@ -66,7 +67,7 @@ def explain_rows(
         _check_windows(model, numbers, [one.row for one in found])
     if not found:
         raise InputError(f"{data}: no row fulfils the condition" if choice.where else f"{data}: no rows")
-    return [explained(model, data, one.row, one.x, cells) for one in found]
+    return [explained(model, data, one.row, one.x, cells, one.unseen) for one in found]
 
 
 def _chosen(model: Model, data: Path, choice: RowChoice, say: Say, csv: CsvDialect) -> Iterator[_Found]:
@@ -87,13 +88,17 @@ def _chosen(model: Model, data: Path, choice: RowChoice, say: Say, csv: CsvDiale
             take &= np.isin(found.at + start, wanted)
         if choice.where is not None:
             take &= choice.where.mask(chunk.table, source.dialect)[found.at]
-        yield from _ranked(model, found.x[take], found.at[take] + start, ranks=choice.top is not None)
+        x, at = found.x[take], found.at[take]
+        unseen = unseen_levels(x, chunk.table, at, spec)
+        yield from _ranked(model, x, at + start, unseen, ranks=choice.top is not None)
         start += chunk.table.num_rows
     if wanted is not None and len(wanted) and wanted[-1] >= start:
         raise InputError(f"row {wanted[-1]}: the input has {start} rows, counted from 0")
 
 
-def _ranked(model: Model, x: NDArray[Any], numbers: NDArray[np.intp], *, ranks: bool) -> Iterator[_Found]:
+def _ranked(
+    model: Model, x: NDArray[Any], numbers: NDArray[np.intp], unseen: list[dict[str, str]], *, ranks: bool
+) -> Iterator[_Found]:
     if not len(x):
         return
     rank = np.zeros(len(x))
@@ -101,7 +106,7 @@ def _ranked(model: Model, x: NDArray[Any], numbers: NDArray[np.intp], *, ranks: 
         bound = model.bound_checked(x)
         rank = rank_score(bound.score, bound.novel)
     for i, row in enumerate(numbers.tolist()):
-        yield _Found(float(rank[i]), row, x[i : i + 1])
+        yield _Found(float(rank[i]), row, x[i : i + 1], unseen[i])
 
 
 def _check_windows(model: Model, numbers: tuple[int, ...], found: list[int]) -> None:
