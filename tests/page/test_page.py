@@ -66,6 +66,10 @@ def test_the_page_says_what_is_wrong_with_a_slow_and_a_failing_service(model: st
     play("trouble", [{"url": page_url, "width": 390, "scheme": "dark", "model": model}])
 
 
+def test_rows_are_kept_by_model_and_changes_of_the_models_are_said(play: Play, page_url: str) -> None:
+    play("changes", [{"url": page_url, "width": 390, "scheme": "light"}])
+
+
 @pytest.fixture
 def keyed_url(models_dir: Path, tmp_path: Path) -> Iterator[str]:
     """The address of a service with keys."""

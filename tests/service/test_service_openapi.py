@@ -232,6 +232,7 @@ async def test_the_models_route_returns_the_manifest_and_the_device(service: Any
     assert (shown["name"], shown["version"], shown["latent_dim"]) == ("breast-cancer", 1, 8)
     assert (shown["device"], shown["providers"]) == ("cpu", ["CPUExecutionProvider"])
     assert shown["device_memory_bytes"] is None
+    assert shown["default_alpha"] == 0.05
     assert shown["graphs"].keys() == shown["operations"].keys()
     for graph in shown["graphs"].values():
         assert (graph["providers"], graph["threads"]) == (["CPUExecutionProvider"], device.default_threads())

@@ -124,15 +124,18 @@ def status_router(components: Components) -> APIRouter:
     async def models() -> Response:
         return Response(components.registry.summary().model_dump_json(), media_type=wire.JSON_TYPE)
 
+    def details_of(model: Model) -> dict[str, object]:
+        return describe(model, components.alpha)
+
     details: dict[str, Any] = {"schema": openapi.MODEL_DETAILS, "name": "model", "problems": [404, 503]}
 
     @_get(router, LATEST, "read", summary="Manifest and device of a model's latest version", **details)
     async def model(request: Request, name: ModelName) -> Response:
-        return await _of_model(components, request, name, None, describe)
+        return await _of_model(components, request, name, None, details_of)
 
     @_get(router, VERSION, "read", summary="Manifest and device of one version of a model", **details)
     async def version(request: Request, name: ModelName, version: ModelVersionNumber) -> Response:
-        return await _of_model(components, request, name, version, describe)
+        return await _of_model(components, request, name, version, details_of)
 
     health: dict[str, Any] = {"response_model": wire.ModelHealth, "name": "model_health", "problems": [404, 503]}
 
@@ -254,8 +257,8 @@ async def _of_model(
         return _json(told(await lease.load()))
 
 
-def describe(model: Model) -> dict[str, object]:
-    """The fields of the manifest, and those of wire.ModelInUse."""
+def describe(model: Model, alpha: float) -> dict[str, object]:
+    """The fields of the manifest, and those of wire.ModelInUse. alpha: the default of requests."""
     graphs = {
         operation: wire.GraphInUse(providers=list(graph.providers), nodes=graph.nodes, threads=graph.threads)
         for operation, graph in model.graphs.items()
@@ -267,6 +270,7 @@ def describe(model: Model) -> dict[str, object]:
         precision=model.precision,
         graphs=graphs,
         device_memory_bytes=None if memory is None else memory.used,
+        default_alpha=alpha,
     )
     return {**model.manifest.model_dump(mode="json"), **in_use.model_dump()}
 

@@ -54,3 +54,16 @@ test("while a model loads, the service has none, or does not answer, the page as
   await new Promise((resolve) => state.watch(["model"], ({ model: shown }) => shown && resolve()));
   assert.deepEqual(said, ["Loading", "No model", "No connection"]);
 });
+
+test("the first model brings the alpha of the service, and later ones leave the visitor's", async () => {
+  const models = [model("a"), model("b")];
+  const { api } = service({ models, default: "a" });
+  const withAlpha = { getJson: async (path) => ({ ...(await api.getJson(path)), ...(path === "models" ? {} : { default_alpha: 0.01 }) }) };
+  const state = makeState();
+  const loader = makeLoader(withAlpha, state);
+  await loader.load();
+  assert.equal(state.get().alpha, 0.01);
+  state.set({ alpha: 0.2 });
+  await loader.load("b");
+  assert.equal(state.get().alpha, 0.2);
+});

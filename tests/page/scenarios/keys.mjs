@@ -10,6 +10,13 @@ export default async function ({ page, check, shot, given }) {
   await page.locator("dialog[open]").waitFor();
   await check("dialog");
   await shot("key");
+  const asked = "This service asks for a key. Enter the one you were given.";
+  expect((await page.getByText(asked).count()) === 1, "the page does not ask for a key once");
+  await use("schlüssel-\u{1F511}");
+  await page.locator("dialog[open] .message", { hasText: "This is not a key: keys are letters, digits, - and _" }).waitFor();
+  expect((await page.locator("dialog input").getAttribute("aria-invalid")) === "true", "the field is not marked as wrong");
+  expect(await page.evaluate(() => sessionStorage.length === 0), "a text that is no key is kept");
+  await check("no key");
   await use("vae_wrong");
   await page.locator("dialog .message").waitFor();
   await use(given.keys.infer);

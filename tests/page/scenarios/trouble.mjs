@@ -92,8 +92,8 @@ async function reasons({ page, proxy, home }) {
   await page.locator("#scores .plot canvas").waitFor();
 }
 
-/** The service ends while rows are shown: the rows stay, and the editor says that there is no answer. */
-async function gone({ page, proxy, home }) {
+/** The service ends while rows are shown: the rows stay, one banner says so, and all goes on once it answers. */
+async function gone({ page, proxy, home, check }) {
   await page.goto(home);
   await page.locator("#data .drop").waitFor();
   await generate(page);
@@ -101,6 +101,20 @@ async function gone({ page, proxy, home }) {
   await page.locator("#editor .outcome").waitFor();
   proxy.fail("broken");
   await page.locator("#editor input").first().fill("7");
-  await page.locator("#editor [role=alert]", { hasText: "does not answer" }).waitFor();
+  await page.locator("#banner", { hasText: "does not answer" }).waitFor();
+  await generate(page);
+  await page.locator("#data [data-gone]").waitFor({ state: "attached" });
   expect((await page.locator("#rows tbody tr").count()) > 5, "the rows are gone");
+  await page.getByRole("link", { name: "Latent space" }).click();
+  await page.locator("#samples [data-gone]").waitFor({ state: "attached" });
+  expect((await page.getByRole("button", { name: "Try again" }).filter({ visible: true }).count()) === 0, "panels ask to try again");
+  expect((await page.getByText("does not answer").filter({ visible: true }).count()) === 1, "the outage is said more than once");
+  await check("gone, latent space");
+  proxy.fail(null);
+  await page.locator("#banner .message").waitFor({ state: "detached" });
+  await page.locator("#samples tbody tr").first().waitFor();
+  await page.locator("#latent-sliders .sliders").waitFor();
+  await page.getByRole("link", { name: "Score" }).click();
+  await page.locator("#data [data-gone]").waitFor({ state: "detached" });
+  await page.locator("#rows tbody tr").first().waitFor();
 }

@@ -46,7 +46,7 @@ class GraphInUse(BaseModel):
 
 
 class ModelInUse(BaseModel):
-    """The device of a model, which GET /models/{name} adds to the manifest."""
+    """The device of a model and the default alpha, which GET /models/{name} adds to the manifest."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -57,6 +57,7 @@ class ModelInUse(BaseModel):
     device_memory_bytes: int | None = Field(
         description="GPU memory in use by all processes; null on a CPU, and if CUDA does not report it"
     )
+    default_alpha: float = Field(description="false-alarm rate of requests that give no alpha: VAE_ALPHA")
 
 
 class ScoreThreshold(BaseModel):

@@ -18,13 +18,16 @@ export class Superseded extends Error {}
  * @property {string} [slot] a later request of the same slot replaces this one, which then throws Superseded
  * @property {AbortSignal} [signal] cancels the request, which then throws Superseded
  * @property {number} [timeoutMs]
+ * @property {boolean} [quiet] tell nobody of a failure
  */
 
 /**
- * @param {{ base: URL, key: () => string | null, fetch?: typeof fetch, onRefusal?: (problem: Problem) => void }} given
- *   base: the address of the service. onRefusal: told of replies that ask for a key or another one (401 and 403).
+ * @param {{ base: URL, key: () => string | null, fetch?: typeof fetch, onRefusal?: (problem: Problem) => void,
+ *   onFailure?: (problem: Problem) => void }} given
+ *   base: the address of the service. onRefusal: told of replies that ask for a key or another one (401 and 403). onFailure: of
+ *   all failures.
  */
-export function makeApi({ base, key, fetch = globalThis.fetch.bind(globalThis), onRefusal = () => {} }) {
+export function makeApi({ base, key, fetch = globalThis.fetch.bind(globalThis), onRefusal = () => {}, onFailure = () => {} }) {
   const slots = new Map();
 
   /**
@@ -42,11 +45,16 @@ export function makeApi({ base, key, fetch = globalThis.fetch.bind(globalThis), 
     } catch (error) {
       if (signal.aborted && signal.reason instanceof Superseded) throw signal.reason;
       const problem = readableError(error, signal);
-      if (problem.status === 401 || problem.status === 403) onRefusal(problem);
+      if (!options.quiet) tell(problem);
       throw problem;
     } finally {
       done();
     }
+  }
+
+  function tell(problem) {
+    onFailure(problem);
+    if (problem.status === 401 || problem.status === 403) onRefusal(problem);
   }
 
   function begin({ slot, signal: outer, timeoutMs = TIMEOUT_MS }) {

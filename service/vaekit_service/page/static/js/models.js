@@ -12,6 +12,7 @@ const PAUSE_MS = 1500; // between two looks while a model loads or the service d
  */
 export function makeLoader(api, state) {
   let timer;
+  let hasAlpha = false; // the first model brings the service's; the visitor may change it
 
   async function load(name) {
     clearTimeout(timer);
@@ -21,7 +22,8 @@ export function makeLoader(api, state) {
       state.set({ models: listed.models, chosen: chosen.name });
       checkLoaded(chosen);
       const model = await api.getJson(`models/${encodeURIComponent(chosen.name)}`, { slot: "model" });
-      state.set({ problem: null, model });
+      state.set({ problem: null, model, ...(hasAlpha || !model.default_alpha ? {} : { alpha: model.default_alpha }) });
+      hasAlpha = true;
     } catch (error) {
       if (isSuperseded(error)) return;
       state.set({ problem: error, model: null });

@@ -46,6 +46,8 @@ export function readableError(error, signal) {
   });
 }
 
+const NO_KEY = /^a key is required/i; // the rest of the sentence is for programs
+
 const TITLES = {
   401: "Key required",
   403: "Missing scope",
@@ -62,6 +64,7 @@ function withAdvice(detail, status, retryAfter, scope) {
   const sentence = /[.!?]$/.test(detail) ? detail : `${detail}.`;
   const first = sentence.charAt(0).toUpperCase() + sentence.slice(1);
   if (retryAfter !== null) return `${first} Try again in ${retryAfter} s.`;
+  if (status === 401) return NO_KEY.test(detail) ? "This service asks for a key. Enter the one you were given." : first;
   if (status === 403 && scope) return `${first} Enter a key with the scope ${scope}.`;
   return first;
 }

@@ -3,6 +3,8 @@
  *
  * @typedef {object} PageState
  * @property {string | null} key the key of the service, if the visitor has entered one
+ * @property {boolean} down whether the service does not answer at the moment
+ * @property {{ text: string, label?: string, act?: () => void } | null} notice what has changed in the service
  * @property {boolean} needsKey whether the service has refused a request without a key, or with another scope
  * @property {object[]} models the models of the service, as GET /models lists them
  * @property {string | null} chosen the name of the model that is shown or being loaded
@@ -31,6 +33,8 @@ export function makeState(given = {}) {
   let current = {
     key: null,
     needsKey: false,
+    down: false,
+    notice: null,
     models: [],
     chosen: null,
     model: null,

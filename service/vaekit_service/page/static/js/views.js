@@ -75,6 +75,8 @@ export function makeViews(root, panels, context) {
   return { has, reset, show };
 }
 
+const NO_KEY = html`<p class="quiet">Without a key there is nothing to show. Press <b>Key</b> at the top to enter one.</p>`;
+
 function waiting(problem) {
   const box = document.createElement("div");
   box.className = "panel";
@@ -82,7 +84,9 @@ function waiting(problem) {
   render(
     problem === null
       ? html`<p class="quiet">Loading …</p>`
-      : html`<div class="message" role="alert"><h2>${problem.title}</h2><p>${problem.message}</p>${again}</div>`,
+      : problem.status === 401
+        ? NO_KEY // the dialog says why
+        : html`<div class="message" role="alert"><h2>${problem.title}</h2><p>${problem.message}</p>${again}</div>`,
     box,
   );
   return box;

@@ -4,11 +4,12 @@ import { isSuperseded, pathOf } from "../api.js";
 import { counted } from "../format.js";
 import { hasImages } from "../input.js";
 import { html, render } from "../lit.js";
-import { queryOf, readCsvCode } from "../rows/dialect.js";
+import { queryOf } from "../rows/dialect.js";
 import { areSteps, Rows } from "../rows/rows.js";
 import { sampledRows } from "../rows/generated.js";
 import { scoreRows } from "../rows/scoring.js";
-import { snippets } from "../snippets.js";
+import { whenBack } from "../service/connection.js";
+import { csvInPython, snippets } from "../snippets.js";
 import { dialectLine, invalidRows, remarks, statusOf } from "./view.js";
 
 const MAX_BYTES = 200 * 2 ** 20; // of a file; a browser keeps it in memory
@@ -21,9 +22,13 @@ export const panel = {
   accepts: (model) => !hasImages(model),
   mount(root, context) {
     const source = new RowSource(root, context);
-    const stop = context.state.watch(["rows", "results", "alpha"], () => source.draw());
-    source.draw();
-    return stop;
+    const { state } = context;
+    const stops = [
+      state.watch(["rows", "results", "alpha"], () => source.draw()),
+      whenBack(state, () => source.shown.problem, () => source.again()),
+    ];
+    source.begin();
+    return () => stops.forEach((stop) => stop());
   },
 };
 
@@ -35,10 +40,22 @@ class RowSource {
     this.text = null; // how to read the text that was given last, and its dialect; null: the rows are generated
   }
 
+  begin() {
+    const { rows, results } = this.state.get();
+    this.draw();
+    if (rows !== null && results === null) this.start(async () => rows); // of another version of the model
+  }
+
+  /** Repeat the last start. */
+  again() {
+    this.start(this.last);
+  }
+
   /** Score the rows that a function finds. @param {() => Promise<Rows>} find */
   async start(find) {
     this.turn += 1;
     const own = this.turn;
+    this.last = find;
     const show = (change) => {
       if (own !== this.turn) return;
       Object.assign(this.shown, change);
@@ -110,7 +127,7 @@ class RowSource {
     const { rows, results } = this.state.get();
     const { text } = this;
     render(
-      html`${dropBox(this)} ${statusOf(this.shown, rows, results)}
+      html`${dropBox(this)} ${statusOf(this.shown, rows, results, () => this.again())}
         ${text?.dialect ? dialectLine(text.dialect, (dialect) => this.startText(text.read, text.name, dialect)) : ""}
         ${results === null ? "" : html`${remarks(results)}${invalidRows(results)}`} ${snippets(codeFor(this.context, rows))}`,
       this.root,
@@ -151,16 +168,19 @@ function columnsText(model) {
 
 function codeFor({ api, state }, rows) {
   const { model, alpha } = state.get();
+  const read = csvInPython(model, rows?.dialect);
   const example = rows === null || rows.length === 0 || areSteps(rows, model) ? null : JSON.stringify([rows.object(0, model)]);
   return {
     api,
     path: pathOf(model, "elbo"),
     query: { log_evidence: false, errors: "report", alpha, ...(rows === null ? {} : queryOf(rows.dialect)) },
     body: "-T rows.csv -H 'content-type: text/csv' -H 'accept: text/csv'",
-    pythonImports: "import pandas as pd\n",
-    python: `rows = ${readCsvCode(rows?.dialect)}
+    pythonImports: read.pythonImports,
+    define: read.define,
+    python: `${read.rows}
 scored = client.score(rows, alpha=${alpha}, explain=3, model="${model.name}", version=${model.version})
-print(scored.sort_values("p_value").head(10))`,
+for row in sorted(scored, key=lambda row: -row["score"])[:10]:
+    print(row)`,
     javascript: `const rows = ${example ?? "[{ /* a value for each column */ }]"};
 const options = { alpha: ${alpha}, log_evidence: false, model: "${model.name}", version: ${model.version} };
 const { score, p_value, is_anomaly } = await client.elbo(rows, options);

@@ -1,16 +1,18 @@
 /** Draws what the panel of rows says: how the file was read, how far scoring is, and which rows cannot be read. */
 
 import { count, counted } from "../format.js";
+import { problemBox } from "../latent/problem_box.js";
 import { html, live } from "../lit.js";
 import { DECIMALS, DELIMITERS, wordsOf } from "../rows/dialect.js";
 
 const SHOWN = 50; // invalid rows that are listed
 
 /** How far scoring is, or what went wrong. */
-export function statusOf({ busy, problem, idColumn }, rows, results) {
+export function statusOf({ busy, problem, idColumn }, rows, results, again) {
   if (problem !== null) {
-    const kept = results?.done > 0 ? ` The first ${counted(results.done, "row")} were scored.` : "";
-    return html`<p class="message" role="alert">${problem.message}${kept}</p>`;
+    const part = results?.done > 0 && results.done < results.length;
+    const kept = part ? html`<p class="small">The first ${counted(results.done, "row")} were scored.</p>` : "";
+    return html`${problemBox(problem, problem.mayPass || problem.status >= 500 ? again : undefined)}${kept}`;
   }
   if (typeof busy === "string") return html`<p class="quiet">${busy}</p>`;
   if (busy !== null) {
@@ -19,7 +21,8 @@ export function statusOf({ busy, problem, idColumn }, rows, results) {
     ></label>`;
   }
   if (rows === null) return "";
-  const ids = idColumn === null ? "" : html` The column <code>${idColumn}</code> identifies them.`;
+  const id = results?.idColumn ?? idColumn;
+  const ids = id === null ? "" : html` The column <code>${id}</code> identifies them.`;
   return html`<p class="small"><strong>${counted(rows.length, "row")}</strong> ${rows.source}.${ids}</p>`;
 }
 

@@ -5,9 +5,11 @@ import { expectedText, isOdd } from "../table/cells.js";
 import { recordOf } from "../rows/csv.js";
 import { number } from "../format.js";
 import { hasImages } from "../input.js";
+import { problemBox } from "../latent/problem_box.js";
 import { html, live, render } from "../lit.js";
 import { areSteps, objectOf } from "../rows/rows.js";
 import { explainRows } from "../rows/scoring.js";
+import { whenBack } from "../service/connection.js";
 import { snippets } from "../snippets.js";
 import { verdict } from "../table/view.js";
 
@@ -26,6 +28,7 @@ export const panel = {
     const stops = [
       context.state.watch(["rows", "selected"], () => editor.begin()),
       context.state.watch(["alpha"], () => editor.draw()),
+      whenBack(context.state, () => editor.problem, () => editor.score()),
     ];
     return () => {
       editor.end();
@@ -99,7 +102,7 @@ function view(editor) {
       ${outcome(editor, alpha)}
       <button ?disabled=${!isChanged} @click=${() => editor.undo()}>Undo all changes</button>
     </div>
-    ${problem === null ? "" : html`<p class="message small" role="alert">${problem.message}</p>`}
+    ${problemBox(problem, () => editor.score())}
     <div class="fields">${columns.map((column, at) => field(editor, column, at, explained.get(column.name)))}</div>
     ${snippets(codeFor(context, cells))}`;
 }
@@ -137,7 +140,8 @@ function noteOf(cell) {
 }
 
 /** Score, p-value and verdict, with the score before the changes. */
-function outcome({ said, before }, alpha) {
+function outcome({ said, before, problem }, alpha) {
+  if (said === null && problem !== null) return "";
   if (said === null) return html`<p class="quiet">Scoring …</p>`;
   if (said.error) {
     const { column, reason, value } = said.error;

@@ -1,6 +1,7 @@
 /** The panel with the live health of the model: recent scores against the calibration. */
 
 import { isSuperseded } from "../api.js";
+import { whenBack } from "../service/connection.js";
 import { counted, number } from "../format.js";
 import { problemBox } from "../latent/problem_box.js";
 import { html, render } from "../lit.js";
@@ -37,12 +38,14 @@ class Health {
   begin() {
     this.shown = () => (document.hidden ? clearTimeout(this.timer) : this.look());
     document.addEventListener("visibilitychange", this.shown);
+    this.stop = whenBack(this.context.state, () => this.problem, () => this.look());
     this.draw();
     this.look();
   }
 
   end() {
     clearTimeout(this.timer);
+    this.stop();
     this.abort?.abort();
     document.removeEventListener("visibilitychange", this.shown);
   }

@@ -1,6 +1,7 @@
 /** The panel that scores images of the visitor. */
 
 import { isSuperseded } from "../api.js";
+import { whenBack } from "../service/connection.js";
 import { counted } from "../format.js";
 import { cellsOf, serviceOf } from "../latent/calls.js";
 import { problemBox } from "../latent/problem_box.js";
@@ -46,10 +47,11 @@ class Images {
     };
     for (const type of ["dragover", "dragleave"]) zone.addEventListener(type, over);
     zone.addEventListener("drop", dropped);
-    const stop = this.context.state.watch(["alpha", "images", "selected"], () => this.draw());
+    const { state } = this.context;
+    const stops = [state.watch(["alpha", "images", "selected"], () => this.draw()), whenBack(state, () => this.problem, () => this.again?.())];
     this.end = () => {
       this.abort?.abort();
-      stop();
+      stops.forEach((stop) => stop());
       for (const type of ["dragover", "dragleave"]) zone.removeEventListener(type, over);
       zone.removeEventListener("drop", dropped);
     };

@@ -1,6 +1,7 @@
-/** Shows what went wrong in a panel, with a way to try again. */
+/** Shows what went wrong in a panel, with a way to try again. Hidden while the banner says that the service does not answer. */
 
-import { html } from "../lit.js";
+import { isGone } from "../service/connection.js";
+import { html, nothing } from "../lit.js";
 
 /**
  * @param {Error | null} problem
@@ -8,7 +9,7 @@ import { html } from "../lit.js";
  */
 export function problemBox(problem, again) {
   if (!problem) return "";
-  return html`<div class="message" role="alert">
+  return html`<div class="message" role="alert" data-gone=${isGone(problem) ? "" : nothing}>
     <p>${problem.title ? html`<b>${problem.title}.</b> ` : ""}${problem.message}</p>
     ${again ? html`<p><button @click=${again}>Try again</button></p>` : ""}
   </div>`;

@@ -67,12 +67,6 @@ export function queryOf({ delimiter, decimal }) {
   };
 }
 
-/** The Python that reads rows.csv. @param {Dialect} [dialect] */
-export function readCsvCode({ delimiter, decimal } = PLAIN) {
-  const sep = delimiter === "," ? "" : `, sep=${JSON.stringify(delimiter)}`;
-  return `pd.read_csv("rows.csv"${sep}${decimal === "." ? "" : ', decimal=","'})`;
-}
-
 /** A number as JavaScript reads it; other text is unchanged. @param {string} text @param {Dialect} dialect */
 export function withPoint(text, { decimal }) {
   return decimal === "," && NUMBER_WITH_COMMA.test(text) ? text.replace(",", ".") : text;

@@ -28,13 +28,13 @@ export async function scoreRows(context, rows, { idColumn, onProgress }) {
   }
   let results = new Results(rows.length);
   results.idColumn = idColumn;
-  state.set({ rows, results, selected: null });
   const errors = isSeries ? null : "report"; // without an invalid time step, the windows around it would be others
   const query = { log_evidence: false, errors, alpha, id_column: idColumn, ...queryOf(rows.dialect) };
   let drawn = 0;
   for (let from = 0; from < rows.length; ) {
     const to = isSeries ? rows.length : Math.min(rows.length, from + (from === 0 ? FIRST_BATCH : BATCH));
     const { headers, lines } = await scoreBatch(context, pathOf(model, "elbo"), rows.csvRange(from, to), query);
+    if (from === 0) state.set({ rows, results, selected: null }); // until now, what was there stays
     if (lines.length !== to - from) throw new Error(`The service answered ${lines.length} of ${to - from} rows.`);
     results.add(from, lines, headers);
     from = to;

@@ -1,6 +1,7 @@
 /** The panel with samples of the model: a grid of images, or a table with histograms. */
 
 import { isSuperseded, pathOf } from "../api.js";
+import { whenBack } from "../service/connection.js";
 import { download } from "../download.js";
 import { counted, number } from "../format.js";
 import { makeImage } from "../images/pixels_view.js";
@@ -24,8 +25,12 @@ export const panel = {
   accepts: (model) => !model.input.window,
   mount(root, context) {
     const samples = new Samples(root, context);
+    const stop = whenBack(context.state, () => samples.problem, () => samples.load());
     samples.load();
-    return () => samples.end();
+    return () => {
+      stop();
+      samples.end();
+    };
   },
 };
 

@@ -1,14 +1,15 @@
 /** The panel of scores: this file's over those of the calibration, with the false-alarm rate as a slider. */
 
 import { isSuperseded, pathOf } from "../api.js";
+import { whenBack } from "../service/connection.js";
 import { falseAlarms, rankOf } from "./beta_binomial.js";
 import { count, counted, number, percent } from "../format.js";
 import { drawHistogram } from "./histogram.js";
 import { inShort, topOf } from "./in_short.js";
 import { hasImages, isCalibrated } from "../input.js";
+import { problemBox } from "../latent/problem_box.js";
 import { html, live, render } from "../lit.js";
-import { readCsvCode } from "../rows/dialect.js";
-import { snippets } from "../snippets.js";
+import { csvInPython, snippets } from "../snippets.js";
 
 const LARGEST = 0.5; // alpha of the slider
 
@@ -53,7 +54,7 @@ function mountScores(root, context) {
   function body() {
     const { calibration, problem } = shown;
     if (problem !== null) {
-      return html`<p class="message" role="alert">${problem.message}</p><p><button @click=${load}>Try again</button></p>`;
+      return problemBox(problem, load);
     }
     if (calibration === null) return html`<p class="quiet">Loading …</p>`;
     if (calibration.groups.length === 0) return html`<p class="message plain">${calibration.reason}</p>`;
@@ -93,11 +94,11 @@ function mountScores(root, context) {
     return { scores: indexes.map((i) => results.score[i]), flagged: indexes.map((i) => results.isFlagged(i, alpha)) };
   }
 
-  const stop = state.watch(["alpha", "results", "images"], draw);
+  const stops = [state.watch(["alpha", "results", "images"], draw), whenBack(state, () => shown.problem, load)];
   draw();
   load();
   return () => {
-    stop();
+    stops.forEach((stop) => stop());
     plot?.destroy();
   };
 }
@@ -222,13 +223,14 @@ function codeFor({ api, state }) {
   const { model, alpha } = state.get();
   const n = model.calibration.entries[0].n;
   const k = Math.max(1, rankOf(alpha, n));
-  const rows = hasImages(model) ? 'rows = ["first.png", "second.png"]' : `rows = ${readCsvCode(state.get().rows?.dialect)}`;
+  const read = hasImages(model) ? { pythonImports: "", define: "", rows: 'rows = ["first.png", "second.png"]' } : csvInPython(model, state.get().rows?.dialect);
   return {
     api,
     method: "GET",
     path: pathOf(model, "calibration"),
-    pythonImports: `${hasImages(model) ? "" : "import pandas as pd\n"}from scipy.stats import betabinom\n`,
-    python: `${rows}
+    define: read.define,
+    pythonImports: `${read.pythonImports}from scipy.stats import betabinom\n`,
+    python: `${read.rows}
 found = client.elbo(rows, alpha=${alpha}, log_evidence=False, model="${model.name}", version=${model.version})
 normal = betabinom(len(rows), ${k}, ${n} + 1 - ${k})  # ${n} held-out rows
 print(found.is_anomaly.sum(), "flagged; false alarms:", normal.mean(), normal.interval(0.95))`,

@@ -4,10 +4,11 @@ import { isSuperseded } from "../api.js";
 import { saveText, scoredCsv } from "./downloads.js";
 import { count, counted, number } from "../format.js";
 import { hasImages } from "../input.js";
-import { html, live, render } from "../lit.js";
+import { html, live, nothing, render } from "../lit.js";
 import { makeMarks, marksBar } from "./marks.js";
 import { areSteps } from "../rows/rows.js";
 import { explainRows } from "../rows/scoring.js";
+import { isGone, whenBack } from "../service/connection.js";
 import { rowsTable } from "./view.js";
 
 const PAGE = 25; // rows that are shown and explained together
@@ -41,6 +42,7 @@ class ScoredRows {
   begin() {
     this.stops = [
       this.state.watch(["rows"], () => this.rowsChanged()),
+      whenBack(this.state, () => this.problem, () => this.explain()),
       this.state.watch(["results"], () => this.resultsChanged()),
       this.state.watch(["alpha"], ({ results }) => results !== null && this.select()),
       this.state.watch(["selected"], () => this.draw()),
@@ -93,7 +95,7 @@ class ScoredRows {
   /** Ask for the reasons of the rows on this page. */
   async explain() {
     const { rows, results, model } = this.state.get();
-    if (rows === null || areSteps(rows, model) || !canExplain(model)) return;
+    if (rows === null || results === null || areSteps(rows, model) || !canExplain(model)) return;
     const { explained } = results;
     const wanted = this.onPage().filter((index) => !explained.has(index) && !results.lines[index].error);
     if (wanted.length === 0) return;
@@ -151,7 +153,7 @@ function view(panel) {
   const choose = (index) => panel.choose(index);
   return html`${tools(panel)}
     <p class="small quiet">${count(flagged)} of ${counted(order.length, "row")} flagged at alpha ${number(alpha, 2)}. Rows count from 0. ${supported(rows, model)}</p>
-    ${problem === null ? "" : html`<p class="message small" role="alert">No reasons: ${problem.message}</p>`}
+    ${problem === null ? "" : html`<p class="message small" role="alert" data-gone=${isGone(problem) ? "" : nothing}>No reasons: ${problem.message}</p>`}
     ${visible.length === 0
       ? html`<p class="quiet">No row passes this filter.</p>`
       : rowsTable({ rows, results, alpha, selected, model, indexes: panel.onPage(), marks, choose })}

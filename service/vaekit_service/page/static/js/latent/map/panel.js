@@ -1,6 +1,7 @@
 /** The panel with the latent map: rows as points, where near points look alike to the model. */
 
 import { isSuperseded } from "../../api.js";
+import { whenBack } from "../../service/connection.js";
 import { counted } from "../../format.js";
 import { html, render } from "../../lit.js";
 import { MapCanvas, palette } from "./canvas.js";
@@ -58,6 +59,7 @@ class LatentMap {
     this.ends = [
       () => observer.disconnect(),
       () => dark.removeEventListener("change", recolour),
+      whenBack(state, () => this.status.problem, () => this.load()),
       state.watch(["rows", "images"], () => this.sourceChanged()),
       state.watch(["results", "alpha"], () => this.show()),
       state.watch(["selected"], ({ selected }) => this.follow(selected)),

@@ -1,6 +1,7 @@
 /** The panel that walks from one row or image to another through latent space. */
 
 import { isSuperseded, pathOf } from "../../api.js";
+import { whenBack } from "../../service/connection.js";
 import { number } from "../../format.js";
 import { makeImage } from "../../images/pixels_view.js";
 import { html, live, render, svg } from "../../lit.js";
@@ -47,6 +48,7 @@ class Interpolation {
 
   begin() {
     const stops = [
+      whenBack(this.context.state, () => this.problem, () => this.runner.call()),
       this.context.state.watch(["start"], () => this.draw()),
       this.context.state.watch(["rows", "images"], () => this.rowsChanged()),
       this.context.state.watch(["results"], ({ results }) => {
@@ -190,8 +192,8 @@ function code(api, model, latents) {
     path: pathOf(model, "decode"),
     body: decodeBody(steps.map((z) => z.map((value) => Number(value.toFixed(3)))), several),
     pythonImports: "import numpy as np",
-    python: `a, b = np.array(${ends[0]}), np.array(${ends[1]})\nt = np.linspace(0, 1, 9)[:, None]\nsteps = client.decode(a + t * (b - a), model=${name}${several ? `, members=${MEMBER}` : ""}).mean`,
-    javascript: `const [a, b] = [${ends[0]}, ${ends[1]}];\nconst latents = Array.from({ length: 9 }, (_, i) => a.map((from, d) => from + (i / 8) * (b[d] - from)));\nconst { mean } = await client.decode(latents, { model: ${name}${several ? `, members: ${MEMBER}` : ""} });`,
+    python: `a, b = np.array(${ends[0]}), np.array(${ends[1]})\nt = np.linspace(0, 1, 9)[:, None]\nsteps = client.decode(a + t * (b - a), model=${name}${several ? `, members=${MEMBER}` : ""}).mean\nprint(steps)`,
+    javascript: `const [a, b] = [${ends[0]}, ${ends[1]}];\nconst latents = Array.from({ length: 9 }, (_, i) => a.map((from, d) => from + (i / 8) * (b[d] - from)));\nconst { mean } = await client.decode(latents, { model: ${name}${several ? `, members: ${MEMBER}` : ""} });\nconsole.log(mean);`,
   });
 }
 

@@ -1,5 +1,6 @@
 /** The panel with one slider per latent dimension: the decoded row or image follows them. */
 
+import { whenBack } from "../../service/connection.js";
 import { number } from "../../format.js";
 import { makeImage } from "../../images/pixels_view.js";
 import { html, live, render } from "../../lit.js";
@@ -43,7 +44,12 @@ class Sliders {
   }
 
   begin() {
-    this.stop = this.context.state.watch(["start"], ({ start }) => start && this.startFrom(start.z, start.label));
+    const { state } = this.context;
+    const stops = [
+      state.watch(["start"], ({ start }) => start && this.startFrom(start.z, start.label)),
+      whenBack(state, () => this.problem, () => this.again()),
+    ];
+    this.stop = () => stops.forEach((stop) => stop());
     this.draw();
     this.prepare();
   }
@@ -51,6 +57,12 @@ class Sliders {
   end() {
     this.stop();
     this.decoder.stop();
+  }
+
+  /** Repeat what failed. */
+  again() {
+    if (this.reference) this.move(this.z);
+    else this.prepare();
   }
 
   async prepare() {
@@ -118,9 +130,9 @@ function view(panel) {
   const { context, model, problem, reference } = panel;
   return html`<div class="stack">
     ${startRow(panel)}
-    ${problemBox(problem, () => (reference ? panel.move(panel.z) : panel.prepare()))}
+    ${problemBox(problem, () => panel.again())}
     <div ?hidden=${problem && !reference} class=${`sliders-and-decoded ${panel.image ? "of-image" : ""}`}>
-      <div>${reference ? sliders(panel) : html`<p class="quiet">Asking for samples of the model …</p>`}</div>
+      <div>${reference ? sliders(panel) : problem ? "" : html`<p class="quiet">Asking for samples of the model …</p>`}</div>
       <div class="box decoded-box" aria-busy=${panel.shown.z !== panel.z}>${panel.image ? imageView(panel) : rowView(panel)}</div>
     </div>
     ${code(context.api, model, panel.z)}
