@@ -35,6 +35,16 @@ test("the model that was asked for is shown, else the default one, else one that
   }
 });
 
+test("the model that was asked for is shown once there is a key", async () => {
+  const refused = new Problem({ title: "Unauthorized", detail: "this needs a key", status: 401 });
+  const state = makeState();
+  const loader = makeLoader(service(refused, { models: [model("a"), model("b")], default: null }).api, state);
+  await loader.load("b");
+  assert.equal(state.get().problem.status, 401);
+  await loader.load();
+  assert.equal(state.get().model.name, "b");
+});
+
 test("a model that failed to load is named with the reason, and the page does not ask again", async () => {
   const state = makeState();
   await makeLoader(service({ models: [model("a", "failed", "elbo.onnx is damaged")], default: null }).api, state).load();

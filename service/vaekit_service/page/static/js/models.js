@@ -13,12 +13,14 @@ const PAUSE_MS = 1500; // between two looks while a model loads or the service d
 export function makeLoader(api, state) {
   let timer;
   let hasAlpha = false; // the first model brings the service's; the visitor may change it
+  let wanted; // the name that was asked for last: there may be no list to choose from yet, as without a key
 
   async function load(name) {
     clearTimeout(timer);
+    wanted = name ?? wanted;
     try {
       const listed = await api.getJson("models", { slot: "models" });
-      const chosen = choice(listed, name ?? state.get().chosen);
+      const chosen = choice(listed, wanted ?? state.get().chosen);
       state.set({ models: listed.models, chosen: chosen.name });
       checkLoaded(chosen);
       const model = await api.getJson(`models/${encodeURIComponent(chosen.name)}`, { slot: "model" });
