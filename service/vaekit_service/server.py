@@ -27,7 +27,7 @@ from vaekit_service import example, exposure
 from vaekit_service.app import create_app
 from vaekit_service.components import Components
 from vaekit_service.connection.head import ConnectionLimits
-from vaekit_service.connection.listener import Address, accept_waiting, listen, resolved
+from vaekit_service.connection.listener import Address, accept_waiting, listen, local_url, resolved, url
 from vaekit_service.connection.protocol import LimitedProtocol
 from vaekit_service.connection.refusals import Refusals
 from vaekit_service.log_writer import LogWriter
@@ -248,10 +248,10 @@ class Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         assert sockets
         host, port = sockets[0].getsockname()[:2]
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        page = f"page: {url}/, " if self._has_page else ""
-        self._tell(f"listening on {url}  ({page}API reference: {url}/docs)")
-        self._tell_task = asyncio.create_task(self._tell_ready(url))
+        local = local_url(host, port)
+        page = f"page: {local}/, " if self._has_page else ""
+        self._tell(f"listening on {url(host, port)}  ({page}API reference: {local}/docs)")
+        self._tell_task = asyncio.create_task(self._tell_ready(local))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._tell_task is not None:
@@ -281,7 +281,7 @@ class Server(uvicorn.Server):
         # annotated as asyncio.Protocol, which takes no arguments
         return config.http_protocol_class(config=config, server_state=state, app_state=self.lifespan.state)  # type: ignore[call-arg]
 
-    async def _tell_ready(self, url: str) -> None:
+    async def _tell_ready(self, local: str) -> None:
         registry = self._components.registry
         await registry.settled.wait()
         gc.collect()
@@ -296,4 +296,4 @@ class Server(uvicorn.Server):
         ready = sorted((s for s in registry.latest if s.model), key=lambda s: s.name != registry.default)
         if ready and ready[0].model is not None:
             with_key = self._components.keyring.is_required
-            self._tell("try:\n  " + await asyncio.to_thread(example.curl, ready[0].model, url, with_key=with_key))
+            self._tell("try:\n  " + await asyncio.to_thread(example.curl, ready[0].model, local, with_key=with_key))

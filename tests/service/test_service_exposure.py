@@ -99,7 +99,9 @@ def test_vae_serve_with_keys_listens_on_all_addresses_and_reads_them_again_after
     file.write_text("\n".join(line for line in TEXT.splitlines() if not line.startswith("read")))
     started = process("--models", str(models_dir), "--host", "0.0.0.0", "--keys-file", str(file))
     url = started.until(URL).replace("0.0.0.0", "127.0.0.1")
-    assert "$VAE_API_KEY" in started.until(r"^\s+(curl .*)$")
+    tried = started.until(r"^\s+(curl .*)$")
+    assert "$VAE_API_KEY" in tried
+    assert url in tried
 
     def status(key: str) -> int:
         return httpx.get(f"{url}/models", headers=bearer(key)).status_code

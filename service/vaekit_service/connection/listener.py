@@ -36,6 +36,16 @@ def listen(family: socket.AddressFamily, address: Address) -> socket.socket:
         raise _cannot_listen(*address, exc) from exc
 
 
+def url(host: str, port: int) -> str:
+    """The URL of an address."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def local_url(host: str, port: int) -> str:
+    """The URL by which this machine reaches an address: not every browser opens 0.0.0.0, which means all addresses."""
+    return url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)
+
+
 def accept_waiting(listener: socket.socket) -> list[socket.socket]:
     """Accept the connections in a listener's backlog: to their callers they are open, but closing would reset them.
 
