@@ -21,6 +21,7 @@ from benchmarks.chaos.versions import HARMS, Publisher
 from tests.deploy.conftest import REPLICAS
 from tests.deploy.test_deploy_rules import DASHBOARD, PANELS, RULES, metrics
 from tests.packaging.test_locks import locked
+from vaekit_service.page.routes import POLICY
 
 pytestmark = pytest.mark.deploy
 ROOT = Path(__file__).parents[2]
@@ -126,6 +127,22 @@ def test_nginx_hides_the_metrics_and_lets_the_service_refuse_large_bodies(caller
     assert caller.get("/metrics").status_code == 404
     reply = caller.post("/models/breast-cancer/elbo", content=b" " * (32 * 2**20 + 1))
     assert (reply.status_code, reply.headers["content-type"]) == (413, "application/problem+json")
+
+
+def test_nginx_serves_below_a_prefix_once_it_has_the_lines_of_the_guide(stack: Stack, caller: httpx.Client) -> None:
+    guide = (ROOT / "docs" / "how-to" / "deploy.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"^```nginx\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    file = stack.folder / "deploy" / "nginx" / "nginx.conf"
+    file.write_text(file.read_text().replace("        location / {", f"{lines}\n        location / {{"))
+    stack.compose("kill", "-s", "HUP", "nginx")
+    wait("nginx has read it", lambda: caller.get("/vae").headers.get("location") == "/vae/")
+    page = caller.get("/vae/")
+    assert page.headers["content-security-policy"] == POLICY
+    assert page.text == caller.get("/").text
+    files = re.findall(r'(?:href|src)="(page/[^"]+)"', page.text)
+    assert {caller.get(f"/vae/{name}").status_code for name in files} == {200}
+    assert caller.get("/vae/models").json() == caller.get("/models").json()
+    assert caller.get("/vae/metrics").status_code == 404
 
 
 @pytest.mark.parametrize("service", ["service", "nginx", "prometheus", "alertmanager"])
