@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from vaekit.cli import app
+from vaekit.cli.train_report import notable
 from vaekit.errors import ConfigError, InputError
 from vaekit_training.config import load_config
 from vaekit_training.data.looks import label_remarks
@@ -54,6 +55,11 @@ def test_label_exclude_name_and_seed_are_settings_of_the_config(place: Path) -> 
     assert load_config(place / "models/p-1/2/config.toml").data.exclude == ("shift", "temp")
 
 
+def test_the_remarks_of_the_summary_are_short_and_no_choices() -> None:
+    remarks = ["the likelihood is mixed: a", "column 'n' looks like a label; way on"]
+    assert notable([*remarks, "x" * 300]) == ["column 'n' looks like a label", "x" * 239 + "\u2026"]
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("place")
 def test_the_summary_says_what_is_found_and_verbose_prints_all_figures() -> None:
@@ -70,6 +76,9 @@ def test_the_summary_says_what_is_found_and_verbose_prints_all_figures() -> None
     done = vae("pumps.csv", "--verbose", *QUICK)
     assert "column 'fault' looks like a label" in done.stderr
     assert "--label fault --anomaly 1 keeps" in done.stderr
+    summary = done.stderr.split("report: ")[1]  # says again what was found
+    assert "remark: column 'fault' looks like a label" in summary
+    assert "the likelihood is" not in summary
     assert "without labels (--label COLUMN) detection is not measured" in done.stderr
     assert "parity" in done.stderr
 

@@ -230,6 +230,14 @@ def test_a_column_in_another_spelling_is_refused_and_other_near_names_are_a_rema
     assert model_order([name, "temp_F", "load"], spec)[1].columns == (name,)
 
 
+def test_an_absent_column_that_looks_like_a_label_is_said_to_be_one():
+    spec = VectorSpec(columns=(Column(name="load", kind="real"), Column(name="label", kind="binary")))
+    with pytest.raises(InputError, match=r"'label' looks like a label .* train again with --label label or --exclude"):
+        model_order(["load"], spec)
+    with pytest.raises(InputError, match=r"the input lacks 1 of the model's columns: 'load'$"):
+        model_order(["label"], spec)
+
+
 def test_an_error_lists_at_most_ten_levels():
     spec = VectorSpec(columns=(Column(name="a", kind="category", levels=tuple(f"l{i}" for i in range(99))),))
     with pytest.raises(InputError, match=r"not one of its 99 levels \('l0', .*'l9', \.\.\.\): 'z'$"):

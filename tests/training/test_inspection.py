@@ -19,7 +19,7 @@ from vaekit.detector_training import config_of, prepare
 from vaekit.errors import InputError
 from vaekit.tabular.frames import table
 from vaekit_training.config import Config, make_config, parse_overrides
-from vaekit_training.data.findings import findings
+from vaekit_training.data.findings import counts_as_real, findings
 from vaekit_training.data.load import load, of_array
 from vaekit_training.data.looks import is_id
 from vaekit_training.data.rows import Rows
@@ -267,3 +267,12 @@ def test_a_cell_of_text_in_a_frames_column_of_numbers_is_refused(bad: str) -> No
     frame = pd.DataFrame({"a": pd.Series(column, dtype=object), "b": X[:41, 1]})
     with pytest.raises(InputError, match=r"^row 40, feature 'a': not a number: .*; 40 of the column's 41 cells"):
         Detector(settings=QUICK).fit(frame)
+
+
+def test_counts_that_are_modelled_as_real_numbers_are_said() -> None:
+    x = np.column_stack([np.arange(200) * 7 % 5, np.arange(200) / 7, np.arange(200) % 2, np.arange(200) * 1000 % 7919])
+    rows = of_array(x.astype(np.float64), ["n", "a", "b", "wide"])
+    splits = split(rows, make_config({"name": "a", "data": {"source": "m"}}).data, 0)
+    (said,) = counts_as_real(rows, splits)
+    assert "below 0: 'n'; --set data.kinds.n=count models one as counts" in said
+    assert counts_as_real(rows, splits, ["n"]) == []

@@ -23,7 +23,8 @@ from vaekit_training import build
 from vaekit_training.config import Config
 from vaekit_training.data.batch import Batches, RowTable
 from vaekit_training.data.feed import StreamBatches
-from vaekit_training.data.findings import findings
+from vaekit_training.data.findings import counts_as_real, findings
+from vaekit_training.data.kinds import takes
 from vaekit_training.data.load import Rows, load
 from vaekit_training.data.looks import left_out
 from vaekit_training.data.split import Splits, split
@@ -61,6 +62,7 @@ class Listener:
     constants: Callable[[list[str]], None] = field(default=ignore)  # names of constant columns
     warn: Callable[[str], None] = ignore  # a warning
     found: Callable[[str], None] = ignore  # a suspicious property of the data
+    remark: Callable[[str], None] = ignore  # a property of the data that another setting may suit better
 
 
 def train(
@@ -158,6 +160,10 @@ def _run(
     splits = split(rows, config.data, config.training.seed)
     for text in (wrong := findings(rows, splits, config.data.kinds)):
         listener.found(text)
+    if "count" in takes(config.likelihood):
+        wrong += (remarks := counts_as_real(rows, splits, config.data.kinds))
+        for text in remarks:
+            listener.remark(text)
     varies = build.kernel_columns(rows, splits.trains)
     asked = config.may_show_exemplars
     config = config.fitted(splits.trained_on, kernels=varies is not None)

@@ -24,7 +24,6 @@ from rich.table import Table
 
 from vaekit.cli.panels import ADDRESS, OUTPUT, examples
 from vaekit.errors import InputError, Interrupted, MissingExtra
-from vaekit.tabular.explained_cells import LEVELS, NONE_IS_ODD, is_odd
 
 if TYPE_CHECKING:
     from vaekit.project import Project
@@ -176,6 +175,8 @@ def _show_alerts(scored: Path) -> None:
 
 def reasons(row: dict[str, Any]) -> str:
     """The cells of a scored row that stand out, with the values expected there."""
+    from vaekit.tabular.explained_cells import NONE_IS_ODD, is_odd
+
     found = []
     for number in range(1, EXPLAINED + 1):
         name = row[f"odd_{number}"]
@@ -186,6 +187,8 @@ def reasons(row: dict[str, Any]) -> str:
 
 def _cell(row: dict[str, Any], number: int) -> dict[str, Any]:
     """An explained cell of a scored row, with numbers where they are some."""
+    from vaekit.tabular.explained_cells import LEVELS
+
     texts = {name: row[f"odd_{number}_{name}"] for name in ("relief", "p_value", "low", "high", "value", "expected")}
     is_level = not texts["low"]
     return {

@@ -144,9 +144,10 @@ def train(
     prints = is_first_rank() and not is_quiet()  # only the first rank prints
     console = Console(stderr=True, highlight=False, quiet=not prints)
     config, remarks, keep = _run_of(source, settings, exclude or [], run, resume, console)
-    manifest = _trained(config, remarks, keep, models, device, console)
+    said: list[str] = list(remarks)
+    manifest = _trained(config, remarks, keep, models, device, console, said)
     if is_first_rank():
-        report(manifest, models, console, as_json=as_json, verbose=verbose)
+        report(manifest, models, console, said, as_json=as_json, verbose=verbose)
 
 
 def _run_of(
@@ -173,12 +174,14 @@ def _run_of(
     return config, remarks, Keep(run) if run else Keep(Path("runs") / config.name, numbered=True)
 
 
-def _trained(config: Config, remarks: list[str], keep: Keep, models: Path, device: str, console: Console) -> Manifest:
-    """Train and publish; a signal ends the command with its exit code."""
+def _trained(
+    config: Config, remarks: list[str], keep: Keep, models: Path, device: str, console: Console, said: list[str]
+) -> Manifest:
+    """Train and publish; a signal ends the command with its exit code. `said` gets what is found in the rows."""
     from vaekit_training.run import train as start
 
     try:
-        with _listener(console, config) as listener:
+        with _listener(console, config, said) as listener:
             return start(config, models, device=device, listener=listener, keep=keep, inspected=remarks)
     except KeyboardInterrupt:
         console.print("[yellow]stopped; nothing was published[/]")
@@ -219,7 +222,7 @@ def _config(
 
 
 @contextmanager
-def _listener(console: Console, config: Config) -> Iterator[Listener]:
+def _listener(console: Console, config: Config, said: list[str]) -> Iterator[Listener]:
     from vaekit_training.run import Listener
 
     columns = (
@@ -260,6 +263,11 @@ def _listener(console: Console, config: Config) -> Iterator[Listener]:
             console.print(f"[dim]{escape(text)}[/]", soft_wrap=True)
 
         def warn(text: str) -> None:
+            said.append(text)
             console.print(f"[yellow]warning[/]: {escape(text)}", soft_wrap=True)
 
-        yield Listener(say, on_step, on_validation, on_trained, constants, warn, found=warn)
+        def remark(text: str) -> None:
+            said.append(text)
+            say(text)
+
+        yield Listener(say, on_step, on_validation, on_trained, constants, warn, found=warn, remark=remark)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Any, NoReturn
 from vaekit.bundle.input_spec import VectorSpec
 from vaekit.errors import InputError
 from vaekit.tabular.cells import show
+from vaekit.tabular.label_names import named_as_label
 
 MOST_NAMED = 20  # names in a message about a column that does not exist
 MOST_IGNORED = 1000  # names of columns that rows may have beside the model's
@@ -169,7 +171,15 @@ def _required(absent: Iterable[str], spec: VectorSpec) -> list[str]:
 def _refuse_lacking(lacking: Sequence[str], unknown: Sequence[str]) -> NoReturn:
     meant = {column: name for name, column in resembling(unknown, lacking).items()}
     alike = "".join(f"; {name!r} resembles {column!r}" for column, name in meant.items())
-    raise InputError(f"the input lacks {len(lacking)} of the model's columns: {listed(lacking)}{alike}")
+    labels = [name for name in lacking if named_as_label(name)] if not meant else []
+    word = shlex.quote(labels[0]) if labels else ""
+    why = (
+        f"; {labels[0]!r} looks like a label that was modelled as any other column: if it is one, train again with "
+        f"--label {word} or --exclude {word}"
+        if labels
+        else ""
+    )
+    raise InputError(f"the input lacks {len(lacking)} of the model's columns: {listed(lacking)}{alike}{why}")
 
 
 def check_widths(rows: Sequence[Any], spec: VectorSpec) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vaekit.tabular.columns import listed
 from vaekit_training.data.looks import is_id
 from vaekit_training.data.rows import Rows
 from vaekit_training.data.split import SPLITS, Splits
@@ -25,14 +26,45 @@ MUCH_WIDER = 20.0  # and if they have many, as in a heavy tail
 NEARLY = 0.99  # share of one value in a column of nearly one value
 COPIES = 0.1  # share of the held-out rows with a copy among the training rows
 DISTINCT = 20  # values of a column that make copies of a row unlikely
+MOST_COUNT = 1000  # of a column of counts; larger ones are as good as real numbers
 SHOWN = 3  # cells that a message names
 
 Floats = NDArray[np.float64]
 
 
 def findings(rows: Rows, splits: Splits, kept: Container[str] = ()) -> list[str]:
-    """One sentence for each suspicious property, with what to do about it; kept: columns that may be ids."""
+    """One sentence for each suspicious property, with what to do about it.
+
+    Args:
+        rows: all rows.
+        splits: of them.
+        kept: columns whose kind is given, which may be ids or real counts.
+    """
     return [*([] if rows.is_image else _columns(rows, splits, kept)), *_copies(rows, splits)]
+
+
+def counts_as_real(rows: Rows, splits: Splits, kept: Container[str] = ()) -> list[str]:
+    """A remark on the columns of counts that are modelled as real numbers; none without any, or for windows.
+
+    Args:
+        rows: all rows, of a likelihood that takes counts.
+        splits: of them.
+        kept: columns whose kind is given.
+    """
+    if rows.is_image or rows.place is not None:
+        return []
+    x = np.asarray(rows.x[_some(rows, splits.train)], dtype=np.float64)  # (n, D)
+    each = enumerate(zip(rows.columns, rows.kinds, strict=True))
+    real = [(d, name) for d, (name, kind) in each if kind == "real" and name not in kept]
+    counts = [name for d, name in real if _is_count(x[~np.isnan(x[:, d]), d])]
+    if not counts:
+        return []
+    key = counts[0] if re.fullmatch(r"[\w-]+", counts[0]) else f"'{counts[0]}'"
+    return [
+        "columns of counts (0, 1, 2, ...) that are modelled as real numbers, so that expected values may be "
+        f"fractions and below 0: {listed(counts)}; --set data.kinds.{key}=count models one as counts, with "
+        "networks in place of kernels"
+    ]
 
 
 def _columns(rows: Rows, splits: Splits, kept: Container[str]) -> Iterator[str]:
@@ -120,6 +152,14 @@ def shortest(value: float) -> str:
     with np.errstate(over="ignore"):
         narrow = np.float32(value)
     return f"{narrow if float(narrow) == value else value!s}".removesuffix(".0")
+
+
+def _is_count(values: Floats) -> bool:
+    """Whether numbers (n,) are 0, 1, 2, ... with few gaps, three different ones at least, and no wide numbers."""
+    if len(values) < DISTINCT or values.min() != 0 or values.max() > MOST_COUNT or (values != np.trunc(values)).any():
+        return False
+    found = len(np.unique(values))
+    return found >= 3 and 2 * found > values.max()
 
 
 def _nearly_constant(name: str, values: Floats) -> str | None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.tabular.cells import spells_missing
+from vaekit.tabular.label_names import named_as_label
 from vaekit.tabular.number_texts import options_reading
 from vaekit_training.data.cells import MOST_LEVELS, is_missing, reads_as_number, unknown
 
@@ -32,10 +33,6 @@ LEFT_OUT: dict[Content, str] = {
 }
 _ID = re.compile(r"(?i:(?:^|[_\W])(?:id|ids|uuid|guid|key|index|idx|row|rownum|nr|no|serial)(?:$|[_\W]))|[a-z]I[dD]$")
 MOST_LABELS = 20  # levels of a column that looks like a label
-_LABEL = re.compile(
-    r"(?i:(?:^|[_\W])(?:labels?|class|target|y|(?:is_?)?(?:anomal(?:y|ies|ous)|outliers?|faults?|faulty|fraud|defects?|attack|"
-    r"abnormal|normal|malignant)|diagnosis|ground_?truth)(?:$|[_\W]))"
-)
 _DATE = re.compile(  # of any country, with a year of four digits, and a time or none
     r"(?:\d{4}([./-])\d{1,2}\1\d{1,2}|\d{1,2}([./-])\d{1,2}\2\d{4})"
     r"(?:[ T]\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?\S*(?: [AP]M)?)?"
@@ -58,7 +55,7 @@ def label_remarks(columns: Mapping[str, NDArray[Any]]) -> list[str]:
     found = []
     for name, values in columns.items():
         levels = Counter(str(cell) for cell in values[~is_missing(values)].tolist())
-        if _LABEL.search(name) and 1 < len(levels) <= MOST_LABELS:
+        if named_as_label(name) and 1 < len(levels) <= MOST_LABELS:
             rarest = min(levels, key=lambda level: levels[level])
             rarest = rarest[:-2] if re.fullmatch(r"-?\d+\.0", rarest) else rarest
             word = shell_word(name)
