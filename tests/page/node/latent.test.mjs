@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { dimensionsOf, importance, isRowItself, quantile, sliderRange } from "../../../service/vaekit_service/page/static/js/latent/dimensions.js";
+import { centreOf, dimensionsOf, importance, isRowItself, quantile, sliderRange } from "../../../service/vaekit_service/page/static/js/latent/dimensions.js";
 import { latest } from "../../../service/vaekit_service/page/static/js/latent/latest.js";
 import { layOut, nearest, neighbour } from "../../../service/vaekit_service/page/static/js/latent/map/layout.js";
 import { between, line, polyline } from "../../../service/vaekit_service/page/static/js/latent/travel/paths.js";
@@ -65,8 +65,15 @@ test("a kernel prior's dimensions are the columns that vary", () => {
     ["on", ["0", "1"]],
     ["site", ["north", "south", "west"]],
   ]);
+  assert.deepEqual(dimensionsOf(MIXED).map(({ column }) => column), [0, 2, 3]);
   assert.ok(isRowItself(MIXED));
   assert.deepEqual(dimensionsOf(NORMAL).map(({ name }) => name), ["z1", "z2", "z3"]);
+});
+
+test("the centre has the level that most samples have", () => {
+  const samples = [[0.5, 1, 2], [-1, 1, 2], [2, 0, 1], [1, 1, 0]];
+  assert.deepEqual(centreOf(dimensionsOf(MIXED), samples), [0, 1, 2]);
+  assert.deepEqual(centreOf(dimensionsOf(NORMAL), samples), [0, 0, 0]);
 });
 
 test("the dimensions with the largest KL come first under a normal prior, else those that spread most", () => {

@@ -16,7 +16,7 @@ export default async function ({ page, given }) {
     await shot("phone");
     return;
   }
-  await shot("overview");
+  await overview(page, shot);
   await page.locator('[data-row="0"] td button').first().click();
   await page.locator("#editor .outcome").waitFor();
   await page.evaluate(() => document.activeElement.blur());
@@ -24,4 +24,15 @@ export default async function ({ page, given }) {
   await page.setViewportSize({ width: given.width, height: 640 });
   await page.evaluate(() => document.getElementById("rows").scrollIntoView());
   await shot("rows");
+}
+
+/** Slider, histogram and the first flagged rows with their reasons in one picture, without what is folded or by group. */
+async function overview(page, shot) {
+  await page.setViewportSize({ width: 1280, height: 1020 });
+  const hidden = page.locator("#data .snippets, #scores .snippets, #scores .scroll, #scores label.row");
+  const hide = (elements, isHidden) => elements.forEach((element) => (element.hidden = isHidden));
+  await hidden.evaluateAll(hide, true);
+  await page.waitForTimeout(300); // the histogram takes its new width
+  await shot("overview");
+  await hidden.evaluateAll(hide, false);
 }

@@ -6,6 +6,7 @@
  * @property {string} name such as "z3", or the column that it stands for
  * @property {boolean} discrete true if only whole numbers mean something
  * @property {string[] | null} levels names of 0, 1, 2, ... if the dimension stands for a category
+ * @property {number | null} column index of the column that it stands for
  */
 
 /**
@@ -19,15 +20,33 @@ export function dimensionsOf(model) {
   const columns = latentColumns(model);
   return Array.from({ length: model.latent_dim }, (_, index) => {
     const column = columns?.[index];
-    if (!column) return { index, name: `z${index + 1}`, discrete: false, levels: null };
+    if (!column) return { index, name: `z${index + 1}`, discrete: false, levels: null, column: null };
     const levels = column.kind === "category" ? column.levels : column.kind === "binary" ? ["0", "1"] : null;
-    return { index, name: column.name, discrete: levels !== null, levels };
+    return { index, name: column.name, discrete: levels !== null, levels, column: model.input.columns.indexOf(column) };
   });
 }
 
 /** True if the latent vector is the standardised row. */
 export function isRowItself(model) {
   return latentColumns(model) !== null;
+}
+
+/**
+ * The centre of latent space: zeros, and in dimensions that stand for a category the level that most samples have.
+ *
+ * @param {Dimension[]} dimensions
+ * @param {number[][]} mu of samples, (N, Z)
+ * @returns {number[]} (Z)
+ */
+export function centreOf(dimensions, mu) {
+  return dimensions.map(({ index, levels }) => (levels === null ? 0 : mostFrequent(mu.map((row) => Math.round(row[index])), levels.length)));
+}
+
+/** The most frequent of 0, 1, ..., n - 1; the first of equally frequent ones. */
+function mostFrequent(values, n) {
+  const counts = new Array(n).fill(0);
+  for (const value of values) if (value in counts) counts[value] += 1;
+  return counts.indexOf(Math.max(...counts));
 }
 
 function latentColumns(model) {

@@ -3,7 +3,7 @@
 const { uPlot } = globalThis;
 
 const MORE_BINS = 1; // as many bins beyond the calibration's as it has, for higher scores of the file
-const HEIGHT = 240;
+const HEIGHT = 210;
 
 /**
  * The bins of the calibration, continued for the file's scores, with one for all lower and one for all higher ones.

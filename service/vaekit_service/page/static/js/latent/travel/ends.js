@@ -1,7 +1,8 @@
 /** The ends of an interpolation: a row or an image of the visitor, a sample, or the centre of latent space. */
 
 import { listed, serviceOf } from "../calls.js";
-import { asInputs } from "../reference.js";
+import { centreOf, dimensionsOf } from "../dimensions.js";
+import { asInputs, referenceOf } from "../reference.js";
 import { sourceOfVisitor } from "../sources.js";
 
 /**
@@ -23,7 +24,7 @@ import { sourceOfVisitor } from "../sources.js";
 export async function vectorOf(context, model, end) {
   const service = serviceOf(context, model);
   if (end.kind === "selected" && end.kept) return end.kept.z;
-  if (end.kind === "centre") return new Array(model.latent_dim).fill(0);
+  if (end.kind === "centre") return centreOf(dimensionsOf(model), (await referenceOf(context, model)).mu);
   if (end.kind === "row") {
     const source = sourceOfVisitor(context.state.get(), model);
     const { mu } = await service.encode({ n: 1, part: () => source.inputs.part(end.row, end.row + 1) });

@@ -8,7 +8,7 @@ import { snippets } from "../../snippets.js";
 import { pathOf } from "../../api.js";
 import { decodeBody, listed, MEMBER, serviceOf } from "../calls.js";
 import { decodedRow, largestDifferences } from "../decoded.js";
-import { dimensionsOf, importance, isRowItself, sliderRange } from "../dimensions.js";
+import { centreOf, dimensionsOf, importance, isRowItself, sliderRange } from "../dimensions.js";
 import { latest } from "../latest.js";
 import { firstOf } from "../map/details.js";
 import { problemBox } from "../problem_box.js";
@@ -38,7 +38,7 @@ class Sliders {
     this.start = { z: new Array(model.latent_dim).fill(0), label: "the centre" };
     this.z = [...this.start.z];
     this.shown = { z: null, mean: null, probabilities: {}, before: undefined };
-    Object.assign(this, { problem: null, reference: null, all: false, seed: 1 });
+    Object.assign(this, { problem: null, reference: null, centre: null, all: false, seed: 1 });
     this.image = model.input.kind === "image" ? makeImage("Decoded image", "pixels large") : null;
     this.decoder = latest((z) => this.decode(z), (error) => this.failed(error));
   }
@@ -69,10 +69,11 @@ class Sliders {
     try {
       this.reference = await referenceOf(this.context, this.model);
       this.order = importance(this.reference.mu, this.reference.sigma, this.model);
+      this.centre = centreOf(this.dimensions, this.reference.mu);
       this.problem = null;
       const { start } = this.context.state.get();
       if (start?.model === this.model) this.startFrom(start.z, start.label);
-      else this.startFrom(this.start.z, this.start.label);
+      else this.startFrom(this.centre, "the centre");
     } catch (error) {
       this.failed(error);
     }
@@ -142,12 +143,11 @@ function view(panel) {
 function startRow(panel) {
   const { start } = panel.context.state.get();
   const selected = start?.model === panel.model ? start : null;
-  const centre = new Array(panel.model.latent_dim).fill(0);
   const changed = panel.z.some((value, d) => value !== panel.start.z[d]);
   return html`<div class="row">
     <span class="quiet">Start from</span>
     ${selected ? html`<button @click=${() => panel.startFrom(selected.z, selected.label)}>${selected.label}</button>` : ""}
-    <button @click=${() => panel.startFrom(centre, "the centre")}>The centre</button>
+    <button ?disabled=${panel.centre === null} @click=${() => panel.startFrom(panel.centre, "the centre")}>The centre</button>
     <button @click=${() => panel.drawSample()}>A new sample</button>
     <label class="row">seed <input type="number" class="seed" min="0" step="1" .value=${live(String(panel.seed))}
       @change=${({ target }) => (panel.seed = Math.max(0, Math.floor(Number(target.value) || 0)))}></label>
@@ -167,17 +167,24 @@ function sliders(panel) {
 }
 
 function slider(panel, dimension, weight) {
-  const { index, name, levels } = dimension;
+  const { index, name } = dimension;
   const range = sliderRange(dimension, panel.reference.mu.map((row) => row[index]), panel.start.z[index]);
   const value = panel.z[index];
+  const text = textOf(panel, dimension, value);
   const moved = ({ target }) => panel.move(panel.z.map((old, d) => (d === index ? Number(target.value) : old)));
   return html`<li>
     <label><span class="name">${name}</span>
       <svg class="weight" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true"><rect width=${Math.max(100 * weight, 1)} height="4"></rect></svg>
       <input type="range" min=${range.min} max=${range.max} step=${range.step} .value=${live(String(value))} @input=${moved}
-        aria-valuetext=${levels ? levels[Math.round(value)] : number(value, 3)}>
-      <output>${levels ? levels[Math.round(value)] : fixed(value)}</output></label>
+        aria-valuetext=${text}>
+      <output>${text}</output></label>
   </li>`;
+}
+
+/** The level or the decoded value of the column that a dimension stands for, otherwise the latent coordinate. */
+function textOf({ shown }, { levels, column }, value) {
+  if (levels !== null) return levels[Math.round(value)];
+  return column === null || shown.mean === null ? fixed(value) : number(shown.mean[column], 3);
 }
 
 /** A latent coordinate with two decimals, without a negative zero. */
