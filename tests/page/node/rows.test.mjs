@@ -36,12 +36,12 @@ test("files without rows are refused with what was expected", () => {
 });
 
 for (const [name, text, dialect, words, query] of [
-  ["commas", "a,b\n1.5,x", { delimiter: ",", decimal: "." }, "cells separated by ,", {}],
+  ["commas", "a,b\n1.5,x", { delimiter: ",", decimal: "." }, "cells separated by commas", {}],
   ["semicolons and decimal commas", "b;a\nx;1,5\ny;2", { delimiter: ";", decimal: "," }, "cells separated by ;, decimal comma", { delimiter: ";", decimal: "," }],
   ["semicolons and points", "b;a\n1,5;1.5", { delimiter: ";", decimal: "." }, "cells separated by ;, decimal point", { delimiter: ";" }],
   ["tabs", "a\tb\n-1,5e3\tx", { delimiter: "\t", decimal: "," }, "cells separated by tabs, decimal comma", { delimiter: "tab", decimal: "," }],
   ["bars, with commas in a name", '"x,y,z"|a|b\n1|2|u', { delimiter: "|", decimal: "." }, "cells separated by |, decimal point", { delimiter: "|" }],
-  ["one column", "a\n1", { delimiter: ",", decimal: "." }, "cells separated by ,", {}],
+  ["one column", "a\n1", { delimiter: ",", decimal: "." }, "cells separated by commas", {}],
 ]) {
   test(`a file with ${name} is recognised`, () => {
     const rows = Rows.ofCsv(text, "rows.csv", { model: MODEL });

@@ -26,10 +26,10 @@ export default async function ({ page, given }) {
   await shot("rows");
 }
 
-/** Slider, histogram and the first flagged rows with their reasons in one picture, without what is folded or by group. */
+/** Slider, histogram and the first flagged rows with their reasons in one picture, without what is folded, by group, or sorts rows. */
 async function overview(page, shot) {
-  await page.setViewportSize({ width: 1280, height: 1020 });
-  const hidden = page.locator("#data .snippets, #scores .snippets, #scores .scroll, #scores label.row");
+  await page.setViewportSize({ width: 1280, height: 1040 });
+  const hidden = page.locator("#data .snippets, #scores .snippets, #scores .scroll, #scores label.row, #rows .tools");
   const hide = (elements, isHidden) => elements.forEach((element) => (element.hidden = isHidden));
   await hidden.evaluateAll(hide, true);
   await page.waitForTimeout(300); // the histogram takes its new width

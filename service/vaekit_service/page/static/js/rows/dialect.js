@@ -56,7 +56,8 @@ function namesOf({ input: { columns, window } }, accepts) {
 
 /** What was understood, in words. @param {Dialect} dialect */
 export function wordsOf({ delimiter, decimal }) {
-  return `cells separated by ${delimiter === "\t" ? "tabs" : delimiter}${delimiter === "," ? "" : `, decimal ${DECIMALS[decimal]}`}`;
+  const separated = `cells separated by ${",\t".includes(delimiter) ? DELIMITERS[delimiter] : delimiter}`;
+  return delimiter === "," ? separated : `${separated}, decimal ${DECIMALS[decimal]}`;
 }
 
 /** The parameters of a request that say how its body of CSV is written. @param {Dialect} dialect */
