@@ -21,8 +21,10 @@ CASES = [
 ]
 SCRIPT = """
 const { falseAlarms, rankOf, aboveAll } = await import(process.argv[1]);
-const top = (n, m, folds = null) => aboveAll(n, { rows: m, smallest_alpha: 1 / ((folds?.[0] ?? m) + 1), fold_rows: folds });
-const one = ([n, m, a]) => ({ ...falseAlarms(n, m, a), k: rankOf(a, m), top: top(n, m), folds: top(n, 3 * m, [m, m, m]) });
+const top = (n, m, folds) => aboveAll(n, { rows: m, smallest_alpha: 1 / (m + 1), fold_rows: folds });
+const one = ([n, m, a]) => ({
+  ...falseAlarms(n, m, a), k: rankOf(a, m), top: top(n, m, null), folds: top(n, m, [m, m, m]),
+});
 console.log(JSON.stringify(JSON.parse(process.argv[2]).map(one)));
 """
 
