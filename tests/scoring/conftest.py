@@ -36,6 +36,7 @@ class Squares:
     reason: str | None = None
     alpha_reason: str | None = None
     most_missing: int = 0
+    id_column: str | None = None
     batch_rows: int = 4
     appended: pa.Schema = APPENDED
     held_out: NDArray[np.float64] | None = None

@@ -18,7 +18,7 @@ from scipy.stats import betabinom
 
 from vaekit.bundle import Calibration
 from vaekit.bundle.comparison import NOVEL
-from vaekit.chart_style import LIGHT
+from vaekit.chart_style import LIGHT, chart_style
 from vaekit.scoring.batch.summary import Summary
 from vaekit.scoring.batch.summary_plot import draw, summary_figure
 from vaekit.scoring.batch.tally import GroupCount, Tally, TopRow, binned, edges_for
@@ -63,6 +63,33 @@ def summary(scores: list[float], novel: int = 0, groups: Mapping[str, GroupCount
     )  # fmt: skip
 
 
+def test_titles_and_lists_begin_at_the_margin(tmp_path: Path) -> None:
+    with chart_style():
+        figure = summary_figure(summary([0.1 * i for i in range(40)]))
+        save(figure, tmp_path / "run.png")
+    wanted = ("The most anomalous rows", "Flagged rows by alpha", "1.", "P-values")
+    found = [text for text in figure.findobj(Text) if text.get_text() in wanted]
+    begin = [text.get_window_extent().x0 / figure.bbox.width for text in found]
+    assert len(begin) == 4
+    assert max(begin) - min(begin) < 0.005
+
+
+@pytest.mark.parametrize(("above", "said"), [(9, "9 of 49 rows score above every held-out row; chance"), (0, None)])
+def test_many_rows_above_every_held_out_row_are_named(above: int, said: str | None) -> None:
+    found = summary([9.0] * above + np.linspace(-1, 1, 40).tolist())
+    text = words(summary_figure(found))
+    assert (said is None) == ("above every" not in text)
+    assert (said or "") in text
+    counted = found.to_json()["above_all_held_out"]
+    assert (counted["rows"], counted["expected"]) == (above, pytest.approx((40 + above) / 100))
+
+
+def test_scores_of_a_list_have_one_precision() -> None:
+    found = summary([4629.48, 79.4359, 8.36188])
+    assert "score 4,629.48 nats" in words(summary_figure(found))
+    assert "score 8.36 nats" in words(summary_figure(found))
+
+
 def test_no_figure_shows_the_source_of_math_text(tmp_path: Path) -> None:
     figure, (ax,) = stacked("a $finding$", ["price in $"], [1.0])
     log_axis(ax, (0.01, 0.05, 0.1))
@@ -80,7 +107,7 @@ def test_a_summary_opens_with_what_is_flagged_and_what_chance_explains() -> None
     assert shown.startswith("10 of 100 rows flagged at alpha = 0.05 Model m@1. 5 expected by chance if all were normal")
     low, high = (betabinom.ppf(q, 100, 5, 95) for q in (0.025, 0.975))
     assert f"({low:.0f} to {high:.0f} in 95 % of calibrations with 99 rows)" in shown
-    assert "1. row 98: score 50.5 nats 2. row 99: score 40.25 nats 3. row 90: score 9 nats" in shown
+    assert "1. row 98: score 50.50 nats 2. row 99: score 40.25 nats 3. row 90: score 9.00 nats" in shown
     assert "10.00%" in shown  # the share of rows at alpha = 0.05
     assert "99 calibration rows" in shown
     assert "this run; 10.0% beyond the right end" in shown
@@ -118,7 +145,7 @@ def cell(name: str, value: Any, expected: Any, low: float | None, high: float | 
     probability = 0.75 if low is None else None
     return {
         "feature": name, "value": value, "expected": expected, "low": low, "high": high, "relief": relief,
-        "probability": probability,
+        "probability": probability, "p_value": 0.01,
     }  # fmt: skip
 
 
@@ -142,7 +169,8 @@ def test_the_figure_of_a_row_opens_with_its_most_anomalous_cell() -> None:
     assert "mode = unseen level 1 nats expected on" in shown
     ax = figure.axes[1]
     dots = [line for line in ax.lines if line.get_marker() == "o"]
-    assert [float(np.ravel(dot.get_xdata())[0]) for dot in dots] == [5.0, explain_plots.LINEAR, 0.0]
+    assert [float(np.ravel(dot.get_xdata())[0]) for dot in dots] == [5.0, explain_plots.LINEAR]
+    assert "rate" not in shown  # as expected
     assert all(dot.get_color() == LIGHT["c2"] for dot in dots)
 
 

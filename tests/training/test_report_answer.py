@@ -68,11 +68,16 @@ def test_the_verdict_says_what_the_figures_say(found: Rates, grade: str, said: s
 def test_planted_faults_stand_in_for_labels() -> None:
     planted = [Fault(None, 20, 100), Fault(2.0, 50, 100), Fault(8.0, 93, 100)]
     (_, trial) = verdict_of(rates(None), planted).more
-    assert "it flags 93 % of test rows with one number 8 standard deviations too high, and 20 %" in trial.replace(
-        "\u00a0", " "
-    )
+    trial = trial.replace("\u00a0", " ")
+    assert "it flags 20 % of test rows with one cell from another row, and 93 % of test rows with one number 8" in trial
     (alone,) = verdict_of(rates(None), planted[:1]).more[1:]
     assert alone.replace("\u00a0", " ").endswith("it flags 20 % of test rows with one cell from another row.")
+
+
+def test_without_labels_the_rate_is_an_average_with_the_range_of_this_model() -> None:
+    sentence = verdict_of(replace(rates(None), own=(0.021, 0.094))).sentence.replace("\u00a0", " ")
+    assert "on average at most 5 % of normal rows are flagged" in sentence
+    assert sentence.endswith("for this one model, calibrated on 99 rows, between 2.1 % and 9.4 %.")
 
 
 def test_overlapping_windows_get_no_interval() -> None:

@@ -222,7 +222,7 @@ def test_texts_say_what_rows_are_used_for() -> None:
     facts = facts_of(KERNELS)
     page, written = page_of(facts).words, card(facts, facts.manifest)
     for text in (page, written):
-        assert "without networks: its latent vector z is the standardised row (5 dimensions)" in text
+        assert "A kernel density over training rows with an exact ELBO, which needs no training steps" in text
         assert "its prior is a kernel density around" in text
         assert "kernels and standardisation" in text
         assert "The prior is made of training rows." in text

@@ -19,6 +19,7 @@ from vaekit_training.data.looks import (
     Content,
     content_of,
     formatted,
+    identifies,
     label_remarks,
     left_out,
 )
@@ -38,6 +39,7 @@ GIVEN_KEYS = (  # keys of [data] that inference reads
     "series_column",
     "gap",
     "exclude",
+    "id",
     "resize",
     "kinds",
     "missing_values",
@@ -123,6 +125,9 @@ def infer_columns(
         raise InputError(_nothing_left(found, data, contents, is_csv=is_csv))
     if excluded := [*data.exclude, *(name for name in dropped if name not in found.index)]:
         tree["data"]["exclude"] = excluded
+    ids = [name for name in dropped if contents[name] in ("id", "name") and identifies(name, found.columns[name])]
+    if ids and in_file and data.read == "memory" and data.id is None:
+        tree["data"]["id"] = ids[0]
     remarks: list[str] = []
     if found.rows_read < found.total_rows:
         remarks.append(f"inferred from the first {found.rows_read} of {found.total_rows} rows")

@@ -62,6 +62,33 @@ def chance_of_alarms(hits: int, n: int, calibration_rows: int, alpha: float) -> 
     return float(min(1.0, mass[values >= hits].sum()))
 
 
+@dataclass(frozen=True)
+class AboveAll:
+    """The rows that score above every held-out row: they have the smallest possible p-value, 1 / (c + 1)."""
+
+    rows: int
+    n: int  # of so many rows
+    expected: float  # of n normal rows, on average over calibrations: n / (c + 1)
+    chance: float  # P(X >= rows) for normal rows
+
+    @classmethod
+    def of(cls, rows: int, n: int, calibration_rows: int) -> AboveAll:
+        smallest = 1.0 / (calibration_rows + 1)
+        expected = alarms_by_chance(n, calibration_rows, smallest).expected
+        return cls(rows, n, expected, chance_of_alarms(rows, n, calibration_rows, smallest))
+
+    @property
+    def is_many(self) -> bool:
+        """Whether they are more than chance explains."""
+        return self.rows > 0 and self.chance < 1.0 - COVERAGE
+
+    def sentence(self) -> str:
+        """How many, and how many chance explains, without a full stop."""
+        rows = f"{self.rows:,} of {self.n:,} rows {'scores' if self.rows == 1 else 'score'} above every held-out row"
+        about = f"{self.expected:.2g}" if self.expected < 10 else f"{self.expected:,.0f}"
+        return f"{rows}; chance explains about {about}"
+
+
 def _rank(calibration_rows: int, alpha: float) -> int:
     """k, with the same comparison as a verdict."""
     return int((np.arange(1, calibration_rows + 2) / (calibration_rows + 1) <= alpha).sum())

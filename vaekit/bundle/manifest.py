@@ -298,6 +298,13 @@ class Manifest(ManifestPart):
         return self.calibration.entries[0].groups if self.calibration else None
 
     @property
+    def id_column(self) -> str | None:
+        """The column that identified the training rows; None if there was none."""
+        data = self.provenance.config.get("data")
+        found = data.get("id") if isinstance(data, dict) else None
+        return found if isinstance(found, str) else None
+
+    @property
     def components(self) -> int:
         """Number of components in the priors of all members; 0 for N(0, I)."""
         return self.members * (self.prior.components or 0)

@@ -22,12 +22,14 @@ HEADINGS = ("feature", "value", "expected", "90 % interval", "relief")
 def show(console: Console, found: RowExplained) -> None:
     """Print the table of one row."""
     from vaekit.tabular.explained_cells import odd_cells
+    from vaekit.tabular.row_names import of_id
 
     if not console.is_terminal:
         console.width = WIDE
     p_value = "no p-value" if found.p_value is None else f"p-value {found.p_value:.3g}"
     p_value += "" if found.group is None else f" among {found.group}"
-    title = f"{found.model}: row {found.row} of {found.data}: score {found.score:.4g} nats, {p_value}"
+    row = f"row {found.row}{of_id(found.id_column, found.id)}"
+    title = f"{found.model}: {row} of {found.data}: score {found.score:.4g} nats, {p_value}"
     console.print(escape(title), style="italic")
     odd = odd_cells(found.cells)
     if odd:

@@ -72,6 +72,8 @@ def report(summary: Summary) -> None:
         typer.echo(summary.alpha_reason)
     if (found := summary.discoveries) is not None:
         typer.echo(f"{found.count:,} discoveries (p <= {found.cut:.3g}) at a false-discovery rate of {found.q:g}")
+    if (above := summary.above_all) is not None and above.is_many:
+        typer.echo(above.sentence())
     if (drift := summary.drift) is not None:
         distances = (
             f"KS {drift.ks:.3f}, by chance {drift.ks_by_chance:.3f}; "

@@ -67,7 +67,7 @@ class RemoteScorer:
         self.alpha_reason: str | None = None
         self.model = f"{manifest.name}@{manifest.version}"
         self.spec: VectorSpec | ImageSpec = manifest.input
-        self.most_missing = manifest.most_missing
+        self.most_missing, self.id_column = manifest.most_missing, manifest.id_column
         grouped = manifest.groups is not None
         self.appended = appended_for(self.spec, explain, rules=rules is not None, grouped=grouped)
         self.alpha = alpha

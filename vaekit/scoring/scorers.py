@@ -86,6 +86,10 @@ class Scorer(Protocol):
         """The most missing cells of a row that is not novel."""
 
     @property
+    def id_column(self) -> str | None:
+        """The column that identified the training rows; None if it is unknown."""
+
+    @property
     def appended(self) -> pa.Schema:
         """The appended columns in output order; their names are attributes of Scores."""
 
@@ -171,6 +175,7 @@ class LocalScorer:
         self.alpha_reason: str | None = None
         self.model = f"{model.manifest.name}@{model.manifest.version}"
         self.spec, self.most_missing = model.spec, model.manifest.most_missing
+        self.id_column = model.manifest.id_column
         grouped = model.manifest.groups is not None
         self.appended = appended_for(model.spec, explain, rules=self._tolerances is not None, grouped=grouped)
         self.alpha = alpha

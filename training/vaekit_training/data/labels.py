@@ -63,8 +63,8 @@ def check_named(names: Collection[str], config: DataConfig) -> None:
 
 
 def special_columns(config: DataConfig) -> tuple[str, ...]:
-    """The columns of the config that are not modelled: the label, and those of split, series and time."""
-    found = (config.label, config.split.partition(":")[2], config.series_column, config.time)
+    """The columns of the config that are not modelled: the label, and those of id, split, series and time."""
+    found = (config.label, config.id, config.split.partition(":")[2], config.series_column, config.time)
     return tuple(dict.fromkeys(name for name in found if name))
 
 

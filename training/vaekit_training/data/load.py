@@ -59,13 +59,13 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
     anomaly = anomalies(table, config, len(next(iter(table.values()))))
     if config.window is not None:
         found = _of_steps(table, cells, anomaly, config, where)
-        return replace(found, index=index_columns(table, config, source.index))
+        return replace(found, index=index_columns(table, config, source.index), ids=table.get(config.id or ""))
     if source.stored is not None:
         x: Any = _checked_in_place(source.stored, cells, where, config.missing_values)
     else:
         x = _together([c.take(table[c.name]) for c in cells], cells, anomaly, where)
     rows = _rows(x, cells, anomaly, split_key)
-    return replace(rows, index=index_columns(table, config, source.index))
+    return replace(rows, index=index_columns(table, config, source.index), ids=table.get(config.id or ""))
 
 
 def of_array(

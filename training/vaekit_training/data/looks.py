@@ -118,6 +118,11 @@ def is_id(name: str, values: NDArray[Any]) -> bool:
     return bool(steps.all() or not steps.any() or dense or _ID.search(name))
 
 
+def identifies(name: str, values: NDArray[Any]) -> bool:
+    """Whether cells (n,) are an id of the rows that can be shown: named so, without a missing or a repeated one."""
+    return _ID.search(name) is not None and not is_missing(values).any() and len(set(values.tolist())) == len(values)
+
+
 def formatted(values: NDArray[Any], *, in_file: bool) -> str | None:
     """What to do about a column of text (n,) whose cells are numbers, written in another way; None if they are not.
 

@@ -30,9 +30,10 @@ def model(manifest: Manifest) -> str:
     """What the model is, in one or two sentences."""
     if manifest.prior.name == "kernel":
         said = (
-            "A variational autoencoder without networks: its latent vector z is the standardised row "
-            f"({plural(manifest.latent_dim, 'dimension')}), p(x|z) is a narrow normal density around z, "
-            f"{prior(manifest)}."
+            "A kernel density over training rows with an exact ELBO, which needs no training steps: a new row is as "
+            "usual as the training rows near it are many. As a variational autoencoder, its latent vector z is the "
+            f"standardised row ({plural(manifest.latent_dim, 'dimension')}), p(x|z) is a narrow normal density around "
+            f"z, {prior(manifest)}."
         )
         return said + _mixture(manifest, "fold models")
     likelihood = manifest.likelihood

@@ -40,6 +40,12 @@ class DataConfig(ConfigSection):
     label: str | None = Field(None, description="column that marks anomalies, which are kept out of training")
     anomalies: tuple[str | int | float | bool, ...] = Field((1,), description="values of the label that mean anomaly")
     exclude: tuple[str, ...] = Field((), description="columns that are not modelled")
+    id: str | None = Field(
+        None,
+        description="column that identifies the rows: it is not modelled, and lists of rows show it beside row "
+        "numbers; None: only the row number is shown. vae train sets it to the first column without repeated cells "
+        "that is named like an id",
+    )
     kinds: dict[str, Kind] = Field(
         default_factory=dict,
         description="by column: 'real', 'positive' (> 0, modelled on the log), 'count' (0, 1, 2, ...), 'fraction' "

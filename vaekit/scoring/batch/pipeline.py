@@ -57,6 +57,7 @@ class Pipeline:
         appended = [*self._appended, *([DISCOVERY] if self._with_discoveries else [])]
         kept = [field for field in self._rows.schema if not (options.partitions and field.name in source.keys)]
         self._kept = [field.name for field in kept]
+        self._id = scorer.id_column if scorer.id_column in self._kept else None
         self.renamed = free_names([field.name for field in appended], set(self._kept))
         named = [field.with_name(self.renamed.get(field.name, field.name)) for field in appended]
         self.schema = pa.schema([*kept, *named], metadata=self._rows.schema.metadata)
@@ -100,7 +101,8 @@ class Pipeline:
         tally.without_window += total - len(rows.x)
         if len(rows.x):
             scores = self._scorer.score(rows.x)
-            tally.add(scores, split.numbers[rows.at], file)
+            ids = None if self._id is None else split.kept.column(self._id).take(pa.array(rows.at))
+            tally.add(scores, split.numbers[rows.at], file, ids)
             arrays += of_steps(appended_columns(scores, self._appended, self._scorer.spec), rows.at, total)
         else:
             arrays += [pa.nulls(total, field.type) for field in self._appended]

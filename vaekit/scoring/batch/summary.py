@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle.discoveries import discovery_cut
 from vaekit.bundle.drift import BINS, Drift, drift, histogram, rates
+from vaekit.bundle.intervals import AboveAll
 from vaekit.scoring.batch.options import Options
 from vaekit.scoring.batch.tally import Tally, binned
 from vaekit.scoring.files.writer import replacing
@@ -71,6 +72,7 @@ class Summary:
     alpha_reason: str | None = None  # why no row can be an anomaly at alpha; None if rows can
     ignored: tuple[str, ...] = ()  # columns of the input that the model does not have, at most 1,000
     renamed: Mapping[str, str] = field(default_factory=dict)  # new names of appended columns that the input has too
+    id_column: str | None = None  # that identified the training rows; None if it is unknown
     remarks: tuple[str, ...] = ()  # which files of the input were skipped, and which columns are absent
     absent: tuple[str, ...] = ()  # columns of the model that the input lacks, so that their cells are missing
 
@@ -100,6 +102,7 @@ class Summary:
             scorer.alpha_reason,
             columns.ignored,
             columns.renamed,
+            scorer.id_column,
             columns.remarks,
             columns.absent,
         )
@@ -166,6 +169,15 @@ class Summary:
         return drift(self.tally.p_values, self.tally.p_counts, self.held_out_p_values)
 
     @property
+    def above_all(self) -> AboveAll | None:
+        """The rows that score above every held-out row; None with groups or folds, and for windows, which overlap."""
+        if self.held_out is None or self.held_out_p_values is None or self.tally.groups or not self.tally.judged:
+            return None
+        smallest = 1.0 / (len(self.held_out) + 1)
+        rows = int(self.tally.p_counts[self.tally.p_values <= smallest * (1 + 1e-9)].sum())
+        return AboveAll.of(rows, self.tally.judged, len(self.held_out))
+
+    @property
     def discoveries(self) -> DiscoveryCount | None:
         """The discoveries; None without a false-discovery rate."""
         if self.fdr is None:
@@ -212,11 +224,13 @@ class Summary:
                 "rows": tally.scores.tolist(),
                 "calibration": None if calibration is None else calibration.tolist(),
             },
+            "above_all_held_out": None if self.above_all is None else asdict(self.above_all),
             "drift": None if drift_found is None else asdict(drift_found),
             "fdr": None if discoveries is None else asdict(discoveries),
             "ignored_columns": list(self.ignored),
             "absent_columns": list(self.absent),
             "renamed_columns": dict(self.renamed),
+            "id_column": self.id_column,
             "top": [row._asdict() for row in tally.top],
         }
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,15 +13,19 @@ from vaekit.bundle.drift import histogram
 from vaekit.bundle.intervals import alarms_by_chance
 from vaekit.chart_style import LIGHT, chart_style
 from vaekit.scoring.batch.summary import P_BINS, Summary
-from vaekit.scoring.figures import COLOURS, PANEL, log_axis, save, stacked, write_reason
+from vaekit.scoring.figures import COLOURS, PANEL, log_axis, save, stacked, write_at_margin, write_reason
 from vaekit.scoring.files.writer import replacing
+from vaekit.tabular.row_names import of_id
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 NORMAL, ANOMALOUS = COLOURS
+HUGE = 1e7  # scores above have too many digits for a list
+NEAR = 0.11  # of the height of a panel: the labels of lines that end nearer than this are moved apart
 MOST_ROWS, MOST_GROUPS = 10, 12  # rows and groups in the figure; the summary lists all
+BELOW_TITLE = 0.07  # inches between the heading and the list
 LINE = 0.19  # inches of a line of text or of a group
 
 
@@ -39,7 +44,7 @@ def draw(found: Summary, where: Path) -> Path:
 def summary_figure(found: Summary) -> Figure:
     """The figure: a headline, the most anomalous rows, the groups if there are some, rates, scores and p-values."""
     groups, lines = (found.groups or [])[:MOST_GROUPS], _top(found)
-    panels = [(_write_top, LINE * max(1, len(lines)))]
+    panels = [(_write_top, LINE * len(lines) + BELOW_TITLE)]
     panels += [(_groups, LINE * (len(groups) + 1))] if groups else []
     panels += [(_rates, PANEL), (_scores, PANEL), (_p_values, PANEL)]
     figure, axes = stacked(headline(found), sentences(found), [height for _, height in panels])
@@ -58,7 +63,7 @@ def headline(found: Summary) -> str:
 
 def sentences(found: Summary) -> list[str]:
     """What chance explains, and what else to know."""
-    said = [by_chance(found), found.reason, found.alpha_reason]
+    said = [by_chance(found), tail(found), found.reason, found.alpha_reason]
     if found.novel:
         said.append(f"{found.novel:,} of them novel: unlike every training row.")
     if found.tally.tolerated:
@@ -83,6 +88,12 @@ def by_chance(found: Summary) -> str | None:
     )
 
 
+def tail(found: Summary) -> str | None:
+    """How many rows score above every held-out row, if they are more than chance explains."""
+    above = found.above_all
+    return None if above is None or not above.is_many else f"{above.sentence()}."
+
+
 def _about(expected: float) -> str:
     return f"About {expected:,.0f}" if expected >= 10 else f"{expected:.2g}"
 
@@ -90,22 +101,34 @@ def _about(expected: float) -> str:
 def _top(found: Summary) -> list[str]:
     """The most anomalous rows as text."""
     rows = found.tally.top[:MOST_ROWS]
+    digits = _decimals([row.score for row in rows if row.score < LEAST_NOVEL])
     several = len({row.file for row in rows}) > 1
     return [
-        f"row {row.row}{f' ({Path(row.file).name})' if several else ''}: "
-        + ("novel" if row.score >= LEAST_NOVEL else f"score {row.score:,.6g} nats")
+        f"row {row.row}{of_id(found.id_column, row.id)}{f' ({Path(row.file).name})' if several else ''}: "
+        + (
+            "novel"
+            if row.score >= LEAST_NOVEL
+            else f"score {row.score:{f',.{digits}f' if abs(row.score) < HUGE else '.3g'}} nats"
+        )
         for row in rows
     ]
+
+
+def _decimals(scores: Sequence[float]) -> int:
+    """Decimals with which all scores of a list have at least three digits, up to 2; fewer where the last is large."""
+    least = min((abs(score) for score in scores), default=0.0)
+    return 0 if least >= 100 else 1 if least >= 10 else 2
 
 
 def _write_top(ax: Axes, found: Summary) -> None:
     ax.set_axis_off()
     lines = _top(found)
-    ax.set_title("The most anomalous rows" if lines else "No rows were kept", pad=2)
+    ax.set_title("The most anomalous rows" if lines else "No rows were kept")
+    height = LINE * len(lines) + BELOW_TITLE
     for i, text in enumerate(lines):
-        y = 1.0 - (i + 0.5) / len(lines)
-        ax.text(0.0, y, f"{i + 1}.", va="center", color=LIGHT["quiet"], transform=ax.transAxes)
-        ax.text(0.06, y, text, va="center", transform=ax.transAxes)
+        y = 1.0 - (BELOW_TITLE + LINE * (i + 0.5)) / height
+        write_at_margin(ax, y, f"{i + 1}.", va="center", color=LIGHT["quiet"])
+        write_at_margin(ax, y, text, right=0.05, va="center")
 
 
 def _groups(ax: Axes, found: Summary) -> None:
@@ -140,15 +163,17 @@ def _rates(ax: Axes, found: Summary) -> None:
         ax.annotate(f"{share:.2%}", (alpha, share), (0, 6), textcoords="offset points", ha="center", fontsize=8)
     ax.set_xlim(alphas[0] / 1.6, alphas[-1] * 2.6)
     ax.set_ylim(0, 1.3 * max(shares.max(), alphas.max()))
-    _label(ax, "this run", (alphas[-1], shares[-1]), ANOMALOUS)
-    if abs(shares[-1] - alphas[-1]) > 0.12 * ax.get_ylim()[1]:
-        _label(ax, "by chance", (alphas[-1], alphas[-1]), LIGHT["quiet"])
+    near = NEAR * ax.get_ylim()[1] - abs(shares[-1] - alphas[-1])  # how much the labels would overlap
+    apart = max(0.0, near / ax.get_ylim()[1] * PANEL * 72 / 2) * (1 if shares[-1] >= alphas[-1] else -1)  # points
+    _label(ax, "this run", (alphas[-1], shares[-1]), ANOMALOUS, apart)
+    _label(ax, "by chance", (alphas[-1], alphas[-1]), LIGHT["quiet"], -apart)
     return None
 
 
-def _label(ax: Axes, text: str, at: tuple[float, float], colour: str) -> None:
-    """A direct label right of the end of a line."""
-    ax.annotate(text, at, (7, 0), textcoords="offset points", va="center", color=colour, weight="bold", fontsize=8.5)
+def _label(ax: Axes, text: str, at: tuple[float, float], colour: str, up: float) -> None:
+    """A direct label right of the end of a line, so many points above it."""
+    style: dict[str, Any] = {"va": "center", "color": colour, "weight": "bold", "fontsize": 8.5}
+    ax.annotate(text, at, (11, up), textcoords="offset points", **style)
 
 
 def _scores(ax: Axes, found: Summary) -> None:

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from vaekit.bundle.comparison import LEAST_NOVEL, rank_score
 from vaekit.scoring.scorers import Scores
+from vaekit.tabular.row_names import id_text
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -29,6 +31,7 @@ class TopRow(NamedTuple):
     score: float  # nats; for a novel row its rank_score
     row: int  # number in the whole input, from 0
     file: str
+    id: str | None = None  # its cell of the model's id column; None if it is unknown
 
 
 class GroupCount(NamedTuple):
@@ -79,8 +82,8 @@ class Tally:
         """All rows, valid and invalid."""
         return self.written + self.bad.total()
 
-    def add(self, scores: Scores, numbers: Ints, file: str) -> None:
-        """Add rows of one file. `numbers` (n,) are their row numbers in the whole input."""
+    def add(self, scores: Scores, numbers: Ints, file: str, ids: pa.Array | None = None) -> None:
+        """Add rows of one file. `numbers` (n,) are their row numbers in the whole input; ids: their id cells, (n,)."""
         self.rows += len(scores)
         if scores.p_value is not None and scores.is_anomaly is not None:
             known = ~np.isnan(scores.p_value)
@@ -98,7 +101,9 @@ class Tally:
         score = rank_score(scores.score, is_novel)
         if len(self.edges):
             self.scores += binned(score, self.edges)
-        self._add_top(TopRow(float(score[i]), int(numbers[i]), file) for i in _highest(score, self.keep))
+        highest = _highest(score, self.keep).tolist()
+        texts = {} if ids is None else {i: id_text(ids[i].as_py()) for i in highest}
+        self._add_top(TopRow(float(score[i]), int(numbers[i]), file, texts.get(i)) for i in highest)
 
     def merge(self, other: Tally) -> None:
         """Add another tally with the same edges."""

@@ -13,6 +13,7 @@ from vaekit.scoring.evaluation.explain_row import ImageExplanation, RowExplained
 from vaekit.scoring.figures import COLOURS, WIDTH, save, stacked
 from vaekit.scoring.files.writer import replacing
 from vaekit.tabular.explained_cells import NONE_IS_ODD, odd_cells
+from vaekit.tabular.row_names import of_id
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +43,7 @@ def cells_figure(found: RowExplained) -> Figure:
     cells = odd_cells(found.cells)
     if not cells:
         as_expected = f"The {len(found.cells)} cells explained are as expected from the rest of the row."
-        return stacked(headline(found), [_sentence(found), as_expected], [])[0]
+        return stacked(headline(found), [_sentence(found), *([as_expected] if found.cells else [])], [])[0]
     said = [
         _sentence(found),
         "Band: the 90 % of values expected from the rest of the row. Dot: the value. At the right: relief, the fall "
@@ -72,15 +73,15 @@ def cells_figure(found: RowExplained) -> Figure:
 
 def headline(found: RowExplained) -> str:
     """The finding: the row, and the cell that makes it anomalous if one does."""
-    what = "Image" if found.image is not None else "Row"
+    what = f"{'Row' if found.image is None else 'Image'} {found.row}{of_id(found.id_column, found.id)}"
     if not found.cells or found.image is not None:
-        return f"{what} {found.row} of {found.data}: {_p_value(found)}"
+        return f"{what} of {found.data}: {_p_value(found)}"
     odd = odd_cells(found.cells)
     if not odd:
-        return f"{what} {found.row}: {NONE_IS_ODD}"
+        return f"{what}: {NONE_IS_ODD}"
     first = odd[0]
     expected = "" if first["expected"] is None else f", expected {_short(first['expected'])}"
-    return f"{what} {found.row}: {first['feature']} is {_short(found.shown(first))}{expected}"
+    return f"{what}: {first['feature']} is {_short(found.shown(first))}{expected}"
 
 
 def image_figure(found: RowExplained, shown: ImageExplanation) -> Figure:
@@ -116,8 +117,12 @@ def _write(ax: Axes, y: int, cell: Mapping[str, Any], value: float | str | None)
     expected = f"expected {_short(cell['expected'])} ({_interval(cell)})"
     at = ax.get_yaxis_transform()  # x in shares of the width
     ax.text(0.0, y - 0.28, text, weight="bold", va="center", transform=at)
-    ax.text(1.0, y - 0.28, f"{cell['relief']:.3g} nats", ha="right", va="center", transform=at)
+    ax.text(1.0, y - 0.28, f"{_nats(cell['relief'])} nats", ha="right", va="center", transform=at)
     ax.text(0.0, y - 0.05, expected, color=LIGHT["quiet"], fontsize=8.5, va="center", transform=at)
+
+
+def _nats(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _interval(cell: Mapping[str, Any]) -> str:

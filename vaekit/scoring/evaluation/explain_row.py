@@ -22,6 +22,7 @@ from vaekit.scoring.scorers import LOCAL_CELLS
 from vaekit.scoring.windows import ChunkWindows
 from vaekit.tabular.csv_text import PLAIN, CsvDialect
 from vaekit.tabular.explained_cells import named, named_similar
+from vaekit.tabular.row_names import id_text
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class RowExplained:
     similar: list[dict[str, Any]] | None = None  # the most similar training rows; None if the bundle holds none
     may_show_similar: bool = False  # whether training with privacy.show_exemplars would give some
     unseen: dict[str, str] = field(default_factory=dict)  # levels unseen in training, by column; not known for windows
+    id_column: str | None = None  # that identified the training rows, if the file has it
+    id: str | None = None  # the row's cell there
     kl_is_score: bool = False  # with a kernel prior the KL is the score plus a constant, and tells nothing more
 
     def shown(self, cell: Mapping[str, Any]) -> float | str | None:
@@ -74,14 +77,29 @@ def explain_row(
         InputError: the file or the row is invalid, the file has no row of that number, or the model has no held-out
             surprises.
     """
-    x, unseen = _row(data, model.spec, row, say, csv)
-    return explained(model, data, row, x, top, unseen)
+    x, unseen, text = _row(model, data, row, say, csv)
+    return explained(model, data, row, x, top, unseen, text)
+
+
+def id_cells(model: Model, table: pa.RecordBatch, at: NDArray[np.intp]) -> list[str | None]:
+    """The cells of the model's id column in these rows (n,) of a table; None if the table has no such column."""
+    if model.manifest.id_column not in table.schema.names:
+        return [None] * len(at)
+    return [id_text(cell) for cell in table.column(model.manifest.id_column).take(pa.array(at)).to_pylist()]
 
 
 def explained(
-    model: Model, data: Path, row: int, x: NDArray[Any], top: int, unseen: dict[str, str] | None = None
+    model: Model,
+    data: Path,
+    row: int,
+    x: NDArray[Any],
+    top: int,
+    unseen: dict[str, str] | None = None,
+    text: str | None = None,
 ) -> RowExplained:
-    """The explanation of a checked row x (1, ...), number `row` of a file; `unseen`: see `unseen_levels`.
+    """The explanation of a checked row x (1, ...), number `row` of a file.
+
+    `unseen`: see `unseen_levels`; text: the row's cell of the model's id column.
 
     Raises:
         InputError: the model has no held-out surprises.
@@ -103,6 +121,8 @@ def explained(
         image=_image(model, x, found) if isinstance(model.spec, ImageSpec) else None,
         group=group,
         similar=_similar(model, x),
+        id_column=None if text is None else model.manifest.id_column,
+        id=text,
         may_show_similar=model.most_similar > 0,
         unseen=unseen or {},
         kl_is_score=model.manifest.prior.name == "kernel",
@@ -140,9 +160,10 @@ def unseen_levels(
 
 
 def _row(
-    data: Path, spec: VectorSpec | ImageSpec, row: int, say: Say, csv: CsvDialect
-) -> tuple[NDArray[Any], dict[str, str]]:
-    """(the row as model input, (1, ...); its unseen levels)."""
+    model: Model, data: Path, row: int, say: Say, csv: CsvDialect
+) -> tuple[NDArray[Any], dict[str, str], str | None]:
+    """(the row as model input, (1, ...); its unseen levels; its id)."""
+    spec = model.spec
     source, seen = open_source(data, spec, max(1, LOCAL_CELLS // spec.dim), csv=csv), 0
     rows = rows_of(source, spec)
     for remark in (*source.remarks, *rows.remarks):
@@ -156,7 +177,7 @@ def _row(
             if not len(x) and spec.window is not None:
                 raise InputError(f"row {row}: no window ends at this time step: {spec.window.needs}")
             (unseen,) = unseen_levels(x, chunk.table, found.at[is_it], spec)
-            return x, unseen
+            return x, unseen, id_cells(model, chunk.table, np.array([row - seen]))[0]
         seen += count
     raise InputError(f"row {row}: {data} has {seen} rows, counted from 0")
 

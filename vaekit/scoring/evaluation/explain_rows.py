@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vaekit.bundle.comparison import rank_score
 from vaekit.errors import InputError
 from vaekit.runtime import Model
-from vaekit.scoring.evaluation.explain_row import RowExplained, explained, unseen_levels
+from vaekit.scoring.evaluation.explain_row import RowExplained, explained, id_cells, unseen_levels
 from vaekit.scoring.evaluation.row_filter import Condition
 from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.progress import Say, silent
@@ -40,6 +40,7 @@ class _Found(NamedTuple):
     row: int
     x: NDArray[Any]  # (1, ...)
     unseen: dict[str, str]  # levels unseen in training, by column
+    id: str | None  # its cell of the model's id column
 
 
 def explain_rows(
@@ -67,7 +68,7 @@ def explain_rows(
         _check_windows(model, numbers, [one.row for one in found])
     if not found:
         raise InputError(f"{data}: no row fulfils the condition" if choice.where else f"{data}: no rows")
-    return [explained(model, data, one.row, one.x, cells, one.unseen) for one in found]
+    return [explained(model, data, one.row, one.x, cells, one.unseen, one.id) for one in found]
 
 
 def _chosen(model: Model, data: Path, choice: RowChoice, say: Say, csv: CsvDialect) -> Iterator[_Found]:
@@ -89,15 +90,21 @@ def _chosen(model: Model, data: Path, choice: RowChoice, say: Say, csv: CsvDiale
         if choice.where is not None:
             take &= choice.where.mask(chunk.table, source.dialect)[found.at]
         x, at = found.x[take], found.at[take]
-        unseen = unseen_levels(x, chunk.table, at, spec)
-        yield from _ranked(model, x, at + start, unseen, ranks=choice.top is not None)
+        unseen, ids = unseen_levels(x, chunk.table, at, spec), id_cells(model, chunk.table, at)
+        yield from _ranked(model, x, at + start, unseen, ids, ranks=choice.top is not None)
         start += chunk.table.num_rows
     if wanted is not None and len(wanted) and wanted[-1] >= start:
         raise InputError(f"row {wanted[-1]}: the input has {start} rows, counted from 0")
 
 
 def _ranked(
-    model: Model, x: NDArray[Any], numbers: NDArray[np.intp], unseen: list[dict[str, str]], *, ranks: bool
+    model: Model,
+    x: NDArray[Any],
+    numbers: NDArray[np.intp],
+    unseen: list[dict[str, str]],
+    ids: list[str | None],
+    *,
+    ranks: bool,
 ) -> Iterator[_Found]:
     if not len(x):
         return
@@ -106,7 +113,7 @@ def _ranked(
         bound = model.bound_checked(x)
         rank = rank_score(bound.score, bound.novel)
     for i, row in enumerate(numbers.tolist()):
-        yield _Found(float(rank[i]), row, x[i : i + 1], unseen[i])
+        yield _Found(float(rank[i]), row, x[i : i + 1], unseen[i], ids[i])
 
 
 def _check_windows(model: Model, numbers: tuple[int, ...], found: list[int]) -> None:

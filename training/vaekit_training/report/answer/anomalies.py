@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vaekit.chart_style import LIGHT
 from vaekit.tabular.explained_cells import NONE_IS_ODD
+from vaekit.tabular.row_names import of_id
 from vaekit_training.evaluate import ALPHA
 from vaekit_training.report import image_sheets
 from vaekit_training.report.answer.shares import percent
@@ -63,6 +64,7 @@ def _text(facts: Facts, among: str) -> list[str]:
 def _item(facts: Facts, case: Case) -> Item:
     what = "image" if facts.is_image else "window that ends at time step" if facts.is_windowed else "row"
     title = f"{what} {case.row}" if case.row is not None else f"a sampled {'image' if facts.is_image else 'row'}"
+    title += of_id(facts.manifest.id_column, case.id)
     remarks = [("", f"p-value {number(case.p_value, 2)}"), ("", f"score {number(case.score)} nats")]
     if facts.judged.has_anomalies:
         remarks.append(("bad", "labelled anomaly") if case.labelled else ("", "labelled normal"))

@@ -42,9 +42,11 @@ def tiles(facts: Facts) -> tuple[Tile, ...]:
         found.append(Tile(f"{rates.auroc:.3f}", "AUROC", "1: every anomaly above every normal row; 0.5: by chance"))
     if rates.false_alarms is not None:
         tile = _tile(rates.false_alarms, "false alarms", "normal test rows", independent=rates.independent)
-        found.append(Tile(tile.value, tile.label, f"{tile.note}; promised: at most {percent(rates.promised)}"))
+        found.append(
+            Tile(tile.value, tile.label, f"{tile.note}; promised: at most {percent(rates.promised)} on average")
+        )
     if rates.detected is None and facts.planted:
-        fault = max(facts.planted, key=lambda fault: fault.size or 0)
+        fault = min(facts.planted, key=lambda fault: fault.size or 0)  # a swapped cell, as real faults are
         what = f"one cell {number(fault.size)} standard deviations too high" if fault.size else "a cell of another row"
         found.append(Tile(percent(fault.share), "of planted faults found", f"{plural(fault.rows, 'test row')}, {what}"))
     rows = plural(rates.rows, "calibration row")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vaekit.bundle.intervals import chance_of_alarms
+from vaekit.bundle.manifest import CalibrationEntry
 from vaekit_training.evaluate import ALPHA
 from vaekit_training.report.answer.shares import Share, percent
 from vaekit_training.report.facts import Facts
@@ -32,6 +33,13 @@ class Verdict:
     more: tuple[str, ...] = ()
 
 
+def _interval(entry: CalibrationEntry) -> tuple[float, float] | None:
+    one = next((each for each in entry.thresholds if each.alpha == ALPHA), None)
+    if one is None or one.rate_low is None or one.rate_high is None:
+        return None
+    return one.rate_low, one.rate_high
+
+
 @dataclass(frozen=True)
 class Rates:
     """The figures of the manifest that the verdict is about; None where they were not measured."""
@@ -42,6 +50,7 @@ class Rates:
     promised: float  # largest false-alarm rate at ALPHA, on average over calibrations
     rows: int  # calibration rows of a p-value
     independent: bool  # whether rows are: windows overlap
+    own: tuple[float, float] | None = None  # 95 % interval of the false-alarm rate of this one calibration
 
     @classmethod
     def of(cls, facts: Facts) -> Rates:
@@ -54,6 +63,7 @@ class Rates:
             ALPHA * entry.guarantee,
             entry.rows_per_p_value,
             facts.manifest.input.window is None,
+            _interval(entry),
         )
 
     @property
@@ -101,9 +111,18 @@ def _with_labels(rates: Rates, detected: Share) -> Verdict:
 def _without_labels(rates: Rates, planted: Sequence[Fault]) -> Verdict:
     sentence = (
         "without labelled anomalies, nobody can say how many anomalies it finds. What holds is the false-alarm rate: "
-        f"at most {percent(rates.promised)} of normal rows are flagged at alpha = {ALPHA}."
+        f"on average at most {percent(rates.promised)} of normal rows are flagged at alpha = {ALPHA}"
+        f"{_own_range(rates)}."
     )
     return Verdict("Not measured", sentence, (*_on_test_rows(rates), *_planted(planted)))
+
+
+def _own_range(rates: Rates) -> str:
+    """The range in which the rate of this one model may be; empty if it is not known."""
+    if rates.own is None:
+        return ""
+    low, high = map(percent, rates.own)
+    return f"; for this one model, calibrated on {plural(rates.rows, 'row')}, between {low} and {high}"
 
 
 def _too_few_rows(rates: Rates) -> Verdict:
@@ -148,9 +167,9 @@ def _planted(planted: Sequence[Fault]) -> list[str]:
     largest = max((fault for fault in planted if fault.size is not None), key=lambda f: f.size or 0, default=None)
     swapped = next((fault for fault in planted if fault.size is None), None)
     said = []
+    if swapped is not None:
+        said.append(f"{percent(swapped.share)} of test rows with one cell from another row")
     if largest is not None:
         size = f"with one number {number(largest.size or 0)} standard deviations too high"
         said.append(f"{percent(largest.share)} of test rows {size}")
-    if swapped is not None:
-        said.append(f"{percent(swapped.share)} of test rows with one cell from another row")
     return [f"A trial with planted faults: it flags {', and '.join(said)}."] if said else []
