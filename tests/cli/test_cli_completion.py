@@ -66,3 +66,10 @@ def test_bash_gets_the_offers_of_the_command_line(words: str, offered: list[str]
         env={**os.environ, **environment}, capture_output=True, text=True, encoding="utf-8", check=False,
     )  # fmt: skip
     assert done.stdout.split() == offered
+
+
+def test_a_name_that_a_shell_would_evaluate_is_not_offered(place: Path) -> None:
+    (place / "rows.csv").write_text('load,\\$(touch x),`id`,"a\nb",$HOME,l\'oad\n', encoding="utf-8")
+    (place / "\\$(touch x).csv").touch()
+    assert completion.columns(given(source="rows.csv"), "") == ["load", "l'oad"]
+    assert not any("touch" in one for one in completion.training_sources(""))

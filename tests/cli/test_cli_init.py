@@ -230,3 +230,8 @@ def test_the_how_to_shows_the_files_and_the_commands_of_the_project(project: Pat
     assert [line for line in written if line.startswith("vae ")] in blocks
     named = {name for row in re.findall(r"^\| (`.+?) \|", page, re.MULTILINE) for name in re.findall(r"`(.+?)`", row)}
     assert named == {"models/", *sample().files} - {"models/.gitkeep"}
+
+
+def test_the_next_command_enters_a_folder_whose_name_begins_with_a_dash(tmp_path: Path) -> None:
+    done = vae("init", "--", "-pumps", cwd=tmp_path)
+    assert done.stderr.splitlines()[-1] == "next: cd -- -pumps && vae train config.toml"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -128,6 +129,28 @@ def test_quiet_leaves_only_the_result(place: Path) -> None:
     done = CliRunner().invoke(app, ["explain", "breast-cancer", "examples/rows.csv", "--row", "0", "-q"])
     assert "worst" in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("wrong", [["--nonsense"], ["--alpha", "often"], []])
+def test_a_wrong_command_line_with_json_is_a_document_on_stdout(wrong: list[str]) -> None:
+    given = [*SCORE, *wrong] if wrong else ["score", "breast-cancer"]
+    done = CliRunner().invoke(app, [*given, "--json"])
+    assert done.exit_code == 2
+    error = json.loads(done.stdout)["error"]
+    assert error["type"] == "UsageError"
+    assert error["message"].startswith(
+        "No such option: --nonsense" if wrong[:1] == ["--nonsense"] else ("Invalid", "Missing")
+    )
+    assert "Usage:" in done.stderr
+    assert CliRunner().invoke(app, given).stdout == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_cannot_be_written_or_is_closed_is_no_crash() -> None:
+    command = f"{shlex.quote(sys.executable)} -m vaekit models list --models {shlex.quote(str(ROOT / 'models'))}"
+    for options, output, code in (("--json", ">/dev/full", 1), ("", ">/dev/full", 1), ("", ">&-", 0)):
+        done = subprocess.run(f"{command} {options} {output}", shell=True, capture_output=True, text=True, check=False)
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False), (options, output, done.stderr)
 
 
 @pytest.mark.usefixtures("place")

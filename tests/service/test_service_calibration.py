@@ -79,6 +79,8 @@ SCORES = {
     "far": np.append(np.random.default_rng(1).standard_normal(300), [1e6, 1e300]),
     "large": np.random.default_rng(2).standard_normal(200_000),
     "tiny": 1e-12 * np.arange(20.0),
+    "at an edge": np.array([0.7]),  # 7 * 0.1 is above it
+    "below an edge": np.array([-0.24, -0.22, -0.2]),
     "none": np.empty(0),
 }
 

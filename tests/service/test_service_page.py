@@ -54,7 +54,10 @@ async def test_files_are_compressed_for_those_who_accept_it(service: Any) -> Non
     plain = await service.http.get("/page/js/main.js", headers={"accept-encoding": "identity"})
     short = await service.http.get("/page/js/main.js", headers={"accept-encoding": "gzip"})
     assert plain.headers.get("content-encoding") is None
-    assert short.headers["content-encoding"] == "gzip"
+    refused = await service.http.get("/page/js/main.js", headers={"accept-encoding": "br, gzip;q=0"})
+    assert refused.headers.get("content-encoding") is None
+    weighed = await service.http.get("/page/js/main.js", headers={"accept-encoding": "gzip;q=0.5, *;q=0"})
+    assert weighed.headers["content-encoding"] == short.headers["content-encoding"] == "gzip"
     assert short.content == plain.content == (STATIC / "js/main.js").read_bytes()
 
 

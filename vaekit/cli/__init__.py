@@ -10,6 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import Any
 
@@ -39,6 +40,8 @@ from vaekit.cli.output import is_json, print_json, reset
 from vaekit.cli.panels import GENERAL, TO_KEEP, TO_SCORE, TO_SERVE, TO_START, TO_TRAIN, Command, Group, examples
 from vaekit.errors import InputError, MissingExtra, VaeError
 
+_AS_JSON = "vaekit.json"  # key of the context
+
 
 class Root(Group):
     """`vae`: lists its commands in the order of use; typer puts groups last."""
@@ -47,6 +50,20 @@ class Root(Group):
         names = [name for name in super().list_commands(ctx) if name != "models"]
         names.insert(names.index("push"), "models")
         return names
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.meta[_AS_JSON] = "--json" in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command. Typer prints a usage error on stderr; with --json there is also a document on stdout."""
+        try:
+            return super().invoke(ctx)
+        except Exception as exc:
+            message = getattr(exc, "format_message", None)  # only click's errors have it, of which typer has a copy
+            if message is not None and ctx.meta[_AS_JSON]:
+                _print_error(message(), "UsageError")
+            raise
 
 
 app = typer.Typer(
@@ -167,9 +184,14 @@ def _check_arguments(arguments: list[str]) -> None:
 
 def _fail(message: str, kind: str) -> None:
     if is_json():
-        print_json({"error": {"type": kind, "message": message}})
+        _print_error(message, kind)
     Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error[/]: {_escape_markup(message)}")
     sys.exit(1)
+
+
+def _print_error(message: str, kind: str) -> None:
+    with suppress(OSError):  # stdout itself may be what failed
+        print_json({"error": {"type": kind, "message": message}})
 
 
 def _escape_markup(message: str) -> str:

@@ -1,17 +1,21 @@
 """What the shell offers for an argument: models and versions, configs and data, columns.
 
-Called at every press of a key, so nothing is imported that takes long.
+Called at every press of a key, so nothing is imported that takes long. Typer's script for zsh evaluates what is
+offered, and does not escape a backslash: a column `\\$(command)` would run the command. So names with such characters,
+or control characters, are not offered.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import typer
 
 BUILT_IN = ("breast-cancer", "digits")  # datasets of vae train
 DATA = (".toml", ".csv", ".parquet", ".npy", ".npz")
+UNSAFE = re.compile(r"[\\$`\x00-\x1f\x7f-\x9f]")
 MANIFEST = "manifest.json"  # as vaekit.bundle.manifest.MANIFEST_FILE
 
 
@@ -23,7 +27,7 @@ def models(ctx: typer.Context, incomplete: str) -> list[str]:
         offered = [f"{name}@{version}" for version in _versions(root / name)]
     else:
         offered = [folder.name for folder in _folders(root) if _versions(folder)]
-    return [one for one in offered if one.startswith(incomplete)]
+    return [one for one in offered if one.startswith(incomplete) and not UNSAFE.search(one)]
 
 
 def names(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -38,7 +42,7 @@ def training_sources(incomplete: str) -> list[str]:
     for path in _entries(Path(folder or ("/" if incomplete.startswith("/") else "."))):
         if path.name.startswith(start) and not path.name.startswith(".") and (path.is_dir() or path.suffix in DATA):
             found.append(f"{folder}/{path.name}" if "/" in incomplete else path.name)
-    return found
+    return [one for one in found if not UNSAFE.search(one)]
 
 
 def columns(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -51,7 +55,7 @@ def columns(ctx: typer.Context, incomplete: str) -> list[str]:
             header = next(csv.reader(file, delimiter=_delimiter(ctx)), [])
     except (OSError, TypeError, ValueError, csv.Error):
         return []
-    return [name for name in header if name.startswith(incomplete)]
+    return [name for name in header if name.startswith(incomplete) and not UNSAFE.search(name)]
 
 
 def _delimiter(ctx: typer.Context) -> str:

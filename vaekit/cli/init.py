@@ -52,7 +52,8 @@ def init(
     for remark in project.remarks:
         say(remark)
     paths = list(map(str, write(project, folder)))
-    enter = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
+    end_of_options = "-- " if str(folder).startswith("-") else ""
+    enter = "" if folder.resolve() == Path.cwd() else f"cd {end_of_options}{shlex.quote(str(folder))} && "
     if as_json:
         print_json({"model": project.name, "files": paths, "remarks": project.remarks})
         return

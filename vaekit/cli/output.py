@@ -65,7 +65,7 @@ def warn(sentence: str) -> None:
 
 def suggest(*commands: str) -> None:
     """Print the next commands to try, on stderr; nothing with --json or --quiet, or if stdout is not a terminal."""
-    if is_quiet() or is_json() or not sys.stdout.isatty():
+    if is_quiet() or is_json() or sys.stdout is None or not sys.stdout.isatty():  # None: the caller has closed it
         return
     for number, command in enumerate(commands):
         typer.secho(f"{'next:' if number == 0 else '  or:'} {command}", err=True, dim=True)

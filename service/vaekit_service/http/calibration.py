@@ -44,16 +44,17 @@ def _each(calibration: AnyCalibration) -> list[tuple[str | None, UngroupedCalibr
 def _histogram(group: str | None, calibration: UngroupedCalibration) -> wire.HeldOutScores:
     folds: Sequence[Calibration] = calibration.folds if isinstance(calibration, FoldCalibration) else (calibration,)
     scores = np.concatenate([fold.scores for fold in folds])  # (n - novel,), nats
+    scores.sort(kind="stable")  # each fold is sorted, so this takes time in proportion to n
     edges = round_edges(scores)
-    counts, _ = np.histogram(scores, edges)
+    below = np.searchsorted(scores, edges)  # (B + 1,)
     return wire.HeldOutScores(
         group=group,
         rows=sum(fold.n for fold in folds),
         fold_rows=[fold.n for fold in folds] if len(folds) > 1 else None,
         smallest_alpha=calibration.smallest_alpha,
         edges=edges.tolist(),
-        counts=counts.tolist(),
-        above=int(np.count_nonzero(scores > edges[-1])),
+        counts=np.diff(below).tolist(),
+        above=int(scores.size - below[-1]),
         novel=sum(fold.novel_scores.size for fold in folds),
         thresholds=_thresholds(calibration),
     )
@@ -72,6 +73,8 @@ def round_edges(scores: Floats) -> Floats:
     wanted = min(20, math.ceil(2 * scores.size ** (1 / 3)))  # rounding makes up to 2.5 times as many
     step = _round_down(max((top - lowest) / wanted, LEAST_STEP * max(1.0, abs(lowest))))
     first, last = math.floor(lowest / step), math.floor(top / step) + 1
+    first -= first * step > lowest  # quotient and product are rounded, each in its own direction
+    last += last * step <= top
     return np.arange(first, last + 1) * step
 
 

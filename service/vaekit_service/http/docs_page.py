@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 
 from vaekit_service.http.access import needs
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -43,7 +43,8 @@ def _document(request: Request) -> JSONResponse:
 
 
 def _page(request: Request) -> HTMLResponse:
-    return HTMLResponse(render(request.app.openapi()), headers={"content-security-policy": POLICY})
+    headers = {"content-security-policy": POLICY, "x-content-type-options": "nosniff"}
+    return HTMLResponse(render(request.app.openapi()), headers=headers)
 
 
 def render(document: dict[str, Any]) -> str:

@@ -188,7 +188,7 @@ def effective_timeout(given: bytes | None, most: float) -> float:
     """
     if given is None:
         return most
-    text = given.decode("latin-1")
+    text = given.decode("latin-1").strip(" \t")
     if not _SECONDS.fullmatch(text) or _ZERO.fullmatch(text):
         raise InputError(f"{TIMEOUT_HEADER}: {text[:40]!r} is not a positive number of seconds")
     return min(float(text), most)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -22,6 +24,8 @@ _HEADERS = {
     "cache-control": "no-cache",  # asks each time whether the ETag is still the same
     "vary": "accept-encoding",
 }
+# gzip, with another weight than 0
+_GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE)
 
 
 def page_router() -> APIRouter:
@@ -49,7 +53,7 @@ def _reply(request: Request, file: PageFile) -> Response:
     headers = {**_HEADERS, "etag": file.etag}
     if file.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    if "gzip" in request.headers.get("accept-encoding", ""):
+    if _GZIP.search(request.headers.get("accept-encoding", "")):
         headers["content-encoding"] = "gzip"
         return Response(file.compressed, media_type=file.media_type, headers=headers)
     return Response(file.content, media_type=file.media_type, headers=headers)

@@ -35,7 +35,7 @@ function onFailure(problem) {
 function draw() {
   const titles = Object.fromEntries(Object.entries(VIEWS).filter(([id]) => views.has(id)));
   const wanted = location.hash.slice(1);
-  const view = wanted in titles ? wanted : (Object.keys(titles)[0] ?? "");
+  const view = Object.hasOwn(titles, wanted) ? wanted : (Object.keys(titles)[0] ?? "");
   views.show(view);
   drawHeader(element("header"), { state, views: titles, view, choose, askKey: () => askKey() });
   document.title = state.get().model === null ? "vaekit" : `${state.get().model.name} · vaekit`;
