@@ -80,7 +80,7 @@ class AboveAll:
     @property
     def is_many(self) -> bool:
         """Whether they are more than chance explains."""
-        return self.rows > 0 and self.chance < 1.0 - COVERAGE
+        return self.rows > 0 and self.chance < (1.0 - COVERAGE) / 2
 
     def sentence(self) -> str:
         """How many, and how many chance explains, without a full stop."""
