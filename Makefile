@@ -13,7 +13,7 @@ PIP := $(PY) -m pip --disable-pip-version-check
 PYTEST := $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test test-all test-js test-deploy coverage check docs notebooks dist release-check sizes floors clean
+.PHONY: help serve demo test test-all test-js test-deploy coverage check docs notebooks dist release-check sizes floors pythons clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ sizes: dist ## Measure what each extra downloads and takes on disk
 
 floors: $(VENV)/ready-all ## Run all tests with the lowest versions that pyproject.toml allows
 	$(PY) .ci/floors.py --venv build/floors --ignore tests/packaging/test_setup.py -m "not deploy" $(PYTEST_ARGS)
+
+pythons: $(VENV)/ready-all ## Run the tests that need no torch on Python 3.12 and 3.13, where found
+	$(PY) .ci/pythons.py --venvs build/pythons $(PYTEST_ARGS)
 
 clean: ## Remove the virtual environment and all build outputs
 	rm -rf $(VENV) build dist clients/javascript/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

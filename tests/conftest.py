@@ -10,8 +10,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; sever
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+import importlib.abc
+import importlib.util
 import pickle
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -32,6 +35,18 @@ settings.load_profile("no deadline")
 
 ROOT = Path(__file__).resolve().parents[1]
 T = TypeVar("T")
+
+
+class SkipWithoutTorch(importlib.abc.MetaPathFinder):
+    """Skips the test, fixture or module that imports torch; for environments without it (.ci/pythons.py)."""
+
+    def find_spec(self, fullname: str, _path: Sequence[str] | None, _target: object = None) -> None:
+        if fullname == "torch":
+            pytest.skip("torch is not installed", allow_module_level=True)
+
+
+if importlib.util.find_spec("torch") is None:
+    sys.meta_path.insert(0, SkipWithoutTorch())
 
 
 def once_per_run(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], T]) -> T:

@@ -64,6 +64,7 @@ def test_a_full_models_folder_is_one_sentence_and_nothing_is_published(tmp_path:
 
 
 def test_a_full_disk_at_the_end_of_training_keeps_the_run(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     np.save(tmp_path / "rows.npy", TABLE)
     sets = ["training.steps=20", "network.hidden=[4]", "network.latent_dim=2", "likelihood.name=gaussian"]
     options = [f"--set={one}" for one in sets]
@@ -88,6 +89,7 @@ def test_a_full_disk_at_the_end_of_training_keeps_the_run(tmp_path: Path) -> Non
 
 
 def test_a_full_disk_of_a_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     script = f"""
         import torch
         from pathlib import Path

@@ -112,6 +112,7 @@ def test_a_second_demo_uses_the_models_of_the_first_and_opens_the_browser(folder
 
 
 def test_a_folder_that_is_no_demo_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     (tmp_path / "config.toml").write_text("mine")
     process = start(tmp_path, "--out", ".")
     _, errors = process.communicate(timeout=60)

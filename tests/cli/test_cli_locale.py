@@ -59,6 +59,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("locale", list(LOCALES))
 def test_every_command_takes_names_of_any_script(locale: str, plant: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     models = f"--models={tmp_path / 'models'}"
     done = vae(locale, "train", "plant.toml", models, f"--run={tmp_path / 'run'}", at=plant)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
@@ -81,6 +82,7 @@ def test_every_command_takes_names_of_any_script(locale: str, plant: Path, tmp_p
 
 
 def test_a_terminal_shows_the_letters_that_it_has(plant: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     models = f"--models={tmp_path / 'models'}"
     assert vae("strict", "train", "bom.toml", models, f"--run={tmp_path / 'run'}", at=plant).returncode == 0
     shown = vae("latin-1 terminal", "explain", "plant", "rows.csv", "--row=3", "--cells=5", models, at=plant).stdout
