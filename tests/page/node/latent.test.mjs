@@ -6,6 +6,8 @@ import { test } from "node:test";
 import { centreOf, dimensionsOf, importance, isRowItself, quantile, sliderRange } from "../../../service/vaekit_service/page/static/js/latent/dimensions.js";
 import { latest } from "../../../service/vaekit_service/page/static/js/latent/latest.js";
 import { layOut, nearest, neighbour } from "../../../service/vaekit_service/page/static/js/latent/map/layout.js";
+import { sampleOf } from "../../../service/vaekit_service/page/static/js/latent/sources.js";
+import { evidenceWords, ownRows, verdictOf } from "../../../service/vaekit_service/page/static/js/health/words.js";
 import { between, line, polyline } from "../../../service/vaekit_service/page/static/js/latent/travel/paths.js";
 import { principalAxes, project } from "../../../service/vaekit_service/page/static/js/latent/map/pca.js";
 import { axisRange, heat, mix, ranks, ticks } from "../../../service/vaekit_service/page/static/js/latent/map/scales.js";
@@ -164,4 +166,21 @@ test("the nearest point and the neighbour in a direction are found", () => {
   assert.equal(neighbour(layout, 0, [1, 0]), 1);
   assert.equal(neighbour(layout, 0, [0, -1]), 3);
   assert.equal(neighbour(layout, 1, [1, 0]), 1);
+});
+
+test("a map of many rows shows all flagged ones and others at even distances", () => {
+  const chosen = sampleOf(1000, (row) => row % 333 === 1, 10);
+  assert.deepEqual(chosen.length, 10);
+  for (const row of [1, 334, 667]) assert.ok(chosen.includes(row));
+  assert.deepEqual(chosen, [...chosen].sort((a, b) => a - b));
+  assert.deepEqual(sampleOf(5, () => false, 10), [0, 1, 2, 3, 4]);
+  assert.equal(sampleOf(1000, () => true, 10).length, 10);
+});
+
+test("the evidence of a change is said without huge numbers, after one verdict", () => {
+  assert.equal(evidenceWords(12), "More than 1,000 to 1, the limit of an alert");
+  assert.match(verdictOf({ log10_evidence: 7.7, reading: "the rows have changed" }), /^The rows have changed:/);
+  assert.equal(verdictOf({ log10_evidence: 0, reading: "no drift" }), "No drift.");
+  assert.equal(ownRows(0), "");
+  assert.match(ownRows(1), /^1 row since you opened this page was scored by it and counts here/);
 });

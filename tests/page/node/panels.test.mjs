@@ -115,11 +115,11 @@ test("a walk begins with the least and the most anomalous row", () => {
 test("the health of a model is said in words", () => {
   const health = { rows: 200, anomaly_rate: 0.06, anomaly_rate_low: 0.0347, anomaly_rate_high: 0.1018, alpha: 0.05 };
   assert.match(alarmSentence(health), /^12 alarms in 200 rows is 6.0 %/);
-  assert.match(pWords(0.0001), /not by chance/);
-  assert.match(pWords(0.3), /as by chance/);
-  assert.match(evidenceWords(3.2), /the rows have changed/);
-  assert.match(evidenceWords(1.5), /watch/);
-  assert.match(evidenceWords(0), /^none/);
+  assert.equal(pWords(0.0001), "p < 0.001");
+  assert.equal(pWords(0.3), "p = 0.30");
+  assert.match(evidenceWords(3.2), /^More than 1,000 to 1/);
+  assert.match(evidenceWords(1.5), /^About 32 to 1/);
+  assert.match(evidenceWords(0), /^None/);
   assert.equal(span(7200), "2 hours");
   assert.equal(span(1), "1 second");
 });

@@ -19,7 +19,8 @@ export default async function ({ page, check, shot, given }) {
 
   const [small, large] = [png(8), png(20)];
   await choose(page, [file("eight.png", small), file("twenty.png", large), file("none.png", Buffer.from("no image"))]);
-  await page.getByText("twenty.png has another size").waitFor();
+  await page.locator("#images .refused", { hasText: "twenty.png: 20 × 20 pixels, the model's images have 8 × 8" }).waitFor();
+  await page.locator(".image-card h3", { hasText: "eight.png" }).waitFor();
   expect((await page.locator(".image-card").count()) === 1, "the image of the right size is not scored");
   expect((await page.locator("#images .refused").innerText()).includes("not a readable PNG"), "no reason for the file that is no image");
   await check("images, refused");
@@ -27,6 +28,18 @@ export default async function ({ page, check, shot, given }) {
   await page.getByRole("button", { name: "Scale to 8 × 8 and score" }).click();
   await page.locator(".image-card").nth(1).waitFor();
   await page.getByText("1 image scaled to 8 × 8 pixels").waitFor();
+  await choose(page, [file("eight.png", small)]);
+  await page.locator(".image-card h3", { hasText: "eight.png" }).waitFor();
+  await choose(page, [file("colour.png", png(28, 2))]);
+  await page.locator("#images .refused", { hasText: "colour.png: 28 × 28 pixels, the model's images have 8 × 8; in colour" }).waitFor();
+  expect((await page.locator(".image-card").count()) === 0, "the results of another file stay");
+  await page.getByRole("button", { name: "Convert to grey and scale to 8 × 8, and score" }).click();
+  await page.locator(".image-card h3", { hasText: "colour.png" }).waitFor();
+  await page.getByText("1 image converted to grey by this page. 1 image scaled to 8 × 8 pixels.").waitFor();
+  await check("images, converted");
+  await choose(page, [file("eight.png", small), file("twenty.png", large)]);
+  await page.getByRole("button", { name: "Scale to 8 × 8 and score" }).click();
+  await page.locator(".image-card").nth(1).waitFor();
 
   await page.getByRole("link", { name: "Latent space" }).click();
   await page.locator("[data-map=source] option", { hasText: "my images" }).waitFor({ state: "attached" });
@@ -42,18 +55,19 @@ async function choose(page, files) {
   await page.locator("#images input[type=file]").setInputFiles(files);
 }
 
-/** A grey PNG of n x n pixels with a white bar. */
-function png(n) {
-  const rows = Buffer.concat(Array.from({ length: n }, () => bar(n)));
+/** A PNG of n x n pixels with a white bar: grey (type 0) or in colour (type 2). */
+function png(n, type = 0) {
+  const rows = Buffer.concat(Array.from({ length: n }, () => bar(n, type === 2 ? 3 : 1)));
   const head = Buffer.alloc(13);
   head.writeUInt32BE(n, 0);
   head.writeUInt32BE(n, 4);
-  head[8] = 8; // bits of a pixel; 0 for colour type: grey
+  head[8] = 8; // bits of a channel
+  head[9] = type;
   return Buffer.concat([Buffer.from("89504e470d0a1a0a", "hex"), chunk("IHDR", head), chunk("IDAT", deflateSync(rows)), chunk("IEND", Buffer.alloc(0))]);
 }
 
 /** One line of the image, after the byte that says that it is not filtered. */
-const bar = (n) => Buffer.from([0, ...Array.from({ length: n }, (_, x) => (x >= n * 0.4 && x < n * 0.6 ? 255 : 0))]);
+const bar = (n, channels) => Buffer.from([0, ...Array.from({ length: n * channels }, (_, i) => (i >= n * channels * 0.4 && i < n * channels * 0.6 ? 255 : 0))]);
 
 function chunk(type, data) {
   const named = Buffer.concat([Buffer.from(type), data]);

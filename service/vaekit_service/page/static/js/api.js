@@ -29,6 +29,7 @@ export class Superseded extends Error {}
  */
 export function makeApi({ base, key, fetch = globalThis.fetch.bind(globalThis), onRefusal = () => {}, onFailure = () => {} }) {
   const slots = new Map();
+  const scored = new Map(); // by path: rows that count in the health of a model
 
   /**
    * @param {string} method
@@ -75,6 +76,7 @@ export function makeApi({ base, key, fetch = globalThis.fetch.bind(globalThis), 
     return { signal: controller.signal, done };
   }
 
+  const count = (path, rows) => scored.set(path, (scored.get(path) ?? 0) + rows);
   const get = (path, options) => call("GET", path, options);
   const post = (path, options) => call("POST", path, options);
   return {
@@ -84,11 +86,19 @@ export function makeApi({ base, key, fetch = globalThis.fetch.bind(globalThis), 
     /** The JSON of a GET. @param {string} path @param {CallOptions} [options] */
     getJson: async (path, options) => jsonOf(await get(path, options)),
     /** The JSON of a POST. @param {string} path @param {CallOptions} options */
-    postJson: async (path, options) => jsonOf(await post(path, options)),
+    async postJson(path, options) {
+      const found = await jsonOf(await post(path, options));
+      if (options.body?.seed === undefined) count(path, options.body?.inputs?.length ?? 0); // draws with a seed do not count
+      return found;
+    },
+    /** How many rows this page has sent to a path, without those that had a seed. @param {string} path */
+    scoredRows: (path) => scored.get(path) ?? 0,
     /** One object per line of a reply in NDJSON, with its headers. @param {string} path @param {CallOptions} options */
     async postLines(path, options) {
       const response = await post(path, { ...options, accept: "application/x-ndjson" });
-      return { headers: response.headers, lines: linesOf(await response.text()) };
+      const lines = linesOf(await response.text());
+      count(path, lines.length);
+      return { headers: response.headers, lines };
     },
   };
 }

@@ -5,3 +5,22 @@ export const hasImages = (model) => model.input.kind === "image";
 
 /** Whether the model has held-out scores, and so p-values. @param {object} model */
 export const isCalibrated = (model) => (model.calibration?.entries.length ?? 0) > 0;
+
+/**
+ * Use the number of a field if it is allowed; otherwise say what is, and change nothing.
+ *
+ * @param {{ whole?: boolean, least?: number, most?: number }} allowed
+ * @param {(value: number) => void} use
+ * @returns {(event: Event) => void} a listener
+ */
+export function numberField({ whole = true, least = 0, most = 2 ** 53 - 1 }, use) {
+  return ({ target }) => {
+    const value = Number(target.value);
+    const isAllowed = target.value !== "" && value >= least && value <= most && (!whole || Number.isInteger(value));
+    const range = most < 2 ** 53 - 1 ? `from ${least} to ${most}` : `of at least ${least}`;
+    target.setCustomValidity(isAllowed ? "" : `Enter a ${whole ? "whole " : ""}number ${range}.`);
+    target.setAttribute("aria-invalid", String(!isAllowed));
+    if (isAllowed) use(value);
+    else target.reportValidity();
+  };
+}

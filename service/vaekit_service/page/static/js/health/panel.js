@@ -1,12 +1,12 @@
 /** The panel with the live health of the model: recent scores against the calibration. */
 
-import { isSuperseded } from "../api.js";
+import { isSuperseded, pathOf } from "../api.js";
 import { whenBack } from "../service/connection.js";
 import { counted, number } from "../format.js";
 import { problemBox } from "../latent/problem_box.js";
 import { html, render } from "../lit.js";
 import { snippets } from "../snippets.js";
-import { alarmSentence, evidenceWords, pWords, span } from "./words.js";
+import { alarmSentence, evidenceWords, ownRows, pWords, span, verdictOf } from "./words.js";
 import { rateChart } from "./rate_chart.js";
 import { addLook, historyChart } from "./history.js";
 
@@ -78,7 +78,7 @@ function view(health) {
   const name = JSON.stringify(model.name);
   return html`<div class="stack">
     ${problemBox(problem, () => health.look())}
-    ${figures ? body(health) : problem ? "" : html`<p class="quiet">Asking for the health of the model …</p>`}
+    ${figures ? body(health, ownRows(context.api.scoredRows(pathOf(model, "elbo")))) : problem ? "" : html`<p class="quiet">Asking for the health of the model …</p>`}
     ${at ? html`<p class="quiet small">Last look at ${at.toLocaleTimeString("en-GB")}. The page looks every 10 seconds while it is visible.</p>` : ""}
     ${snippets({
       api: context.api,
@@ -90,12 +90,13 @@ function view(health) {
   </div>`;
 }
 
-function body({ figures, looks }) {
+function body({ figures, looks }, own) {
   if (!figures.rows) {
     return html`<p class="message plain">There is nothing to compare: ${figures.reading}.${NONE_YET.test(figures.reading) ? " Score some rows, and they appear here within seconds." : ""}</p>`;
   }
   const changed = figures.log10_evidence >= 3;
-  return html`<p class=${changed ? "message" : "message plain"}>${sentence(figures.reading)}</p>
+  return html`<p class=${changed ? "message" : "message plain"}>${verdictOf(figures)}</p>
+    ${own ? html`<p class="small quiet" data-own>${own}</p>` : ""}
     <div class="health">
       <figure class="box">
         <h3>Rate of alarms</h3>
@@ -105,7 +106,7 @@ function body({ figures, looks }) {
       <figure class="box">
         <h3>Evidence of a change</h3>
         ${historyChart(looks)}
-        <figcaption>${sentence(evidenceWords(figures.log10_evidence))}. It stays valid however often you look.</figcaption>
+        <figcaption>${evidenceWords(figures.log10_evidence)}. It stays valid however often you look.</figcaption>
       </figure>
     </div>
     <dl class="facts">
@@ -114,11 +115,8 @@ function body({ figures, looks }) {
       ${fact("PSI over ten bins", `${number(figures.psi, 2)}, ${pWords(figures.psi_p_value)}`)}
       ${fact("As many alarms by chance", pWords(figures.anomaly_rate_p_value))}
       ${fact("Novel rows", `${number(100 * figures.novel_rate, 2)} %`)}
-    </dl>`;
+    </dl>
+    <p class="small quiet">Each p-value is that of one figure at one look; the verdict is that of the evidence, which counts all looks.</p>`;
 }
 
 const fact = (name, value) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`;
-
-function sentence(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1);
-}

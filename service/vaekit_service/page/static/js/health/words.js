@@ -17,20 +17,31 @@ export function alarmSentence(health) {
   );
 }
 
-/** What a p-value says about a difference. */
+/** A p-value of one look. The verdict is that of the evidence, which counts all looks. */
 export function pWords(p) {
   if (p === null || p === undefined) return "not known";
-  if (p < 0.001) return "p < 0.001, not by chance";
-  const shown = p.toFixed(p < 0.1 ? 3 : 2);
-  return p < 0.01 ? `p = ${shown}, hardly by chance` : p < 0.05 ? `p = ${shown}, perhaps by chance` : `p = ${shown}, as by chance`;
+  return p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(p < 0.1 ? 3 : 2)}`;
 }
 
 /** How strong the evidence of a change is; 3 is the limit of an alert. */
 export function evidenceWords(log10) {
   if (log10 === null || log10 === undefined) return "not known";
-  if (log10 >= 3) return `${Math.round(10 ** Math.min(log10, 15)).toLocaleString("en")} to 1: the rows have changed`;
-  if (log10 >= 1) return `${Math.round(10 ** log10)} to 1: watch; an alert comes at 1,000 to 1`;
-  return "none; an alert comes at 1,000 to 1";
+  if (log10 >= 3) return "More than 1,000 to 1, the limit of an alert";
+  if (log10 >= 1) return `About ${Math.round(10 ** log10)} to 1; an alert comes at 1,000 to 1`;
+  return "None; an alert comes at 1,000 to 1";
+}
+
+/** The verdict in one sentence. @param {object} health reply of /models/{name}/health */
+export function verdictOf({ log10_evidence: log10, reading }) {
+  if (log10 >= 3) return "The rows have changed: they are not like those of the calibration, and chance does not explain it.";
+  if (log10 >= 1) return "There are signs of a change, not enough for an alert.";
+  return `${reading.charAt(0).toUpperCase()}${reading.slice(1)}.`;
+}
+
+/** What the rows that this page has scored do to the figures; "" if there are none. @param {number} rows */
+export function ownRows(rows) {
+  if (rows === 0) return "";
+  return `${counted(rows, "row")} since you opened this page ${rows === 1 ? "was" : "were"} scored by it and ${rows === 1 ? "counts" : "count"} here as any other; rows that you change on purpose look like a change of the data.`;
 }
 
 /** A span of seconds in the largest unit that fits. */

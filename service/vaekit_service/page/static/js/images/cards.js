@@ -9,11 +9,11 @@ const painted = new WeakMap(); // by scored image: its canvases
 
 /**
  * @param {{ images: { list: import("./score.js").ScoredImage[] }, alpha: number, selected: number | null,
- *   reason: string | null, sizeIsSaid: (image: { name: string }) => boolean, choose: (i: number) => void }} shown
+ *   reason: string | null, choose: (i: number) => void }} shown
  */
-export function cards({ images: { list }, alpha, selected, reason, sizeIsSaid, choose }) {
+export function cards({ images: { list }, alpha, selected, reason, choose }) {
   const readable = list.map((_, i) => i).filter((i) => list[i].problem === null);
-  const refused = list.filter(({ name, problem }) => problem !== null && !sizeIsSaid({ name }));
+  const refused = list.filter(({ problem }) => problem !== null);
   const scale = extremes(readable.map((i) => list[i].surprise));
   const order = readable.sort((a, b) => list[b].score - list[a].score);
   return html`

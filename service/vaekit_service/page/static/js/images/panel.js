@@ -9,7 +9,7 @@ import { asInputs } from "../latent/reference.js";
 import { html, render } from "../lit.js";
 import { cards } from "./cards.js";
 import { imageCode } from "./code.js";
-import { isOtherSize, madeImage, readImage, shuffled } from "./read.js";
+import { isOtherColour, isOtherSize, madeImage, obstacleOf, readImage, shuffled } from "./read.js";
 import { scoreImages } from "./score.js";
 
 const MOST = 200; // images at once, fewer if they are large
@@ -32,7 +32,7 @@ export const panel = {
 class Images {
   constructor(root, context) {
     const { model } = context.state.get();
-    Object.assign(this, { root, context, model, read: [], resize: false, busy: false, problem: null, reason: null });
+    Object.assign(this, { root, context, model, read: [], change: null, busy: false, problem: null, reason: null });
   }
 
   begin() {
@@ -67,18 +67,20 @@ class Images {
       this.draw();
       return;
     }
+    this.context.state.set({ images: null, selected: null }); // of other files
     this.read = await Promise.all(files.map((file) => readImage(file, this.model.input)));
-    this.resize = false;
+    this.change = null;
     await this.score();
   }
 
   /** Six samples of the model, one of them with its pixels shuffled, for visitors without a file. */
   async takeSamples() {
+    this.again = () => this.takeSamples();
     try {
       const { samples } = await serviceOf(this.context, this.model).sample({ n: 6, seed: 3, observe: true });
       const pixels = asInputs(this.model, samples);
       this.read = pixels.map((image, i) => madeImage(...(i === 5 ? [`sample ${i}, shuffled`, shuffled(image)] : [`sample ${i}`, image])));
-      this.resize = false;
+      this.change = null;
     } catch (error) {
       this.failed(error);
       return;
@@ -89,12 +91,16 @@ class Images {
   async score() {
     this.abort?.abort();
     const { signal } = (this.abort = new AbortController());
-    Object.assign(this, { busy: true, problem: null });
+    this.again = () => this.score();
+    const given = this.accepted();
+    Object.assign(this, { busy: given.length > 0, problem: null });
     this.draw();
+    if (given.length === 0) return;
+    const resize = this.change === "scale";
     try {
-      const { list, reason } = await scoreImages(this.context, this.model, this.read, { resize: this.resize, signal });
+      const { list, reason } = await scoreImages(this.context, this.model, given, { resize, signal });
       Object.assign(this, { busy: false, reason });
-      const images = { list, resize: this.resize };
+      const images = { list, resize };
       this.context.state.set({ images, selected: null });
       const scored = list.filter(({ problem }) => problem === null).length;
       this.context.announce(`${counted(scored, "image")} scored.`);
@@ -108,8 +114,18 @@ class Images {
     this.draw();
   }
 
-  scale() {
-    this.resize = true;
+  /** The images that the service takes, as they are or changed as the visitor wants. */
+  accepted() {
+    const { input } = this.model;
+    const readable = this.read.filter(({ pixels }) => pixels !== null);
+    if (this.change === "grey") return readable.map((image) => ({ ...image, input: image.pixels }));
+    const isTaken = (image) => !isOtherColour(image, input) && (this.change === "scale" || !isOtherSize(image, input));
+    return readable.filter(isTaken);
+  }
+
+  /** Scale images ("scale"), or also make them grey ("grey"), and score them. */
+  changeAll(change) {
+    this.change = change;
     this.score();
   }
 
@@ -134,10 +150,10 @@ function view(panel) {
         <button @click=${() => panel.takeSamples()}>Try samples of the model</button>
       </div>
     </div>
-    ${problemBox(problem, panel.read.length ? () => panel.score() : undefined)}
-    ${scaling(panel)}
-    ${busy ? html`<p class="quiet" role="status">Scoring ${counted(panel.read.length, "image")} …</p>` : ""}
-    ${images ? cards({ images, alpha, selected, reason, sizeIsSaid: isSizeSaid(panel), choose: (i) => choose(context, i) }) : ""}
+    ${problemBox(problem, problem?.mayPass || problem?.status >= 500 ? panel.again : undefined)}
+    ${offers(panel)}
+    ${busy ? html`<p class="quiet" role="status">Scoring ${counted(panel.accepted().length, "image")} …</p>` : ""}
+    ${images ? cards({ images, alpha, selected, reason, choose: (i) => choose(context, i) }) : ""}
     ${imageCode(context.api, model)}
   </div>`;
 }
@@ -148,23 +164,35 @@ function choose({ state }, i) {
   location.hash = "latent";
 }
 
-/** Whether the panel says already which files have another size. */
-function isSizeSaid({ read, resize, busy, model }) {
-  return (image) => !resize && !busy && read.some((one) => one.name === image.name && isOtherSize(one, model.input));
+/** The files that the model does not take as they are, each with the reason, and what the page can change. */
+function offers(panel) {
+  const { model, read, change } = panel;
+  const { width, height } = model.input;
+  const left = new Set(panel.accepted().map(({ name }) => name));
+  const refused = read.filter(({ name }) => !left.has(name));
+  const isScaled = read.some((image) => isOtherSize(image, model.input));
+  const isGrey = refused.some((image) => isOtherColour(image, model.input));
+  const canScale = change === null && refused.some((image) => isOtherSize(image, model.input) && !isOtherColour(image, model.input));
+  return html`${change === null ? "" : html`<p class="message plain">${changed(panel)}</p>`}
+    ${refused.length === 0
+      ? ""
+      : html`<div class="message">
+          <ul class="plain-list refused">${refused.map((image) => html`<li><b>${image.name}</b>: ${obstacleOf(image, model.input)}</li>`)}</ul>
+          <p class="row">
+            ${canScale ? html`<button @click=${() => panel.changeAll("scale")}>Scale to ${width} × ${height} and score</button>` : ""}
+            ${isGrey ? html`<button @click=${() => panel.changeAll("grey")}>Convert to grey${isScaled ? ` and scale to ${width} × ${height}` : ""}, and score</button>` : ""}
+          </p>
+        </div>`}`;
 }
 
-/** Files of another size are refused; offer to scale them. */
-function scaling(panel) {
-  const { input } = panel.model;
-  const others = panel.read.filter((image) => isOtherSize(image, input));
-  if (!others.length || panel.busy) return "";
-  const { width, height } = input;
-  if (panel.resize) {
-    return html`<p class="message plain">${counted(others.length, "image")} scaled to ${width} × ${height} pixels. Scaled images are smoother than those of the training, so judge their scores with care.</p>`;
-  }
-  const [w, h] = others[0].size;
-  return html`<div class="message">
-    <p>${others.length === 1 ? `${others[0].name} has` : `${others.length} images have`} another size than the model's images${others.length === 1 ? ` (${w} × ${h})` : ""}.</p>
-    <p><button @click=${() => panel.scale()}>Scale to ${width} × ${height} and score</button></p>
-  </div>`;
+/** What was done to the images before they were scored. */
+function changed({ read, change, model }) {
+  const { width, height } = model.input;
+  const scaled = read.filter((image) => isOtherSize(image, model.input) && (change === "grey" || !isOtherColour(image, model.input))).length;
+  const grey = change === "grey" ? read.filter((image) => isOtherColour(image, model.input)).length : 0;
+  return [
+    grey ? `${counted(grey, "image")} converted to grey by this page.` : "",
+    scaled ? `${counted(scaled, "image")} scaled to ${width} × ${height} pixels.` : "",
+    "Changed images differ from those of the training, so judge their scores with care.",
+  ].join(" ");
 }

@@ -5,7 +5,8 @@
  * @property {string} name
  * @property {string | number[][][]} input as the service takes it: base64 of the file, or pixels (H, W, C)
  * @property {number[][][] | null} pixels (H, W, C) to show, scaled to the model's size; null if the browser cannot read it
- * @property {[number, number] | null} size width and height of the file
+ * @property {[number, number] | null} size width and height of the file; null: the page made it, or cannot read it
+ * @property {boolean} isColour whether the file is stored in colour
  */
 
 /**
@@ -14,24 +15,47 @@
  * @returns {Promise<ReadImage>}
  */
 export async function readImage(file, input) {
-  const base64 = toBase64(new Uint8Array(await file.arrayBuffer()));
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  const base64 = toBase64(bytes);
   try {
     const bitmap = await createImageBitmap(file);
     const size = /** @type {[number, number]} */ ([bitmap.width, bitmap.height]);
-    return { name: file.name, input: base64, pixels: pixelsOf(bitmap, input), size };
+    return { name: file.name, input: base64, pixels: pixelsOf(bitmap, input), size, isColour: isColour(bytes) };
   } catch {
-    return { name: file.name, input: base64, pixels: null, size: null }; // the service says why it is no image
+    return { name: file.name, input: base64, pixels: null, size: null, isColour: false };
   }
 }
 
 /** Pixels that the model made, as a readable image. @param {string} name @param {number[][][]} pixels */
 export function madeImage(name, pixels) {
-  return { name, input: pixels, pixels, size: null };
+  return { name, input: pixels, pixels, size: null, isColour: false };
 }
 
 /** Whether a file has another size than the model's images. */
 export function isOtherSize({ size }, input) {
   return size !== null && (size[0] !== input.width || size[1] !== input.height);
+}
+
+/** Whether a file is in colour and the model's images are grey. */
+export const isOtherColour = (image, { channels }) => image.isColour && channels < 3;
+
+/** Why the service would refuse a file as it is; null if nothing is known against it. @param {ReadImage} image */
+export function obstacleOf(image, input) {
+  if (image.pixels === null) return "not a readable PNG or JPEG image";
+  const size = isOtherSize(image, input) ? `${image.size.join(" × ")} pixels, the model's images have ${input.width} × ${input.height}` : null;
+  const colour = isOtherColour(image, input) ? "in colour, the model's images are grey" : null;
+  return [size, colour].filter((part) => part !== null).join("; ") || null;
+}
+
+/** Whether a PNG or JPEG file is stored in colour. @param {Uint8Array} bytes */
+export function isColour(bytes) {
+  if (bytes[0] === 0x89) return (bytes[25] & 2) !== 0 && bytes[25] !== 3; // of a palette, the service decides
+  for (let at = 2; at + 9 < bytes.length && bytes[at] === 0xff; at += 2 + 256 * bytes[at + 2] + bytes[at + 3]) {
+    const marker = bytes[at + 1];
+    const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
+    if (isFrame) return bytes[at + 9] >= 3;
+  }
+  return false;
 }
 
 /** An image with its pixels shuffled by a fixed rule: unlike anything that the model has seen. */
@@ -54,6 +78,9 @@ export function toBase64(bytes) {
   return btoa(parts.join(""));
 }
 
+/** Luma of a pixel, as ITU-R 601 weighs its colours. */
+const grey = (data, at) => Math.round(0.299 * data[at] + 0.587 * data[at + 1] + 0.114 * data[at + 2]);
+
 function pixelsOf(bitmap, { width, height, channels }) {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [width, height];
@@ -64,7 +91,7 @@ function pixelsOf(bitmap, { width, height, channels }) {
   return Array.from({ length: height }, (_, row) =>
     Array.from({ length: width }, (_, column) => {
       const at = 4 * (row * width + column);
-      return channels < 3 ? [data[at], 255].slice(0, channels) : [...data.subarray(at, at + channels)];
+      return channels < 3 ? [grey(data, at), 255].slice(0, channels) : [...data.subarray(at, at + channels)];
     }),
   );
 }

@@ -4,6 +4,8 @@ import { queryOf } from "../rows/dialect.js";
 import { explainRows } from "../rows/scoring.js";
 import { encoded, withScores } from "./cloud.js";
 
+const MOST = 10_000; // rows on a map; more take seconds to encode and to draw
+
 /**
  * What the visitor has loaded for this kind of model; null if nothing.
  *
@@ -23,10 +25,42 @@ export function sourceOfVisitor(state, model) {
   return name === "rows" ? sourceOfRows(state.rows, model) : sourceOfImages(state.images);
 }
 
-/** The latent vectors of the visitor's rows or images. @returns {Promise<import("./cloud.js").Cloud>} */
-export function cloudOfVisitor(context, model, options) {
-  return encoded(context, model, sourceOfVisitor(context.state.get(), model), options);
+/**
+ * The latent vectors of the visitor's rows or images; of more than 10,000 rows, those of some: see `sampleOf`.
+ *
+ * @returns {Promise<import("./cloud.js").Cloud & { sampledOf?: number, isEarly?: boolean }>} sampledOf: number of all
+ *   rows. isEarly: not all of them had scores, so flagged ones may be missing.
+ */
+export async function cloudOfVisitor(context, model, options) {
+  const { rows, results, alpha } = context.state.get();
+  const source = sourceOfVisitor(context.state.get(), model);
+  if (source.name !== "rows" || rows.length <= MOST) return encoded(context, model, source, options);
+  const isFlagged = (row) => results !== null && row < results.done && results.isFlagged(row, alpha);
+  const chosen = sampleOf(rows.length, isFlagged);
+  const whole = source.inputs.part(0, 0); // says how the CSV is read
+  const inputs = { n: chosen.length, part: (from, to) => ({ ...whole, body: rows.csv(chosen.slice(from, to)) }) };
+  const named = { label: (i) => source.label(chosen[i]), value: (i) => source.value(chosen[i]) };
+  const cloud = await encoded(context, model, { ...source, ...named, inputs }, options);
+  const isEarly = results === null || results.done < rows.length;
+  return { ...cloud, index: cloud.index.map((i) => chosen[i]), sampledOf: rows.length, isEarly };
 }
+
+/**
+ * At most 10,000 of N rows, ascending: all flagged ones, if they are not more, and the others at even distances.
+ *
+ * @param {number} n
+ * @param {(row: number) => boolean} isFlagged
+ * @param {number} [most]
+ * @returns {number[]}
+ */
+export function sampleOf(n, isFlagged, most = MOST) {
+  const [flagged, others] = [[], []];
+  for (let row = 0; row < n; row++) (isFlagged(row) ? flagged : others).push(row);
+  const first = evenly(flagged, most);
+  return [...first, ...evenly(others, most - first.length)].sort((a, b) => a - b);
+}
+
+const evenly = (rows, most) => (rows.length <= most ? rows : Array.from({ length: most }, (_, i) => rows[Math.floor((i * rows.length) / most)]));
 
 /** The cloud with the scores that the page knows now. @param {import("./cloud.js").Cloud} cloud */
 export function scoredNow(cloud, { results, images }) {

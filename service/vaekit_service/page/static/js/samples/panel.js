@@ -4,6 +4,7 @@ import { isSuperseded, pathOf } from "../api.js";
 import { whenBack } from "../service/connection.js";
 import { download } from "../download.js";
 import { counted, number } from "../format.js";
+import { numberField } from "../input.js";
 import { makeImage } from "../images/pixels_view.js";
 import { rowsPerCall, serviceOf } from "../latent/calls.js";
 import { problemBox } from "../latent/problem_box.js";
@@ -129,15 +130,15 @@ function view(panel) {
 
 function controls(panel) {
   const { options, least, counts, found } = panel;
-  const whole = (text) => Math.max(0, Math.floor(Number(text) || 0));
-  const temperature = ({ target }) => panel.change({ temperature: Math.min(Math.max(Number(target.value) || 0, least), 5) });
+  const seed = numberField({}, (value) => panel.change({ seed: value }));
+  const temperature = numberField({ whole: false, least, most: 5 }, (value) => panel.change({ temperature: value }));
   return html`<div class="row">
     <label class="field">Number
       <select data-samples="n" @change=${({ target }) => panel.change({ n: Number(target.value) })}>
         ${counts.map((n) => html`<option value=${n} ?selected=${n === options.n}>${n.toLocaleString("en")}</option>`)}
       </select></label>
     <label class="field">Seed
-      <input type="number" class="seed" min="0" step="1" .value=${live(String(options.seed))} @change=${({ target }) => panel.change({ seed: whole(target.value) })}></label>
+      <input type="number" class="seed" min="0" step="1" .value=${live(String(options.seed))} @change=${seed}></label>
     <label class="field">Temperature
       <input type="number" class="seed" min=${least} max="5" step="0.1" .value=${live(String(options.temperature))} @change=${temperature}
         aria-describedby=${least ? "cool-why" : nothing}></label>

@@ -2,7 +2,7 @@
 
 import { isSuperseded } from "../../api.js";
 import { whenBack } from "../../service/connection.js";
-import { counted } from "../../format.js";
+import { count, counted } from "../../format.js";
 import { html, render } from "../../lit.js";
 import { MapCanvas, palette } from "./canvas.js";
 import { sampleCloud } from "../cloud.js";
@@ -61,7 +61,7 @@ class LatentMap {
       () => dark.removeEventListener("change", recolour),
       whenBack(state, () => this.status.problem, () => this.load()),
       state.watch(["rows", "images"], () => this.sourceChanged()),
-      state.watch(["results", "alpha"], () => this.show()),
+      state.watch(["results", "alpha"], ({ results }) => this.scoresChanged(results)),
       state.watch(["selected"], ({ selected }) => this.follow(selected)),
     ];
     this.load();
@@ -77,6 +77,12 @@ class LatentMap {
   sourceChanged() {
     if (this.options.source !== "samples") this.load();
     else this.draw();
+  }
+
+  /** All rows have scores now: if the map shows some of them, take those that are flagged. */
+  scoresChanged(results) {
+    if (this.cloud?.isEarly && this.source() === "rows" && results?.done === results?.length) this.load();
+    else this.show();
   }
 
   source() {
@@ -207,6 +213,7 @@ function caption({ cloud, placed, model }, canvas) {
   const outside = canvas?.layout?.outside ?? 0;
   return [
     placed.explained,
+    cloud.sampledOf ? `Shown are ${count(cloud.index.length)} of ${counted(cloud.sampledOf, "row")}: the flagged ones, and others at even distances.` : "",
     outside ? `${outside} far away ${outside === 1 ? "point is" : "points are"} drawn on the edge.` : "",
     cloud.invalid ? `${counted(cloud.invalid, "row")} cannot be read and ${cloud.invalid === 1 ? "is" : "are"} left out.` : "",
     model.members > 1 ? `Shown is the latent space of the first of ${model.members} members.` : "",

@@ -1,5 +1,6 @@
 /** The controls that choose one end of an interpolation. */
 
+import { numberField } from "../../input.js";
 import { html, live } from "../../lit.js";
 import { nameOf } from "./ends.js";
 
@@ -30,7 +31,7 @@ export function endField(panel, side) {
 }
 
 function number(panel, side, label, value, [least, most], patchOf) {
-  const changed = ({ target }) => panel.change(side, patchOf(Math.min(Math.max(Math.floor(Number(target.value) || 0), least), most)));
+  const changed = numberField({ least, most }, (value) => panel.change(side, patchOf(value)));
   return html`<label class="field">${label}
     <input type="number" class="seed" min=${least} max=${most} step="1" .value=${live(String(value))} @change=${changed}></label>`;
 }

@@ -3,6 +3,7 @@
 import { whenBack } from "../../service/connection.js";
 import { number } from "../../format.js";
 import { makeImage } from "../../images/pixels_view.js";
+import { numberField } from "../../input.js";
 import { html, live, render } from "../../lit.js";
 import { snippets } from "../../snippets.js";
 import { pathOf } from "../../api.js";
@@ -150,7 +151,7 @@ function startRow(panel) {
     <button ?disabled=${panel.centre === null} @click=${() => panel.startFrom(panel.centre, "the centre")}>The centre</button>
     <button @click=${() => panel.drawSample()}>A new sample</button>
     <label class="row">seed <input type="number" class="seed" min="0" step="1" .value=${live(String(panel.seed))}
-      @change=${({ target }) => (panel.seed = Math.max(0, Math.floor(Number(target.value) || 0)))}></label>
+      @change=${numberField({}, (value) => (panel.seed = value))}></label>
     <button ?disabled=${!changed} @click=${() => panel.move(panel.start.z)}>Reset</button>
     <span class="quiet small" data-start>Now from ${panel.start.label}.</span>
   </div>`;
