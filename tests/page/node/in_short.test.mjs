@@ -37,3 +37,15 @@ test("with folds there is a bound", () => {
   assert.deepEqual(inShort(bound, [], topOf([{ rows: 300, top: 5, calibration: folds }])), ["Not many more than false alarms explain."]);
   assert.match(inShort(bound, [], topOf([{ rows: 300, top: 60, calibration: folds }]))[0], /^60 of 300 rows score above/);
 });
+
+test("the labels of the histogram leave room for the last one", async () => {
+  const { splitsOf } = await import("../../../service/vaekit_service/page/static/js/scores/histogram.js");
+  const edges = Array.from({ length: 31 }, (_, index) => 5 * index);
+  const bins = { edges, hasBelow: false, hasAbove: true, heldOut: Array(31).fill(1) };
+  const pxOf = (width) => (width - 60) / bins.heldOut.length;
+  for (const width of [330, 358, 800]) {
+    const splits = splitsOf(bins, width);
+    assert.ok((splits.at(-1) - splits.at(-2)) * pxOf(width) >= 48, `${width} px: ${splits}`);
+    assert.ok(splits.length >= 3);
+  }
+});

@@ -136,7 +136,7 @@ function emptyText({ rows }, model) {
 
 function noteOf(cell) {
   const expected = expectedText(cell);
-  return html`${expected}${expected === "" ? "" : " · "}surprise ${number(cell.surprise, 3)}`;
+  return html`${expected}${expected === "" ? "" : ", "}surprise ${number(cell.surprise, 3)}`;
 }
 
 /** Score, p-value and verdict, with the score before the changes. */

@@ -2,6 +2,8 @@
 
 const { uPlot } = globalThis;
 
+const MORE_PX = 48; // between the labels "more" and the one before
+const AXIS_PX = 60; // beside the plot
 const MORE_BINS = 1; // as many bins beyond the calibration's as it has, for higher scores of the file
 const HEIGHT = 210;
 
@@ -113,12 +115,13 @@ function stepsOf() {
 }
 
 /** The edges that get a label, as numbers of bins from the left. */
-function splitsOf({ edges, hasBelow, hasAbove, heldOut }, width) {
+export function splitsOf({ edges, hasBelow, hasAbove, heldOut }, width) {
   const every = Math.max(1, Math.ceil(edges.length / Math.max(2, width / 70)));
   const first = hasBelow ? 1 : 0;
   const inner = edges.map((_, index) => index).filter((index) => index % every === 0 && (!hasAbove || index < edges.length - 1));
   const last = hasAbove ? [heldOut.length - 0.5] : [];
-  return [...inner.map((index) => first + index).filter((at) => !hasAbove || at < heldOut.length - 1.5), ...last];
+  const free = (MORE_PX * heldOut.length) / Math.max(1, width - AXIS_PX); // bins that "more" needs to its left
+  return [...inner.map((index) => first + index).filter((at) => !hasAbove || at < heldOut.length - Math.max(1.5, 0.5 + free)), ...last];
 }
 
 function textOf({ edges, step, hasBelow }, at) {
