@@ -85,7 +85,9 @@ def test_a_terminal_shows_the_letters_that_it_has(plant: Path, tmp_path: Path) -
     pytest.importorskip("torch")
     models = f"--models={tmp_path / 'models'}"
     assert vae("strict", "train", "bom.toml", models, f"--run={tmp_path / 'run'}", at=plant).returncode == 0
-    shown = vae("latin-1 terminal", "explain", "plant", "rows.csv", "--row=3", "--cells=5", models, at=plant).stdout
+    odd = tmp_path / "odd.csv"
+    odd.write_text(",".join(f'"{name}"' for name in NAMES) + "\n90,90,400,90,赤\n", encoding="utf-8")
+    shown = vae("latin-1 terminal", "explain", "plant", str(odd), "--row=0", "--cells=5", models, at=plant).stdout
     text = shown.decode("iso-8859-1")
     assert "Temp (°C)" in text
     assert "Größe" in text
