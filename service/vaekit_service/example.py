@@ -17,14 +17,20 @@ _MAX_LENGTH = 1500  # characters; a longer command is awkward to paste
 
 
 def curl(model: Model, url: str, *, with_key: bool = False) -> str:
-    """A curl command that scores one row sampled from the model; if rows are too long, a command for /sample.
+    """A curl command that scores one row sampled from the model.
+
+    If rows are too long, an image model gets a command that scores a file, and another model one for /sample.
 
     Args:
         with_key: whether the command sends a key, which it takes from VAE_API_KEY.
     """
     base, key = f"{url}/models/{model.manifest.name}", ' -H "authorization: Bearer $VAE_API_KEY"' if with_key else ""
     line = _line(f"{base}/elbo", {"inputs": [_row(model)]}, key)
-    return line if len(line) <= _MAX_LENGTH else _line(f"{base}/sample", {"n": 2}, key)
+    if len(line) <= _MAX_LENGTH:
+        return line
+    if isinstance(model.spec, ImageSpec):
+        return f"curl -s {base}/elbo{key} -F images=@IMAGE.png"
+    return _line(f"{base}/sample", {"n": 2}, key)
 
 
 def _line(url: str, body: object, key: str) -> str:

@@ -52,16 +52,16 @@ def presses(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_files_are_read_as_the_training_file_unless_told_otherwise(presses: Path, tmp_path: Path) -> None:
     models, rows = ["--models", presses / "models"], presses / "rows.csv"
     assert load_config(presses / "models/press/1/config.toml").data.delimiter == ";"
-    plain = write(tmp_path / "plain.csv", ",", ".")
+    plain, new = write(tmp_path / "plain.csv", ",", "."), write(tmp_path / "new.csv")
     for command in (
         ["score", "press", rows, tmp_path / "scored.csv"],
         ["explain", "press", rows, "--top", 1],
         ["evaluate", "press", rows, "-k", 1, "--label", "fault"],
-        ["calibrate", "press", rows, "--label", "fault", "--propose"],
+        ["calibrate", "press", new, "--label", "fault", "--propose"],
     ):
         done = vae(*command, *models)
         assert done.exit_code == 0, done.output
-        other = [plain if word == rows else word for word in command]
+        other = [plain if word in (rows, new) else word for word in command]
         refused = vae(*other, *models).exception
         assert isinstance(refused, InputError)
         assert str(refused).endswith("plain.csv: one column, 'temp,flow,fault'; --delimiter ',' separates by ','")

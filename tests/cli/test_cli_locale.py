@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -68,12 +69,13 @@ def test_every_command_takes_names_of_any_script(locale: str, plant: Path, tmp_p
     assert "Größe in °C" in (tmp_path / "models" / "plant" / "1" / "report" / "model-card.md").read_text(
         encoding="utf-8"
     )
-    rows, out = str(plant / "rows.csv"), str(tmp_path / "scored.csv")
+    rows, out, new = str(plant / "rows.csv"), str(tmp_path / "scored.csv"), str(tmp_path / "new.csv")
+    shutil.copy(rows, new)
     for command in (
         ["explain", "plant", rows, "--row=3", f"--out={tmp_path / 'row.png'}"],
         ["score", "plant", rows, out, "--explain=2", f"--summary={tmp_path / 'summary.json'}"],
         ["evaluate", "plant", rows, "-k", "1", f"--out={tmp_path / 'evaluation'}"],
-        ["calibrate", "plant", rows],
+        ["calibrate", "plant", new],
     ):
         done = vae(locale, *command, models, at=plant)
         assert done.returncode == 0, (command, done.stderr.decode(errors="replace"))

@@ -142,11 +142,29 @@ def test_a_calibration_leaves_broken_ones_out(plant: Path, tmp_path: Path) -> No
     import shutil
 
     shutil.copytree(plant / "models", tmp_path / "models")
+    shutil.copytree(plant / "images", tmp_path / "new")
     done = vae(
-        "calibrate", "images", plant / "images", "--label-folder", "--anomaly=broken", f"--models={tmp_path / 'models'}"
+        "calibrate", "images", tmp_path / "new", "--label-folder", "--anomaly=broken", f"--models={tmp_path / 'models'}"
     )
     assert "images@2: calibrated on 110 rows" in done.stdout
     assert SKIPPED in done.stderr
+
+
+def test_one_image_is_explained_as_one_row(plant: Path, tmp_path: Path) -> None:
+    models, out = f"--models={plant / 'models'}", tmp_path / "explained.png"
+    words = ("explain", "images", plant / "images" / "broken" / "3.jpg", models)
+    assert vae(*words, f"--out={out}").exit_code == 0
+    assert Image.open(out).width > 100
+    tree = json.loads(vae(*words, "--json").stdout)
+    assert [len(row["cells"]) for row in tree["rows"]] == [8]
+
+
+def test_a_label_column_of_images_is_refused_with_the_option_for_subfolders(plant: Path, tmp_path: Path) -> None:
+    words = ("evaluate", "images", plant / "images", "--label=fault", f"--models={plant / 'models'}")
+    assert vae_error(*words).endswith("--label-folder takes the first subfolder of an image as its label")
+    said = vae_error("train", plant / "images", "--label=fault", f"--run={tmp_path / 'run'}")
+    assert "data.label = 'fault': images have no such column" in said
+    assert "--label-folder" in said
 
 
 def test_labels_of_images_without_subfolders_are_refused(plant: Path, tmp_path: Path) -> None:
@@ -266,9 +284,9 @@ def test_images_of_several_sizes_are_scaled_in_training_and_afterwards(tmp_path:
         assert isinstance(model.spec, ImageSpec)
         assert (model.spec.width, model.spec.height, model.spec.resize) == (6, 8, True)
         assert explain_row(model, folder, 3, top=1).row == 3
-        manifest = publish_calibration(model, folder)
+        manifest = publish_calibration(model, folder.rename(tmp_path / "new"))
         assert manifest.input == model.spec
-    assert vae("score", "sizes@1", folder, tmp_path / "out.csv", models).exit_code == 0
+    assert vae("score", "sizes@1", tmp_path / "new", tmp_path / "out.csv", models).exit_code == 0
     assert pyarrow.csv.read_csv(tmp_path / "out.csv").num_rows == 100
 
 

@@ -247,6 +247,7 @@ def test_the_command_line_walks_from_a_csv_file_to_scores(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     label = np.r_[np.zeros(1300, dtype=int), 1, np.zeros(99, dtype=int)]
     written(tmp_path / "in.csv", pd.DataFrame(series_columns(700, seed=5)).assign(odd=label))
+    written(tmp_path / "new.csv", pd.DataFrame(series_columns(700, seed=6)).assign(odd=label))
     settings = {"data.window": 4, "data.time": "ts", "data.series_column": "machine", "data.label": "odd"}
     each = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
     run = CliRunner().invoke
@@ -261,7 +262,7 @@ def test_the_command_line_walks_from_a_csv_file_to_scores(tmp_path: Path, monkey
     for command in (
         ["explain", "in", "in.csv", "--row", "640"],
         ["evaluate", "in", "in.csv", "--label", "odd", "--num-samples", "2"],
-        ["calibrate", "in", "in.csv", "--label", "odd"],
+        ["calibrate", "in", "new.csv", "--label", "odd"],
         ["upgrade", "in"],
     ):
         done = run(app, command)

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 TOP = 3  # rows, if none are chosen
 CELLS, CELLS_OF_MANY = 8, 3  # cells of a row, and of each of several rows
 EXAMPLES = examples(
-    "vae explain breast-cancer examples/rows.csv --top 10",
-    "vae explain breast-cancer examples/rows.csv --where 'sample == malignant-0' --cells 4 --out explained",
+    "vae explain breast-cancer examples/rows.csv --top 10 --where 'sample != malignant-0' --out explained",
+    "vae explain digits examples/digit.png --out digit-explained.png",
 )
 Row = Annotated[
     int | None,
@@ -109,7 +109,7 @@ def explain(
     if row is not None and (top, rows, where) != (None, None, None):
         raise InputError(_beside_row(top))
     choice = _choice(top, row, rows, where)
-    many = row is None and choice.top != 1
+    many = row is None and choice.top != 1 and not _is_image(data)
     if out is not None and many and out.suffix == ".png":
         raise InputError(f"--out {out}: several rows are drawn into a folder; name one, without an ending")
     if out is not None and out.suffix not in ("", ".png"):
@@ -162,6 +162,15 @@ def _choice(top: int | None, row: int | None, rows: str | None, where: str | Non
     return RowChoice(
         None if rows is None else _numbers(rows), condition, top or (TOP if rows is None and where is None else None)
     )
+
+
+def _is_image(data: Path) -> bool:
+    """Whether the file is one image, and so one row."""
+    from vaekit.scoring.files.image_folder import is_image_file
+    from vaekit.storage.paths import storage_path
+
+    path = storage_path(data)
+    return is_image_file(path) and not path.is_folder
 
 
 def _numbers(text: str) -> tuple[int, ...]:

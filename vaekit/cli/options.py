@@ -26,7 +26,7 @@ ModelName = Annotated[
     str,
     typer.Argument(metavar="MODEL", help="name, name@version, or path of a bundle", autocompletion=completion.models),
 ]
-FORMATS = ".csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet or of images"
+FORMATS = ".csv, .parquet, .arrow, .feather, .npy, an image (.png, .jpg), or a folder of .parquet or of images"
 RowsPath = Annotated[Path, typer.Argument(metavar="DATA", help=f"rows: {FORMATS}")]
 Models = Annotated[Path, typer.Option(help="folder of models", rich_help_panel=INPUT)]
 Device = Annotated[

@@ -1,14 +1,17 @@
-"""The progress bar of commands that read files."""
+"""Progress on stderr: a bar in a terminal, and lines in a file or a pipe."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from vaekit.cli.output import is_quiet
+
+LINE_EVERY = 30.0  # seconds between two lines on the progress of a training
 
 
 @contextmanager
@@ -37,3 +40,36 @@ def _count(done: int, total: int, unit: str) -> str:
         return f"{done:,}/{total:,} {unit}"
     scale, name = (1e6, "MB") if total >= 1e6 else (1e3, "kB")
     return f"{done / scale:.1f}/{total / scale:.1f} {name}"
+
+
+class TrainingLines:
+    """Lines on the progress of a training for a stderr that is not a terminal, one every LINE_EVERY seconds."""
+
+    def __init__(self, steps: int, say: Callable[[str], None], clock: Callable[[], float] = monotonic) -> None:
+        """Steps: of each training; say: prints a line."""
+        self._steps, self._say, self._clock = steps, say, clock
+        self._step, self._elbo = 0, ""
+        self._first, self._start, self._said = 0, 0.0, 0.0
+
+    def on_step(self, step: int) -> None:
+        """Called after each step; a step that is not the next one starts another training, as of a fold."""
+        now = self._clock()
+        if step != self._step + 1 or step == 1:
+            self._first, self._start, self._elbo = step, now, ""
+            self._said = self._said or now
+        self._step = step
+        if now - self._said >= LINE_EVERY and step > self._first:
+            left = (now - self._start) / (step - self._first) * (self._steps - step)
+            self._say(f"step {step:,} of {self._steps:,}{self._elbo}, at most {duration(left)} left")
+            self._said = now
+
+    def on_validation(self, elbo: float) -> None:
+        """Called with the ELBO of the validation rows, in nats."""
+        self._elbo = f", validation ELBO {elbo:.2f} nats"
+
+
+def duration(seconds: float) -> str:
+    """A time that is left, as text."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ from vaekit.cli.csv_options import TrainingDecimal, TrainingDelimiter, TrainingT
 from vaekit.cli.options import Anomaly, AsJson, LabelFolder, Quiet, image_settings, label_of, setting
 from vaekit.cli.output import is_quiet
 from vaekit.cli.panels import CONFIG, DEVICE, GENERAL, INPUT, LABELS, OUTPUT, examples
+from vaekit.cli.progress import TrainingLines
 from vaekit.cli.train_report import report
 from vaekit.errors import ConfigError, Interrupted
 
@@ -221,6 +223,10 @@ def _config(
     return make_config(tree, overrides_beside(parsed, parsed)), remarks
 
 
+def _print(console: Console, text: str) -> None:
+    console.print(f"[dim]{escape(text)}[/]", soft_wrap=True)
+
+
 @contextmanager
 def _listener(console: Console, config: Config, said: list[str]) -> Iterator[Listener]:
     from vaekit_training.run import Listener
@@ -233,12 +239,17 @@ def _listener(console: Console, config: Config, said: list[str]) -> Iterator[Lis
         TimeRemainingColumn(),
         TextColumn("{task.fields[elbo]}"),
     )
+    say = partial(_print, console)
+    lines = TrainingLines(config.training.steps, say)
     with Progress(*columns, console=console, refresh_per_second=4, disable=not console.is_terminal) as progress:
         task = progress.add_task(
             f"training {config.name}", total=config.training.steps, elbo="", start=False, visible=False
         )
 
         def on_step(step: int) -> None:
+            if not console.is_terminal:
+                lines.on_step(step)
+                return
             if not progress.tasks[0].started:
                 progress.start_task(task)
                 progress.update(task, visible=True)
@@ -246,6 +257,7 @@ def _listener(console: Console, config: Config, said: list[str]) -> Iterator[Lis
                 progress.update(task, completed=step)
 
         def on_validation(validation: Validation) -> None:
+            lines.on_validation(validation.elbo)
             progress.update(task, elbo=f"validation ELBO {validation.elbo:.2f} nats")
 
         def on_trained(history: History) -> None:
@@ -258,9 +270,6 @@ def _listener(console: Console, config: Config, said: list[str]) -> Iterator[Lis
         def constants(names: list[str]) -> None:
             if names:
                 console.print(f"constant columns, modelled with a fixed small scale: {escape(', '.join(names))}")
-
-        def say(text: str) -> None:
-            console.print(f"[dim]{escape(text)}[/]", soft_wrap=True)
 
         def warn(text: str) -> None:
             said.append(text)

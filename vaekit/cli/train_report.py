@@ -42,7 +42,8 @@ def report(
     for text in notable(remarks):
         console.print(f"[yellow]remark[/]: {escape(text)}", soft_wrap=True)
     typer.echo(folder)
-    suggest(f"vae score {manifest.name} NEW.csv scored.csv{beside(models)}", f"vae serve{beside(models)}")
+    new = "NEW_IMAGES" if manifest.input.kind == "image" else "NEW.csv"
+    suggest(f"vae score {manifest.name} {new} scored.csv{beside(models)}", f"vae serve{beside(models)}")
 
 
 def notable(remarks: Sequence[str]) -> list[str]:
@@ -83,7 +84,8 @@ def _verdict(manifest: Manifest) -> str:
     """How good the model is, as far as its test rows tell."""
     metrics = manifest.metrics
     if "auroc" not in metrics:
-        return "trained and calibrated; without labels (--label COLUMN) detection is not measured"
+        how = "--label-folder --anomaly FOLDER" if manifest.input.kind == "image" else "--label COLUMN"
+        return f"trained and calibrated; without labels ({how}) detection is not measured"
     auroc = f"AUROC {metrics['auroc'].value:.3f}, 1 is perfect and 0.5 is chance"
     if "detection_rate" not in metrics:
         return f"known anomalies against normal test rows: {auroc}"

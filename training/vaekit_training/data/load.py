@@ -49,6 +49,11 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
         raise InputError(f"{where}: data.missing_values is for columns, but these are images: leave it out")
     if source.images is not None and config.label == FOLDER and FOLDER not in table:
         raise InputError(f"{where}: data.label = {FOLDER!r} is the subfolder of an image, and there are no subfolders")
+    if FOLDER in table and source.images is not None and config.label not in (None, *table):
+        raise InputError(
+            f"{where}: data.label = {config.label!r}: images have no such column; their label is the first "
+            f"subfolder of the path: --label-folder (data.label = {FOLDER!r})"
+        )
     if source.images is not None and config.window is not None:
         raise InputError(f"{where}: data.window is for time steps with columns, but these are images: leave it out")
     columns = columns_of(table, config, source.index)

@@ -19,6 +19,7 @@ from vaekit.runtime import Bound, Model
 from vaekit.runtime.explain.held_out import HeldOutRows
 from vaekit.scoring.evaluation.new_version import models_folder_of, publish_version, rows_of_all
 from vaekit.scoring.evaluation.proposals import proposal_of
+from vaekit.scoring.evaluation.training_rows import refuse_training_rows
 from vaekit.scoring.files.fragments import RowSource
 from vaekit.scoring.files.labels import Labels, open_labels
 from vaekit.scoring.files.sources import open_source
@@ -78,10 +79,11 @@ def publish_calibration(
         The manifest of the new version.
 
     Raises:
-        InputError: rows, labels, K or group columns are invalid, there are no rows, or the bundle is not in a folder
-            of models.
+        InputError: rows, labels, K or group columns are invalid, there are no rows, the model was trained on them, or
+            the bundle is not in a folder of models.
     """
     root = models_folder_of(model)
+    refuse_training_rows(model, data)
     wanted = sorted(set(num_samples)) or [model.manifest.draws.default]
     for k in wanted:
         model.draws(k)  # checks K before anything is read

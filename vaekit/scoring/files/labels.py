@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vaekit.errors import InputError
 from vaekit.scoring.files.fragments import Chunk
+from vaekit.scoring.files.image_folder import LABEL as FOLDER
 from vaekit.scoring.files.npy_file import mapped
 from vaekit.tabular.columns import no_column
 from vaekit.tabular.labels import AnomalyLabels
@@ -72,7 +73,9 @@ def open_labels(label: str, anomalies: Sequence[str], schema: pa.Schema) -> Labe
     if label.endswith(".npy"):
         return _FileLabels(Path(label), anomalies)
     if label not in schema.names:
-        raise InputError(f"label: {no_column(label, schema.names)}")
+        of_images = {"row", "file"} <= set(schema.names) <= {"row", "file", FOLDER}
+        hint = "; --label-folder takes the first subfolder of an image as its label" if of_images else ""
+        raise InputError(f"label: {no_column(label, schema.names)}{hint}")
     return _ColumnLabels(label, anomalies)
 
 

@@ -49,6 +49,11 @@ def commands(facts: Facts) -> tuple[Command, ...]:
     if not facts.judged.has_anomalies:
         found.append(
             Command(
+                f"vae evaluate {name} {_labelled(facts)} --label-folder --anomaly SUBFOLDER",
+                "Measure what it finds: with some labelled images, the anomalies in a subfolder of their own.",
+            )
+            if facts.is_image
+            else Command(
                 f"vae evaluate {name} {_labelled(facts)} --label COLUMN",
                 "Measure what it finds: with labels for some rows, 1 for an anomaly, in a column of the file.",
             )
@@ -89,10 +94,12 @@ def _lower_alpha(facts: Facts, name: str) -> list[Command]:
     wanted = rows_to_resolve(missed)
     rate = f"alpha = {missed:g}" if missed != ALPHA else f"the usual alpha = {missed:g}"
     new = _new_rows(facts).replace("new", "normal", 1)
+    source = facts.run.config.data.source
+    what = "images" if facts.is_image else "rows"
     found = [
         Command(
             f"vae calibrate {name} {new}",
-            f"Get {rate}: it needs {wanted:,} normal rows that the model was not trained on, and {rows:,} were kept.",
+            f"Get {rate}: it needs {wanted:,} normal {what} that are not in {source}, and {rows:,} were kept.",
         )
     ]
     each = _rows_of_a_fold(facts)
