@@ -210,7 +210,7 @@ def test_a_pixel_is_named_by_its_position(digits, digit_images):
     image = digit_images[:1].copy()
     image[0, 0, 7, 0] = 255  # this pixel is 0 in all digits
     ((cell,),) = named(digits.explain(image, top=1).explanation, digits.spec)
-    assert cell["feature"] == "pixel (0, 7, 0)"
+    assert cell["feature"] == "pixel (0, 7)"
     assert cell["expected"] < 20
 
 

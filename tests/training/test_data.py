@@ -16,7 +16,7 @@ from vaekit import Detector, Model
 from vaekit.errors import InputError
 from vaekit_training.config import make_config
 from vaekit_training.data import sources
-from vaekit_training.data.load import Rows, load, of_array, of_columns
+from vaekit_training.data.load import Rows, load, of_array, of_columns, read
 from vaekit_training.infer import infer
 from vaekit_training.publish import publish_run
 from vaekit_training.run import run
@@ -138,12 +138,33 @@ def test_an_unknown_source_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_images_of_different_sizes_are_refused(tmp_path: Path) -> None:
-    Image.new("L", (3, 2)).save(tmp_path / "a.png")
-    Image.new("L", (2, 2)).save(tmp_path / "b.png")
+    Image.new("L", (2, 2)).save(tmp_path / "a.png")
+    for name in "bcd":
+        Image.new("L", (3, 2)).save(tmp_path / f"{name}.png")
+    said = r"a\.png: 2 x 2 pixels, but 3 of 4 images have 3 x 2 \(width x height\); scale all to .* --resize 3x2 "
+    with pytest.raises(InputError, match=said):
+        load(DataConfig(source=str(tmp_path)))
+    for i in range(6):
+        Image.new("L", (9, i + 1)).save(tmp_path / f"other{i}.png")
     with pytest.raises(
-        InputError, match=r"b\.png: 2 x 2 pixels, but a\.png has 3 x 2 \(width x height\); scale all to one"
+        InputError, match=r"^7 have another size: .*a\.png: 2 x 2 .*other3\.png: 9 x 4 pixels; \.\.\., but 3 "
     ):
         load(DataConfig(source=str(tmp_path)))
+
+
+def test_all_files_that_are_not_images_are_listed(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"no image")
+    Image.new("L", (2, 2)).save(tmp_path / "c.png")
+    with pytest.raises(InputError, match=r"^2 of 3 images cannot be read: .*a\.png: .*; .*b\.png: "):
+        load(DataConfig(source=str(tmp_path)))
+
+
+def test_an_image_in_colour_among_grey_ones_is_named(tmp_path: Path) -> None:
+    for name in "abc":
+        Image.new("L" if name != "b" else "RGB", (2, 2)).save(tmp_path / f"{name}.png")
+    (said,) = read(str(tmp_path)).remarks
+    assert said.startswith("1 of 3 images is in colour (b.png): all get three channels")
 
 
 def test_a_file_that_is_not_an_image_is_refused(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from vaekit.tolerance_rules import ToleranceRule
 
 FORMAT = "1.6"
 MANIFEST_FILE = "manifest.json"
+IMAGE_PATH = "file"  # column of a folder of images
 CALIBRATION_FILE = "calibration.npz"
 SURPRISE_FILE = "surprise.npz"
 EXEMPLARS_FILE = "exemplars.npz"
@@ -299,7 +300,9 @@ class Manifest(ManifestPart):
 
     @property
     def id_column(self) -> str | None:
-        """The column that identified the training rows; None if there was none."""
+        """The column that identifies rows: that of the training rows, or the path of an image; None without any."""
+        if self.input.kind == "image":
+            return IMAGE_PATH
         data = self.provenance.config.get("data")
         found = data.get("id") if isinstance(data, dict) else None
         return found if isinstance(found, str) else None

@@ -12,6 +12,7 @@ from vaekit.cli.output import confirm
 if TYPE_CHECKING:
     from vaekit.scoring import Summary
 
+DRIFT_ROWS = 20  # rows below which nothing is printed about drift
 SHOWN_GROUPS = 20  # calibration groups with a line of their own
 
 
@@ -74,7 +75,7 @@ def report(summary: Summary) -> None:
         typer.echo(f"{found.count:,} discoveries (p <= {found.cut:.3g}) at a false-discovery rate of {found.q:g}")
     if (above := summary.above_all) is not None and above.is_many:
         typer.echo(above.sentence())
-    if (drift := summary.drift) is not None:
+    if (drift := summary.drift) is not None and summary.rows >= DRIFT_ROWS:
         distances = (
             f"KS {drift.ks:.3f}, by chance {drift.ks_by_chance:.3f}; "
             f"PSI {drift.psi:.3f}, by chance {drift.psi_by_chance:.3f}"

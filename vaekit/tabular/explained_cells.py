@@ -24,11 +24,11 @@ NONE_IS_ODD = "no single cell stands out"
 
 
 def feature_name(feature: int, spec: VectorSpec | ImageSpec) -> str:
-    """The name of a column; for an image the position and channel of a pixel."""
+    """The name of a column; for an image the row and column of a pixel, and its channel if there are several."""
     if isinstance(spec, VectorSpec):
         return spec.names[feature]
     h, w, c = np.unravel_index(feature, spec.row_shape)
-    return f"pixel ({h}, {w}, {c})"
+    return f"pixel ({h}, {w})" if spec.channels == 1 else f"pixel ({h}, {w}, {c})"
 
 
 def named(cells: NDArray[Any], spec: VectorSpec | ImageSpec) -> list[list[dict[str, Any]]]:

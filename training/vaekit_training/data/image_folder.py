@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from vaekit.errors import InputError
 from vaekit.tabular.folders import files_below
 from vaekit.tabular.image_files import SUFFIXES, class_of, read_pixels, select
 
+MOST_NAMED = 5  # files that an error lists
 FOLDER = "folder"  # name of the label: the subfolder in which an image lies
 
 
@@ -38,19 +41,62 @@ def image_folder(folder: Path, size: tuple[int, int] | None = None) -> ImageFold
     if not names:
         also = f" ({remark})" if remark else ""
         raise InputError(f"data {str(folder)!r}: no {', '.join(SUFFIXES)} files below this folder{also}")
-    found: list[NDArray[np.uint8]] = []
-    for name in names:
-        found.append(_read(folder / name, size))
-        if found[-1].shape[:2] != found[0].shape[:2]:
-            (h, w), (height, width) = found[-1].shape[:2], found[0].shape[:2]
-            raise InputError(
-                f"{folder / name}: {w} x {h} pixels, but {names[0]} has {width} x {height} (width x height); scale all "
-                f"to one size with --resize {width}x{height} (data.resize)"
-            )
+    found = _read_all(folder, names, size)
     channels = max(x.shape[-1] for x in found)
     pixels = np.stack([np.broadcast_to(x, (*x.shape[:2], channels)) for x in found])
     classes = np.array([class_of(name) for name in names], dtype=object)
-    return ImageFolder(pixels, {FOLDER: classes} if any(classes) else {}, (remark,) if remark else ())
+    remarks = tuple(said for said in (remark, _mixed_colour(names, found)) if said)
+    return ImageFolder(pixels, {FOLDER: classes} if any(classes) else {}, remarks)
+
+
+def _read_all(folder: Path, names: Sequence[str], size: tuple[int, int] | None) -> list[NDArray[np.uint8]]:
+    """The pixels of every file, each (H, W, C) of one size.
+
+    Raises:
+        InputError: files cannot be read or have another size than most; the message names the first ones and says how
+            many there are.
+    """
+    found: dict[str, NDArray[np.uint8]] = {}
+    faults: list[str] = []
+    for name in names:
+        try:
+            found[name] = _read(folder / name, size)
+        except InputError as exc:
+            faults.append(str(exc))
+    if faults:
+        raise InputError(_listed(faults, f"{len(faults):,} of {len(names):,} images cannot be read"))
+    sizes = Counter((x.shape[1], x.shape[0]) for x in found.values())
+    (width, height), count = sizes.most_common(1)[0]
+    if len(sizes) > 1:
+        others = [
+            f"{folder / name}: {x.shape[1]} x {x.shape[0]} pixels"
+            for name, x in found.items()
+            if x.shape[:2] != (height, width)
+        ]
+        rest = f"but {count:,} of {len(names):,} images have {width} x {height} (width x height)"
+        how = f"scale all to one size with --resize {width}x{height} (data.resize)"
+        raise InputError(f"{_listed(others, f'{len(others):,} have another size')}, {rest}; {how}")
+    return list(found.values())
+
+
+def _listed(faults: Sequence[str], count: str) -> str:
+    """The only fault, or the first ones and how many there are."""
+    if len(faults) == 1:
+        return faults[0]
+    more = "; ..." if len(faults) > MOST_NAMED else ""
+    return f"{count}: {'; '.join(faults[:MOST_NAMED])}{more}"
+
+
+def _mixed_colour(names: Sequence[str], found: Sequence[NDArray[np.uint8]]) -> str | None:
+    """A sentence about images in colour among grey ones; None if all are alike."""
+    coloured = [name for name, x in zip(names, found, strict=True) if x.shape[-1] > 1]
+    if not coloured or len(coloured) == len(names):
+        return None
+    is_are, first = ("is", coloured[0]) if len(coloured) == 1 else ("are", f"{coloured[0]}, ...")
+    return (
+        f"{len(coloured):,} of {len(names):,} images {is_are} in colour ({first}): all get three channels; for a "
+        "model of grey images save these as grey or move them away"
+    )
 
 
 def _read(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8]:

@@ -87,7 +87,7 @@ class AnomalousCell(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    feature: str = Field(description="the column's name; for images 'pixel (h, w, c)'")
+    feature: str = Field(description="the column's name; for images 'pixel (h, w)', in colour 'pixel (h, w, c)'")
     value: float | str | None = Field(description="null for a level unseen in training")
     surprise: float = Field(
         description="-E_q[log p(x_d|z)], with a kernel prior -log p(x_d | the other cells); comparable only within the "
