@@ -135,6 +135,9 @@ def test_every_other_command_takes_the_folder(plant: Path, tmp_path: Path) -> No
     tree = json.loads(done.stdout)
     assert tree["rows"] == {"normal": 110, "anomalies": 8}
     assert tree["detection"]["score"]["auroc"]["value"] > 0.9
+    shown = vae("evaluate", "images", plant / "images", "-k", "1", "--label-folder", "--anomaly=broken", models).stdout
+    assert shown.startswith("AUROC ")
+    assert shown.index("ranked by score") < shown.index("mean over rows")
     assert SKIPPED in done.stderr
 
 

@@ -129,7 +129,10 @@ def _write(folder: Path, text: str, found: Evaluation) -> None:
 
 
 def _show(console: Console, found: Evaluation) -> None:
-    for group, figures in {**found.figures, **found.detection}.items():
+    if "score" in found.detection:
+        auroc = found.detection["score"]["auroc"].value
+        console.print(f"AUROC {auroc:.3f} of the score (1: every anomaly above every normal row; 0.5: by chance)")
+    for group, figures in {**found.detection, **found.figures}.items():
         ranks = group in found.detection
         heading = f"anomalies ranked by {group}" if ranks else f"{_row_count(found, group)}, mean over rows"
         table = Table(title=f"{found.model} on {escape(found.data)}: {heading}", title_justify="left")

@@ -44,11 +44,11 @@ def show(console: Console, found: RowExplained) -> None:
 
 def show_meaning(console: Console, found: list[RowExplained]) -> None:
     """Say once, below all tables, what the numbers of a pixel and two equal columns mean."""
-    if found[0].image is not None:
-        channel = "" if found[0].image.given.shape[-1] == 1 else ", channel"
-        console.print(f"pixel (row, column{channel}), counted from 0 at the top left", soft_wrap=True)
     from vaekit.tabular.explained_cells import odd_cells
 
+    if found[0].image is not None and any(odd_cells(one.cells) for one in found):
+        channel = "" if found[0].image.given.shape[-1] == 1 else ", channel"
+        console.print(f"pixel (row, column{channel}), counted from 0 at the top left", soft_wrap=True)
     if found[0].kl_is_score and console.width >= NARROW and any(odd_cells(one.cells) for one in found):
         said = "relief and excess are equal for this model, because it predicts each cell from the others"
         console.print(said, soft_wrap=True)
