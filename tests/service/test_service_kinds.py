@@ -192,3 +192,9 @@ async def test_a_novel_row_of_an_old_bundle_has_no_elbo_and_the_reply_says_why(s
         "no elbo for 1 of 2 rows, row 1 is the first: a bundle of format 1.0 has no score for a novel row; train "
         "the model again to score it"
     ]
+
+
+def test_the_example_of_a_model_of_large_images_sends_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vaekit_service.example._MAX_LENGTH", 10)
+    with Model.load(Path(__file__).parents[2] / "models" / "digits" / "1", device="cpu") as model:
+        assert curl(model, "http://service") == "curl -s http://service/models/digits/elbo -F images=@IMAGE.png"
