@@ -60,7 +60,7 @@ def test_at_an_alpha_that_is_too_small_no_row_is_an_anomaly_and_the_reason_says_
     assert got.alpha == 0.001
     assert got.reason is not None
     assert got.reason.startswith("alpha 0.001 is below the smallest possible p-value, 0.005, of ")
-    assert "use an alpha of at least 0.005, or train with at least 999 calibration rows" in got.reason
+    assert "use an alpha of at least 0.005, or calibrate on at least 999 rows" in got.reason
     assert calibration.verdict(ROWS, 0.005).reason is None
 
 

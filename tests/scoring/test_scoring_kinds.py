@@ -228,7 +228,7 @@ class Some:
     """Only rows with both columns have a p-value."""
 
     spec, model, alpha, reason, alpha_reason, batch_rows = ANY, "some@1", 0.05, None, None, 2
-    appended, held_out, held_out_p_values, most_missing = appended_for(ANY), None, None, 0
+    appended, held_out, held_out_p_values, most_missing, id_column = appended_for(ANY), None, None, 0, None
 
     def score(self, x: Any) -> Scores:
         count = (~np.isnan(x)).sum(axis=1)

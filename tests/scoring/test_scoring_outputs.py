@@ -91,7 +91,7 @@ class Stops:
     def __init__(self, scorer: Any, error: BaseException) -> None:
         self._scorer, self._error = scorer, error
         self.spec, self.model, self.alpha, self.reason = scorer.spec, scorer.model, scorer.alpha, None
-        self.most_missing = scorer.most_missing
+        self.most_missing, self.id_column = scorer.most_missing, None
         self.batch_rows, self.appended, self.held_out, self.held_out_p_values = 4, APPENDED, None, None
 
     def score(self, x: Any) -> Any:
@@ -216,7 +216,7 @@ SCRIPT = r"""
         spec = VectorSpec(columns=tuple(Column(name=f"c{d}") for d in range(20)))
         model, alpha, reason, batch_rows, stop = "cheap@1", 0.05, None, 20_000, False
         appended, held_out, held_out_p_values = APPENDED, None, None
-        alpha_reason, most_missing = None, 0
+        alpha_reason, most_missing, id_column = None, 0, None
 
         def score(self, x):
             if self.stop:

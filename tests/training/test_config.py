@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from vaekit.errors import ConfigError
+from vaekit.errors import ConfigError, InputError
 from vaekit_training.config import Config, load_config, make_config, slug
 from vaekit_training.unused import unused
 
@@ -37,10 +37,14 @@ def test_a_source_is_relative_to_the_folder_of_the_config(tmp_path: Path) -> Non
     assert load_config(tmp_path / "c.toml").data.source == str(tmp_path / "rows.csv")
 
 
-def test_a_built_in_dataset_takes_precedence_over_a_folder_of_its_name(tmp_path: Path) -> None:
-    (tmp_path / "digits").mkdir()
+def test_a_built_in_dataset_is_refused_beside_a_folder_of_its_name(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text('name = "m"\n[data]\nsource = "digits"\n')
     assert load_config(tmp_path / "c.toml").data.source == "digits"
+    (tmp_path / "digits").mkdir()
+    with pytest.raises(InputError, match="a built-in dataset, and also a folder or file in"):
+        load_config(tmp_path / "c.toml")
+    (tmp_path / "c.toml").write_text('name = "m"\n[data]\nsource = "./digits"\n')
+    assert load_config(tmp_path / "c.toml").data.source == str(tmp_path / "digits")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ export default async function ({ page, check, shot, given }) {
   const summary = page.locator("#data .dialect summary");
   expect((await summary.innerText()).includes(given.said), `said: ${await summary.innerText()}`);
   expect((await page.locator('[data-row="0"]').innerText()).includes("40,0"), "the cell is not as in the file");
-  expect((await page.locator("#data .snippets [data-language=python]").textContent()).includes('decimal=","'), "not in the code");
+  expect((await page.locator("#data .snippets [data-language=python]").textContent()).includes('float(text.replace(",", "."))'), "not in the code");
 
   await page.locator('[data-row="0"] td button').first().click();
   await page.locator("#editor .outcome .badge.anomaly").waitFor();
