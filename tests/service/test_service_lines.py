@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,8 @@ from tests.service.texts import csv_of, ndjson_of, objects, records, send
 from vaekit.client.wire import CSV_TYPE, JSON_TYPE, NDJSON_TYPE, NPY_TYPE
 from vaekit.errors import VaeError
 from vaekit.runtime import Model
+from vaekit.tabular.csv_text import CsvDialect
+from vaekit_service.codecs.lines.dialect import with_point
 from vaekit_service.codecs.lines.reader import LineReader
 from vaekit_service.messages import Target
 
@@ -253,6 +256,11 @@ async def test_decimal_commas_keep_levels_and_refuse_points(on_mixed: Any) -> No
 async def test_a_wrong_dialect_is_refused(service: Any, query: str, kind: str, detail: str) -> None:
     reply = await send(service, f"/elbo?{query}", "a,b\n1,2\n", kind, JSON_TYPE, 422)
     assert detail in reply.json()["detail"]
+
+
+@given(st.text("0123456789.,+-eE \t'a", max_size=8))
+def test_a_decimal_comma_is_read_as_in_files(cell: str) -> None:
+    assert with_point(cell) == CsvDialect(";", ",").plain(pa.array([cell])).to_pylist()[0]
 
 
 async def test_a_header_of_semicolons_names_the_parameter(service: Any, benign_rows: Any, breast_cancer: Model) -> None:

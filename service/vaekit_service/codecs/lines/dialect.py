@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from vaekit.bundle.input_spec import Column
 from vaekit.errors import InputError
+from vaekit.tabular.csv_lines import other_delimiter
 from vaekit.tabular.text_rows import UnreadableLine
 
 DELIMITER, DECIMAL = "delimiter", "decimal"
@@ -37,13 +38,10 @@ class Dialect:
         Raises:
             InputError: the header is one cell with another delimiter in it, and the model has several columns.
         """
-        if len(names) > 1 or columns < 2:
-            return
-        for other in DELIMITERS.values():
-            if other != self.delimiter and other in names[0]:
-                raise InputError(
-                    f"line 1: one column, {names[0][:64]!r}; ?{DELIMITER}={quote(other)} separates cells by {other!r}"
-                )
+        if columns > 1 and (other := other_delimiter(names, self.delimiter)):
+            raise InputError(
+                f"line 1: one column, {names[0][:64]!r}; ?{DELIMITER}={quote(other)} separates cells by {other!r}"
+            )
 
     def make_plain(self, rows: Sequence[Any], at: Sequence[int | None], columns: Sequence[Column]) -> None:
         """Write the numbers of rows with a decimal point, in place.
@@ -66,7 +64,11 @@ PLAIN = Dialect()
 
 
 def with_point(cell: str) -> str:
-    """A number with a decimal comma as one with a point; a number with points gets a remark, so that it is refused."""
+    """A number with a decimal comma as one with a point; a number with points gets a remark, so that it is refused.
+
+    The same rule as CsvDialect.plain, which reads whole columns with pyarrow; the service may run without it. A test
+    compares the two.
+    """
     if _NUMBER.fullmatch(cell):
         return cell.replace(",", ".")
     return f"{cell} (decimal separator ',')" if _OF_POINTS.fullmatch(cell) else cell
