@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +17,6 @@ from vaekit.bundle.manifest import Metric
 from vaekit.bundle.ranking import auroc
 from vaekit.chart_style import LIGHT
 from vaekit.runtime import Bound
-from vaekit.tabular.explained_cells import is_odd
 from vaekit_training.report.answer.anomalies import STRIP_WIDTH, heat_colours, strip
 from vaekit_training.report.answer.next_steps import commands
 from vaekit_training.report.answer.opening import roc, tiles
@@ -135,24 +133,6 @@ def test_the_rows_shown_are_the_most_anomalous_with_their_reasons() -> None:
         assert f"row {case.row} " in page.words
     assert all(not case.labelled for case in facts.cases.normal)
     assert page.words.count("labelled anomaly") == sum(case.labelled for case in top)
-
-
-@pytest.mark.parametrize(
-    ("changes", "odd"),
-    [
-        ({}, True),
-        ({"value": 2.0}, False),
-        ({"relief": 0.0}, False),
-        ({"relief": -0.1}, False),
-        ({"value": "x", "expected": "y", "low": None, "high": None}, True),
-        ({"value": "y", "expected": "y", "low": None, "high": None}, False),
-        ({"value": "x", "expected": "y", "low": None, "high": None, "p_value": 0.3}, False),
-        ({"value": None, "expected": "y", "low": None, "high": None, "p_value": None}, True),
-    ],
-)
-def test_only_a_cell_unlike_what_is_expected_is_a_reason(changes: dict[str, Any], odd: bool) -> None:
-    cell = {"feature": "a", "relief": 2.0, "p_value": 0.01, "value": 9.0, "expected": 2.0, "low": 1.0, "high": 3.0}
-    assert is_odd(cell | changes) is odd
 
 
 def test_a_row_without_an_odd_cell_says_so() -> None:

@@ -39,14 +39,18 @@ def named(cells: NDArray[Any], spec: VectorSpec | ImageSpec) -> list[list[dict[s
 def is_odd(cell: Mapping[str, Any]) -> bool:
     """Whether a named cell is a reason for a high score.
 
-    The score falls without it, and a number is outside the interval that is expected, a level is another one than
-    expected, with a p-value of at most ODD_LEVEL.
+    The score falls without it (where that is not known: its surprise is above the usual one), and a number is outside
+    the interval that is expected, or a level was unseen in training or is another one than expected, with a p-value of
+    at most ODD_LEVEL.
     """
-    if cell["relief"] is not None and cell["relief"] <= 0:
+    gain = cell["excess"] if cell["relief"] is None else cell["relief"]
+    if gain <= 0:
         return False
-    if cell["low"] is None:
-        return bool(cell["value"] != cell["expected"] and (cell["p_value"] is None or cell["p_value"] <= ODD_LEVEL))
-    return not cell["low"] <= cell["value"] <= cell["high"]
+    if cell["low"] is not None:
+        return not cell["low"] <= cell["value"] <= cell["high"]
+    if cell["value"] is None:  # an unseen level
+        return True
+    return bool(cell["value"] != cell["expected"] and (cell["p_value"] is None or cell["p_value"] <= ODD_LEVEL))
 
 
 def odd_cells(cells: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

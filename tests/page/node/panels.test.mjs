@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { alarmSentence, evidenceWords, pWords, span } from "../../../service/vaekit_service/page/static/js/health/words.js";
 import { extremes, heatmap, surpriseOf, toIntegers, toRgba } from "../../../service/vaekit_service/page/static/js/images/pixels.js";
-import { isOtherSize, shuffled, toBase64 } from "../../../service/vaekit_service/page/static/js/images/read.js";
+import { isOtherSize, shuffled, toBase64, withOwnNames } from "../../../service/vaekit_service/page/static/js/images/read.js";
 import { colour, place } from "../../../service/vaekit_service/page/static/js/latent/map/placement.js";
 import { rangesOf } from "../../../service/vaekit_service/page/static/js/latent/reference.js";
 import { firstEnds } from "../../../service/vaekit_service/page/static/js/latent/travel/ends.js";
@@ -122,4 +122,9 @@ test("the health of a model is said in words", () => {
   assert.match(evidenceWords(0), /^None/);
   assert.equal(span(7200), "2 hours");
   assert.equal(span(1), "1 second");
+});
+
+test("images of one name are told apart", () => {
+  const names = (images) => images.map(({ name }) => name);
+  assert.deepEqual(names(withOwnNames(["a", "b", "a", "a"].map((name) => ({ name })))), ["a", "b", "a (2)", "a (3)"]);
 });

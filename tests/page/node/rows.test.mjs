@@ -11,6 +11,7 @@ const { queryOf, wordsOf } = await load("rows/dialect.js");
 const { scoredCsv } = await load("table/downloads.js");
 const { columnsOf } = await load("table/columns.js");
 const { Results } = await load("rows/results.js");
+const { pythonDict } = await load("python_code.js");
 const { problemOf } = await load("problems.js");
 
 const MODEL = {
@@ -33,6 +34,19 @@ test("files without rows are refused with what was expected", () => {
   for (const [text, said] of [["", "empty"], ["a,b", "one line"]]) {
     assert.throws(() => Rows.ofCsv(text, "rows.csv"), (error) => error.message.includes(said) && error.message.includes("rows.csv"));
   }
+});
+
+test("a quote that is never closed is refused with its line", () => {
+  const refused = () => Rows.ofCsv('a,b\n1,"x\ny"\n2,"z\n3,w\n', "rows.csv");
+  assert.throws(refused, /Line 4 has a quote \("\) that is never closed/);
+});
+
+test("lines that end with a carriage return alone are lines", () => {
+  assert.deepEqual(Rows.ofCsv("a,b\r1,x\r2,y\r", "rows.csv").cells(1), ["2", "y"]);
+});
+
+test("a row is a literal of Python, also with text that looks like JSON", () => {
+  assert.equal(pythonDict({ a: 1.5, 'b "c"': null, d: 'x:null,"y' }), '{"a": 1.5, "b \\"c\\"": None, "d": "x:null,\\"y"}');
 });
 
 for (const [name, text, dialect, words, query] of [

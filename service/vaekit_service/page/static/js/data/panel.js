@@ -4,12 +4,13 @@ import { isSuperseded, pathOf } from "../api.js";
 import { counted } from "../format.js";
 import { hasImages } from "../input.js";
 import { html, render } from "../lit.js";
+import { csvInPython } from "../python_code.js";
 import { queryOf } from "../rows/dialect.js";
 import { areSteps, Rows } from "../rows/rows.js";
 import { sampledRows } from "../rows/generated.js";
 import { scoreRows } from "../rows/scoring.js";
 import { whenBack } from "../service/connection.js";
-import { csvInPython, snippets } from "../snippets.js";
+import { snippets } from "../snippets.js";
 import { dialectLine, invalidRows, remarks, statusOf } from "./view.js";
 
 const MAX_BYTES = 200 * 2 ** 20; // of a file; a browser keeps it in memory

@@ -7,6 +7,7 @@ import { number } from "../format.js";
 import { hasImages } from "../input.js";
 import { problemBox } from "../latent/problem_box.js";
 import { html, live, render } from "../lit.js";
+import { pythonDict } from "../python_code.js";
 import { areSteps, objectOf } from "../rows/rows.js";
 import { explainRows } from "../rows/scoring.js";
 import { whenBack } from "../service/connection.js";
@@ -161,12 +162,11 @@ function codeFor({ api, state }, cells) {
   const at = new Map(model.input.columns.map(({ name }, index) => [name, index]));
   const row = objectOf(model, (name) => cells[at.get(name)], rows.dialect);
   const explain = Math.min(3, model.input.columns.length);
-  const literal = JSON.stringify(row).replaceAll(":null", ":None");
   return {
     api,
     path: pathOf(model, "elbo"),
     body: { inputs: [row], explain, alpha },
-    python: `row = ${literal}
+    python: `row = ${pythonDict(row)}
 found = client.elbo([row], explain=${explain}, alpha=${alpha}, model="${model.name}", version=${model.version})
 print(found.score, found.p_value, found.is_anomaly, found.cells[0])`,
     javascript: `const row = ${JSON.stringify(row)};

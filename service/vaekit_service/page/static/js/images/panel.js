@@ -9,7 +9,7 @@ import { asInputs } from "../latent/reference.js";
 import { html, render } from "../lit.js";
 import { cards } from "./cards.js";
 import { imageCode } from "./code.js";
-import { isOtherColour, isOtherSize, madeImage, obstacleOf, readImage, shuffled } from "./read.js";
+import { isOtherColour, isOtherSize, madeImage, obstacleOf, readImage, shuffled, withOwnNames } from "./read.js";
 import { scoreImages } from "./score.js";
 
 const MOST = 200; // images at once, fewer if they are large
@@ -68,7 +68,7 @@ class Images {
       return;
     }
     this.context.state.set({ images: null, selected: null }); // of other files
-    this.read = await Promise.all(files.map((file) => readImage(file, this.model.input)));
+    this.read = withOwnNames(await Promise.all(files.map((file) => readImage(file, this.model.input))));
     this.change = null;
     await this.score();
   }

@@ -26,6 +26,17 @@ export async function readImage(file, input) {
   }
 }
 
+/** Images with a number after names that came before, as files of two folders may have one. @param {ReadImage[]} images */
+export function withOwnNames(images) {
+  const taken = new Map(); // how often a name came before
+  return images.map((image) => {
+    const { name } = image;
+    const count = (taken.get(name) ?? 0) + 1;
+    taken.set(name, count);
+    return count === 1 ? image : { ...image, name: `${name} (${count})` };
+  });
+}
+
 /** Pixels that the model made, as a readable image. @param {string} name @param {number[][][]} pixels */
 export function madeImage(name, pixels) {
   return { name, input: pixels, pixels, size: null, isColour: false };

@@ -1,21 +1,23 @@
 /** Reads and writes CSV as the service does: UTF-8, a delimiter, double quotes, a first line of column names. */
 
 /**
- * The records of a text, without line ends. Empty lines are left out.
+ * The records of a text, without line ends. Empty lines are left out. Lines end with LF or CRLF, or all with CR.
  *
  * @param {string} text
+ * @throws {Error} a quote is never closed
  */
 export function recordsOf(text) {
   const body = text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
-  const lines = body.split(/\r?\n/);
+  const lines = body.split(body.includes("\n") ? /\r?\n/ : "\r");
   if (!body.includes('"')) return lines.filter((line) => line !== "");
   const records = [];
   let open = null; // the lines of a record with a line end within quotes
-  for (const line of lines) {
+  let opened = 0; // the number of its first line
+  for (const [at, line] of lines.entries()) {
     if (open === null && line === "") continue;
     const isOdd = line.split('"').length % 2 === 0;
     if (open === null) {
-      if (isOdd) open = [line];
+      if (isOdd) [open, opened] = [[line], at + 1];
       else records.push(line);
     } else {
       open.push(line);
@@ -25,7 +27,7 @@ export function recordsOf(text) {
       }
     }
   }
-  if (open !== null) records.push(open.join("\n"));
+  if (open !== null) throw new Error(`Line ${opened} has a quote (") that is never closed.`);
   return records;
 }
 

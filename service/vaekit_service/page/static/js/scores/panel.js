@@ -9,7 +9,8 @@ import { inShort, topOf } from "./in_short.js";
 import { hasImages, isCalibrated } from "../input.js";
 import { problemBox } from "../latent/problem_box.js";
 import { html, live, render } from "../lit.js";
-import { csvInPython, snippets } from "../snippets.js";
+import { csvInPython } from "../python_code.js";
+import { snippets } from "../snippets.js";
 
 const LARGEST = 0.5; // alpha of the slider
 

@@ -7,9 +7,11 @@ import { html } from "../lit.js";
 
 const KINDS = { normal: "Normal", anomaly: "Anomaly" };
 
+const kept = new WeakMap(); // the marks of rows, also while another model is shown
+
 /** @param {() => void} changed called after a mark has changed */
 export function makeMarks(changed) {
-  const marks = new Map(); // by the index of a row
+  let marks = new Map(); // by the index of a row
   const toggle = (index, kind) => () => {
     if (marks.get(index) === kind) marks.delete(index);
     else marks.set(index, kind);
@@ -17,7 +19,11 @@ export function makeMarks(changed) {
   };
   return {
     of: (index) => marks.get(index) ?? null,
-    clear: () => marks.clear(),
+    /** Go on with the marks of these rows. @param {import("../rows/rows.js").Rows | null} rows */
+    show(rows) {
+      marks = kept.get(rows) ?? new Map();
+      if (rows !== null) kept.set(rows, marks);
+    },
     get size() {
       return marks.size;
     },

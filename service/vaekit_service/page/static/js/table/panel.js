@@ -55,7 +55,7 @@ class ScoredRows {
   }
 
   rowsChanged() {
-    this.marks.clear();
+    this.marks.show(this.state.get().rows);
     Object.assign(this.options, { page: 0, text: "", filter: "all" });
     this.problem = null;
     this.resultsChanged();

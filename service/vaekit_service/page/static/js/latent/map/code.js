@@ -2,7 +2,8 @@
 
 import { pathOf } from "../../api.js";
 import { queryOf } from "../../rows/dialect.js";
-import { csvInPython, snippets } from "../../snippets.js";
+import { csvInPython } from "../../python_code.js";
+import { snippets } from "../../snippets.js";
 
 const FILES = 'import { readFile } from "node:fs/promises";';
 
