@@ -63,6 +63,13 @@ def evaluate(
     ] = None,
     label_folder: LabelFolder = False,
     anomaly: Anomaly = None,
+    alpha: Annotated[
+        float,
+        typer.Option(
+            help="false-alarm rate at which alarms on labelled rows are counted, a share of normal rows",
+            rich_help_panel=LABELS,
+        ),
+    ] = 0.05,
     seed: Annotated[
         int, typer.Option(min=0, help="seed of the draws, which are independent between rows", rich_help_panel=SCORING)
     ] = 0,
@@ -80,7 +87,7 @@ def evaluate(
     batch_rows: BatchRows = None,
     _quiet: Quiet = False,
 ) -> None:
-    """Measure the ELBO, the log evidence and, with labels, the AUROC of a model."""
+    """Measure the ELBO, the log evidence and, with labels, the AUROC and the alarms of a model."""
     from vaekit.cli.progress import bar
     from vaekit.errors import InputError
     from vaekit.runtime import Model
@@ -96,7 +103,7 @@ def evaluate(
     with Model.load(folder, device=device) as loaded, naming(data, csv=csv), bar("evaluating") as progress:
         found = evaluate_file(
             loaded, data, num_samples=num_samples or COUNTS, seed=seed, label=label, anomalies=anomaly or ["1"],
-            batch_rows=batch_rows, progress=progress, say=say, csv=csv,
+            alpha=alpha, batch_rows=batch_rows, progress=progress, say=say, csv=csv,
         )  # fmt: skip
     text = json.dumps(found.tree(), indent=2)
     if out is not None:
@@ -132,6 +139,8 @@ def _show(console: Console, found: Evaluation) -> None:
     if "score" in found.detection:
         auroc = found.detection["score"]["auroc"].value
         console.print(f"AUROC {auroc:.3f} of the score (1: every anomaly above every normal row; 0.5: by chance)")
+    if found.alarms is not None:
+        console.print(escape(found.alarms.sentence()))
     for group, figures in {**found.detection, **found.figures}.items():
         ranks = group in found.detection
         heading = f"anomalies ranked by {group}" if ranks else f"{_row_count(found, group)}, mean over rows"

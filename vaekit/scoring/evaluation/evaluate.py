@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vaekit.bundle.calibration import check_alpha
 from vaekit.bundle.comparison import rank_score
 from vaekit.bundle.manifest import Metric
 from vaekit.bundle.ranking import auroc, average_precision
 from vaekit.errors import InputError
 from vaekit.runtime import Model
+from vaekit.scoring.evaluation.alarms import Alarms, Marks
 from vaekit.scoring.evaluation.evidence import Array, Bounds, check_counts, estimate
 from vaekit.scoring.files.fragments import RowSource
 from vaekit.scoring.files.labels import Labels, open_labels
@@ -43,6 +45,8 @@ class Evaluation:
     groups: dict[str, Bounds]  # "rows", or "normal" and "anomalies"
     figures: dict[str, Figures]  # by group
     detection: dict[str, Figures]  # by ranking quantity; empty without labels
+    ranked: dict[str, Array]  # by group: the scores of `vae score`, novel rows above all others; empty without labels
+    alarms: Alarms | None  # None: there are no labels, or the model is not calibrated
 
     def tree(self) -> dict[str, Any]:
         """The means and standard errors as JSON, without the values of single rows."""
@@ -54,6 +58,7 @@ class Evaluation:
             "num_samples": list(self.num_samples),
             "figures": _dumped(self.figures),
             "detection": _dumped(self.detection),
+            "alarms": None if self.alarms is None else self.alarms.tree(),
         }
 
 
@@ -65,6 +70,7 @@ def evaluate_file(
     seed: int = 0,
     label: str | None = None,
     anomalies: Sequence[str] = ("1",),
+    alpha: float = 0.05,
     batch_rows: int | None = None,
     progress: Progress | None = None,
     say: Say = silent,
@@ -84,22 +90,24 @@ def evaluate_file(
         label: column that marks anomalies, or .npy file with one label per row; None: no labels. With windows, the
             label of a time step is compared with the score of the window that ends there.
         anomalies: label values that mean anomaly.
+        alpha: false-alarm rate at which alarms on labelled rows are counted.
         batch_rows: rows per batch; None: 2^20 cells.
         progress: called with the progress of reading, several times per batch.
         say: called with a sentence about the files of a folder that were skipped.
         csv: how a .csv file is written.
 
     Raises:
-        InputError: rows, labels, K or the seed are invalid, or there are no rows.
+        InputError: rows, labels, K, alpha or the seed are invalid, or there are no rows.
     """
     counts = check_counts(num_samples)
     if seed < 0:
         raise InputError(f"seed: {seed}, expected 0 or more")
+    check_alpha(alpha)
     source = open_source(data, model.spec, batch_rows or max(1, LOCAL_CELLS // model.spec.dim), csv=csv)
     for remark in (*source.remarks, *rows_of(source, model.spec).remarks):
         say(remark)
     labels = None if label is None else open_labels(label, anomalies, source.schema)
-    scored = _score_rows(model, source, labels, counts, seed, progress)
+    scored = _score_rows(model, source, labels, counts, seed, progress, alpha)
     if not len(scored.anomalous):
         needs = "" if model.spec.window is None else f"; {model.spec.window.needs}"
         raise InputError(f"{data}: no rows to score, expected at least 1{needs}")
@@ -110,9 +118,11 @@ def evaluate_file(
     figures = {name: _figures(model, bounds, counts) for name, bounds in known.items()}
     main = next(iter(figures))
     figures[main]["active_units"] = scored.variance.active(model)
-    detection = _detection(scored, groups, counts) if labels else {}
+    ranked = scored.ranked() if labels else {}
+    detection = _detection(ranked, groups, counts) if labels else {}
+    alarms = scored.alarms(model, alpha) if labels else None
     reference = f"{model.manifest.name}@{model.manifest.version}"
-    return Evaluation(reference, data.name, seed, counts, known, figures, detection)
+    return Evaluation(reference, data.name, seed, counts, known, figures, detection, ranked, alarms)
 
 
 @dataclass(frozen=True)
@@ -121,17 +131,36 @@ class _ScoredRows:
 
     bounds: Bounds
     scores: Array  # (N,), rank scores from the published draws as in `vae score`; (0,) without labels
-    anomalous: NDArray[np.bool_]  # (N,)
+    flagged: Marks  # (N,), verdicts at alpha; (0,) without labels or calibration
+    anomalous: Marks  # (N,)
     variance: _LatentVariance
+
+    def ranked(self) -> dict[str, Array]:
+        """The scores by group."""
+        return {"normal": self.scores[~self.anomalous], "anomalies": self.scores[self.anomalous]}
+
+    def alarms(self, model: Model, alpha: float) -> Alarms | None:
+        """The verdicts beside the labels; None if the model is not calibrated."""
+        calibration = model.calibration()
+        if isinstance(calibration, str):
+            return None
+        return Alarms.of(self.flagged, self.anomalous, alpha, calibration.too_few(alpha))
 
 
 def _score_rows(
-    model: Model, source: RowSource, labels: Labels | None, counts: Sequence[int], seed: int, progress: Progress | None
+    model: Model,
+    source: RowSource,
+    labels: Labels | None,
+    counts: Sequence[int],
+    seed: int,
+    progress: Progress | None,
+    alpha: float,
 ) -> _ScoredRows:
     rows = ChunkWindows(rows_of(source, model.spec))
     variance, first, read = _LatentVariance(), 0, 0
+    calibration = model.calibration()
     bounds: list[Bounds] = []
-    scores, anomalous = [np.zeros(0)], [np.zeros(0, dtype=np.bool_)]
+    scores, flagged, anomalous = [np.zeros(0)], [np.zeros(0, dtype=np.bool_)], [np.zeros(0, dtype=np.bool_)]
     before = source.done()
     for chunk in source.chunks():
         found = rows.take(chunk, None if labels is None else labels.take(chunk))
@@ -143,13 +172,17 @@ def _score_rows(
         if labels is not None:
             scored = model.bound_checked(x)
             scores.append(rank_score(scored.score, scored.novel))
+            if not isinstance(calibration, str):
+                verdict = calibration.verdict(scored, alpha).is_anomaly
+                assert verdict is not None  # alpha was given
+                flagged.append(verdict)
         variance.add(model.encode_checked(x).mu[~marked] if (~marked).any() else None)
         anomalous.append(marked)
         first, before = first + len(x), source.done()
     if labels is not None:
         labels.close(read)
     joined = Bounds.concatenate(bounds) if bounds else Bounds(*(np.zeros(0),) * 3, np.zeros((0, len(counts))))
-    return _ScoredRows(joined, np.concatenate(scores), np.concatenate(anomalous), variance)
+    return _ScoredRows(joined, np.concatenate(scores), np.concatenate(flagged), np.concatenate(anomalous), variance)
 
 
 def _progress_within(progress: Progress | None, source: RowSource, before: int, n: int) -> Any:
@@ -209,16 +242,13 @@ def _figures(model: Model, bounds: Bounds, counts: Sequence[int]) -> Figures:
     return figures
 
 
-def _detection(scored: _ScoredRows, groups: dict[str, Bounds], counts: Sequence[int]) -> dict[str, Figures]:
+def _detection(scores: dict[str, Array], groups: dict[str, Bounds], counts: Sequence[int]) -> dict[str, Figures]:
     """AUROC and average precision of the score of `vae score`, and of -log_evidence at the largest K."""
-    n = len(scored.anomalous)
     by_evidence = {name: _ranked(-bounds.log_evidence[:, -1]) for name, bounds in groups.items()}
-    ranked = {
-        "score": (scored.scores[~scored.anomalous], scored.scores[scored.anomalous]),
-        f"-log_evidence_{counts[-1]}": (by_evidence["normal"], by_evidence["anomalies"]),
-    }
     found = {}
-    for name, (normal, anomalous) in ranked.items():
+    for name, by_group in {"score": scores, f"-log_evidence_{counts[-1]}": by_evidence}.items():
+        normal, anomalous = by_group["normal"], by_group["anomalies"]
+        n = len(normal) + len(anomalous)
         area, error = auroc(normal, anomalous)
         precision = Metric(
             value=average_precision(normal, anomalous), n=n, unit=f"at {len(anomalous) / n:.3g} anomalies"

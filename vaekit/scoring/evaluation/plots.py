@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.chart_style import LIGHT, chart_style
+from vaekit.scoring.evaluation.alarms import Alarms
 from vaekit.scoring.evaluation.evaluate import Evaluation
 from vaekit.scoring.figures import COLOURS, PANEL, log_axis, save, stacked
 from vaekit.scoring.files.writer import replacing
@@ -86,7 +87,7 @@ def scores(found: Evaluation) -> Figure:
     has_labels = "auroc" in found.detection.get("score", {})
     figure, axes = stacked(*_scores_head(found), [2.6, PANEL] if has_labels else [PANEL])
     if has_labels:
-        _roc(axes[0], by_group["normal"], by_group["anomalies"])
+        _roc(axes[0], found.ranked["normal"], found.ranked["anomalies"], found.alarms)
     _histogram(axes[-1], by_group)
     return figure
 
@@ -101,16 +102,25 @@ def _scores_head(found: Evaluation) -> tuple[str, list[str]]:
     area, precision = figures["auroc"], figures["average_precision"]
     error = "" if area.standard_error is None else f" (standard error {area.standard_error:.2g})"
     more = f"AUROC {area.value:.3f}{error}, average precision {precision.value:.3f}."
-    return f"An anomaly scores above a normal row in {area.value:.1%} of pairs", [said, more]
+    title = f"An anomaly scores above a normal row in {area.value:.1%} of pairs"
+    return title, [said, more] if found.alarms is None else [said, more, f"{_upper(found.alarms.sentence())}."]
 
 
-def _roc(ax: Axes, normal: NDArray[np.float64], anomalies: NDArray[np.float64]) -> None:
-    """Share of anomalies and of normal rows at or above each score."""
+def _upper(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _roc(ax: Axes, normal: NDArray[np.float64], anomalies: NDArray[np.float64], alarms: Alarms | None) -> None:
+    """Share of anomalies and of normal rows at or above each score, and a dot at alpha."""
     every = -np.unique(-np.concatenate([normal, anomalies]))  # descending
     x, y = (1.0 - np.searchsorted(np.sort(values), every, side="left") / len(values) for values in (normal, anomalies))
     ax.plot([0, 1], [0, 1], color=LIGHT["c5"], lw=1, ls="--")
     ax.plot([0, *x], [0, *y], color=COLOURS[0])
     ax.text(0.62, 0.55, "by chance", color=LIGHT["quiet"], va="top")
+    if alarms is not None and alarms.reason is None:
+        at = (alarms.false_alarms.hits / len(normal), alarms.found.hits / len(anomalies))
+        ax.plot([at[0]], [at[1]], marker="o", ms=6, color=COLOURS[0])
+        ax.annotate(f"alpha = {alarms.alpha:g}", at, (8, -9), textcoords="offset points", va="center")
     ax.set(xlim=(0, 1), ylim=(0, 1.03), xlabel="share of normal rows flagged", ylabel="share of anomalies flagged")
     ax.set_title("Anomalies found by false alarms (ROC curve)")
 
