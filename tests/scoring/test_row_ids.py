@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from vaekit.cli import app
-from vaekit.tabular.row_names import LONGEST, id_text, of_id
+from vaekit.tabular.row_names import LONGEST, file_text, id_text, of_id
 
 FIRST = 100_001
 
@@ -77,3 +77,8 @@ def test_ids_are_shown_as_text(value: Any, text: str | None) -> None:
 def test_without_an_id_nothing_is_added() -> None:
     assert of_id(None, "7") == of_id("id", None) == ""
     assert of_id("id", "7") == " (id 7)"
+
+
+def test_of_a_long_path_the_end_is_shown() -> None:
+    assert file_text("odd/7.png") == "odd/7.png"
+    assert file_text(f"{'x' * 99}/7.png") == f"\u2026{'x' * (LONGEST - 7)}/7.png"

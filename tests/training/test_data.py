@@ -71,6 +71,8 @@ def test_images_are_read_from_npy_npz_and_folders(tmp_path: Path) -> None:
         rows = load(DataConfig(source=str(tmp_path / name), label="odd" if name == "p.npz" else None))
         assert (rows.x == images[..., None]).all()
         assert rows.anomaly.sum() == (name == "p.npz")
+        assert (rows.ids is None) == (name != "folder")
+    assert np.array_equal(load(DataConfig(source=str(folder))).ids, ["0.png", "1.png", "2.png", "3.png"])
 
 
 def test_a_mix_of_grey_and_colour_images_becomes_colour(tmp_path: Path) -> None:

@@ -156,6 +156,15 @@ def test_an_image_is_shown_with_what_is_expected_and_a_heatmap() -> None:
     assert (white.tolist(), blue.tolist(), red.tolist()) == (channels["page"], channels["c1"], channels["c2"])
 
 
+def test_an_image_of_a_folder_is_named_by_its_file() -> None:
+    facts = facts_of(IMAGES)
+    top = tuple(replace(case, id=f"odd/{i}.png") for i, case in enumerate(facts.cases.top))
+    shown = replace(facts, cases=replace(facts.cases, top=top))
+    words = Page(html(shown, sections(shown), facts.manifest)).words
+    for case in top:
+        assert f"image {case.row} (file {case.id})" in words
+
+
 @pytest.mark.parametrize("kind", [TABLE, IMAGES])
 def test_rows_can_be_left_out(kind: str) -> None:
     facts = facts_of(kind, "privacy.report_rows=false")

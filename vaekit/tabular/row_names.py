@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-LONGEST = 40  # letters of an id that are shown
+LONGEST = 40  # letters of an id or a path that are shown
 
 
 def id_text(value: Any) -> str | None:
@@ -13,6 +13,11 @@ def id_text(value: Any) -> str | None:
         return None
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}\u2026"
+
+
+def file_text(name: str) -> str:
+    """The path of a file as text; of a long one the end."""
+    return name if len(name) <= LONGEST else f"\u2026{name[1 - LONGEST :]}"
 
 
 def of_id(column: str | None, text: str | None) -> str:

@@ -24,6 +24,7 @@ class ImageFolder:
 
     pixels: NDArray[np.uint8]  # (N, H, W, C): grey if all are, otherwise RGB
     columns: dict[str, NDArray[np.object_]]  # FOLDER (N,), each image's subfolder or None; empty without subfolders
+    names: NDArray[np.object_]  # (N,), the path of each file below the folder
     remarks: tuple[str, ...]  # which files were skipped
 
 
@@ -46,7 +47,8 @@ def image_folder(folder: Path, size: tuple[int, int] | None = None) -> ImageFold
     pixels = np.stack([np.broadcast_to(x, (*x.shape[:2], channels)) for x in found])
     classes = np.array([class_of(name) for name in names], dtype=object)
     remarks = tuple(said for said in (remark, _mixed_colour(names, found)) if said)
-    return ImageFolder(pixels, {FOLDER: classes} if any(classes) else {}, remarks)
+    columns = {FOLDER: classes} if any(classes) else {}
+    return ImageFolder(pixels, columns, np.array(names, dtype=object), remarks)
 
 
 def _read_all(folder: Path, names: Sequence[str], size: tuple[int, int] | None) -> list[NDArray[np.uint8]]:

@@ -59,7 +59,8 @@ def load(config: DataConfig, likelihood: LikelihoodConfig | None = None, seed: i
     columns = columns_of(table, config, source.index)
     split_key = _split_key(table, config, where)
     if source.images is not None:
-        return Rows(source.images, (), anomalies(table, config, len(source.images)), split_key, remarks=source.remarks)
+        anomaly = anomalies(table, config, len(source.images))
+        return Rows(source.images, (), anomaly, split_key, remarks=source.remarks, ids=source.files)
     cells = cells_of(columns, config, likelihood, where, written=source.written)
     anomaly = anomalies(table, config, len(next(iter(table.values()))))
     if config.window is not None:

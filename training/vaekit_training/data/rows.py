@@ -98,7 +98,7 @@ class Rows:
     index: tuple[str, ...] = ()  # columns of a file's index, which were left out
     remarks: tuple[str, ...] = ()  # which files of a folder were skipped, as sentences
     place: PlaceInSeries | None = None  # if the rows are windows of series
-    ids: NDArray[Any] | None = None  # the cells of data.id by row of the source; None: unknown
+    ids: NDArray[Any] | None = None  # the cells of data.id, or the files of images, by row of the source; None: unknown
 
     def __post_init__(self) -> None:
         for name, default in (("kinds", "real"), ("levels", None), ("may_be_missing", False), ("inferred", False)):

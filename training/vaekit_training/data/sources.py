@@ -30,6 +30,7 @@ class Source:
 
     columns: dict[str, NDArray[Any]]
     images: NDArray[np.uint8] | None = None
+    files: NDArray[np.object_] | None = None  # (N,) names of the files of images; None: they lie in one file
     stored: NDArray[Any] | None = None  # the memory-mapped array that the columns are views of, if any
     index: tuple[str, ...] = ()  # columns that hold the index of a pandas frame, according to the file's metadata
     written: bool = False  # whether numbers may be text, as in a CSV file
@@ -50,7 +51,7 @@ def read(source: str, config: DataConfig | None = None) -> Source:
     path, size = Path(source), config.resize if config is not None else None
     if source not in BUILT_IN and path.is_dir() and not parquet_files(path):
         found = image_folder(path, size)
-        return Source(found.columns, found.pixels, remarks=found.remarks)
+        return Source(found.columns, found.pixels, found.names, remarks=found.remarks)
     if size is not None:
         raise InputError(f"data {source!r}: data.resize scales the images of a folder, and this is none")
     if source in BUILT_IN:
