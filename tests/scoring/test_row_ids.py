@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from vaekit.cli import app
-from vaekit.tabular.row_names import LONGEST, file_text, id_text, of_id
+from vaekit.tabular.row_names import END, LONGEST, id_text, of_id
 
 FIRST = 100_001
 
@@ -67,7 +67,8 @@ def test_a_file_without_the_column_has_row_numbers_only(folder: Path, tmp_path: 
         (" R-7 ", "R-7"),
         (None, None),
         (float("nan"), None),
-        ("x" * 99, "x" * (LONGEST - 1) + "\u2026"),
+        ("x" * LONGEST, "x" * LONGEST),
+        ("x" * 99 + "/" + "y" * (END - 1), "x" * (LONGEST - END - 1) + "\u2026/" + "y" * (END - 1)),
     ],
 )
 def test_ids_are_shown_as_text(value: Any, text: str | None) -> None:
@@ -77,8 +78,3 @@ def test_ids_are_shown_as_text(value: Any, text: str | None) -> None:
 def test_without_an_id_nothing_is_added() -> None:
     assert of_id(None, "7") == of_id("id", None) == ""
     assert of_id("id", "7") == " (id 7)"
-
-
-def test_of_a_long_path_the_end_is_shown() -> None:
-    assert file_text("odd/7.png") == "odd/7.png"
-    assert file_text(f"{'x' * 99}/7.png") == f"\u2026{'x' * (LONGEST - 7)}/7.png"

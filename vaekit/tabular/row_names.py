@@ -5,19 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 LONGEST = 40  # letters of an id or a path that are shown
+END = 24  # of these, from the end: the name of a file
 
 
 def id_text(value: Any) -> str | None:
-    """A cell of the id column as text; None if it is missing."""
+    """A cell of the id column, or the path of an image, as text; of a long one the ends. None if it is missing."""
     if value is None or value != value:
         return None
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}\u2026"
-
-
-def file_text(name: str) -> str:
-    """The path of a file as text; of a long one the end."""
-    return name if len(name) <= LONGEST else f"\u2026{name[1 - LONGEST :]}"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - END - 1]}\u2026{text[-END:]}"
 
 
 def of_id(column: str | None, text: str | None) -> str:

@@ -15,7 +15,7 @@ from vaekit.bundle import ImageSpec
 from vaekit.runtime import Model, heatmap
 from vaekit.runtime.explain.predict import predict
 from vaekit.tabular.explained_cells import named, odd_cells
-from vaekit.tabular.row_names import file_text, id_text
+from vaekit.tabular.row_names import id_text
 from vaekit_training.data.rows import Rows
 from vaekit_training.report.measured.judged import Judged
 
@@ -96,7 +96,7 @@ def _case(rows: Rows, judged: Judged, at: np.intp, cells: Cells = None, image: C
     row = _row(rows, int(judged.index[at]))
     return Case(
         row=row,
-        id=None if rows.ids is None or row is None else (file_text if rows.is_image else id_text)(rows.ids[row]),
+        id=None if rows.ids is None or row is None else id_text(rows.ids[row]),
         labelled=bool(judged.labelled[at]),
         score=float(judged.score[at]),
         p_value=float(judged.p_value[at]),
