@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.training.models import table
 from tests.training.reported import facts_of, run_of
 from tests.training.test_report import Page
 from vaekit.bundle import Calibration
@@ -17,8 +18,9 @@ from vaekit.bundle.manifest import Metric
 from vaekit.bundle.ranking import auroc
 from vaekit.chart_style import LIGHT
 from vaekit.runtime import Bound
+from vaekit_training.config import make_config
 from vaekit_training.report.answer.anomalies import STRIP_WIDTH, heat_colours, strip
-from vaekit_training.report.answer.next_steps import commands
+from vaekit_training.report.answer.next_steps import commands, rows_of_a_fold
 from vaekit_training.report.answer.opening import roc, tiles
 from vaekit_training.report.answer.shares import Share, percent
 from vaekit_training.report.answer.verdict import Rates, verdict_of
@@ -26,6 +28,7 @@ from vaekit_training.report.facts import gather
 from vaekit_training.report.measured.judged import Judged
 from vaekit_training.report.measured.planted import SHIFTS, Fault, plant
 from vaekit_training.report.page import card, html, sections
+from vaekit_training.run import run
 
 BAND, DOT = r'class="f1" d="M([\d.]+) [\d.]+V[\d.]+H([\d.]+)V', r'class="dots s2 large" d="M0 0m([\d.]+)()'
 TABLE, IMAGES = "gaussian, one scale", "bernoulli, grey images"
@@ -256,10 +259,23 @@ def test_commands_name_the_model_and_its_version() -> None:
     lines = [command.line for command in commands(facts)]
     assert lines[0] == "vae score case new.csv scored.csv --explain 3 --summary summary.json"
     assert any(line.startswith("vae calibrate case normal.csv") for line in lines)
-    assert any(line.endswith("--alpha 0.12") for line in lines)
+    assert any(line.endswith("--set data.folds=3") for line in lines)
+    by_time = make_config(facts.run.config.model_dump(mode="json", exclude_none=True), ["data.split='time:c0'"])
+    without_folds = commands(replace(facts, run=replace(facts.run, config=by_time)))
+    assert any(command.line.endswith("--alpha 0.12") for command in without_folds)
     assert not any(line.startswith("vae evaluate") for line in lines)  # there are labels
     page = html(facts, sections(facts), facts.manifest.model_copy(update={"version": 7}))
     assert "VERSION" not in page
+
+
+def test_the_rows_of_a_fold_are_those_that_the_command_holds_out() -> None:
+    rows, tree = table(400), {"name": "k", "data": {"source": "table"}, "likelihood": {"name": "auto"}}
+    one, three = (
+        run(make_config(tree, overrides), device="cpu", rows=rows) for overrides in ([], ["data.folds=3"])
+    )  # fmt: skip
+    assert rows_of_a_fold(one) == three.splits.rows_per_p_value == 107
+    by_time = replace(one, config=make_config(tree, ["data.split='time:c0'"]))
+    assert rows_of_a_fold(by_time) == 0  # folds need rows at random
 
 
 def test_every_warning_says_what_to_do() -> None:

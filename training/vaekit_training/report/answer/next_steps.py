@@ -7,12 +7,17 @@ from pathlib import PurePath
 
 from vaekit.bundle.calibration import at_least, rows_to_resolve
 from vaekit.bundle.thresholds import ALPHAS
+from vaekit.errors import ConfigError, InputError
+from vaekit_training.config import make_config
+from vaekit_training.data.split import split
 from vaekit_training.evaluate import ALPHA
 from vaekit_training.report import guarantees, words
 from vaekit_training.report.facts import Facts
 from vaekit_training.report.measured.cases import REASONS
 from vaekit_training.report.parts import Command, Section, number, plural
+from vaekit_training.trained import Trained
 
+FOLDS = 3  # of the command that trains again with more calibration rows
 FILES = (".csv", ".parquet", ".npy", ".arrow", ".feather")
 ADVICE = (  # what a warning starts with or holds, and what to do; the first that fits
     ("There are only", "Use a higher alpha, or calibrate on more rows; the commands above say how."),
@@ -102,12 +107,12 @@ def _lower_alpha(facts: Facts, name: str) -> list[Command]:
             f"Get {rate}: it needs {wanted:,} normal {what} that are not in {source}, and {rows:,} were kept.",
         )
     ]
-    each = _rows_of_a_fold(facts)
-    if entry.folds is None and each >= wanted and not facts.is_windowed:
+    each = rows_of_a_fold(facts.run) if entry.folds is None and not facts.is_image else 0
+    if each >= wanted:
         factor = "at most 1.5 alpha of normal rows are then flagged"
         found.append(
             Command(
-                f"vae train {_config(facts)} --set data.folds=3",
+                f"vae train {_config(facts)} --set data.folds={FOLDS}",
                 f"Get {rate} without more rows: three models, each calibrated on the {each:,} rows of its fold; "
                 f"{factor}.",
             )
@@ -123,10 +128,13 @@ def _lower_alpha(facts: Facts, name: str) -> list[Command]:
     return found
 
 
-def _rows_of_a_fold(facts: Facts) -> int:
-    """The rows of each of three folds, which divide the train and calibration splits."""
-    sizes = facts.manifest.provenance.rows
-    return (sizes.get("train", 0) + sizes.get("calibration", 0)) // 3
+def rows_of_a_fold(run: Trained) -> int:
+    """The calibration rows of a fold, if the run is repeated with FOLDS folds; 0 if it cannot be."""
+    try:
+        config = make_config(run.config.model_dump(mode="json", exclude_none=True), {"data.folds": FOLDS})
+        return split(run.rows, config.data, config.training.seed).rows_per_p_value
+    except (ConfigError, InputError):
+        return 0
 
 
 def _config(facts: Facts) -> str:
