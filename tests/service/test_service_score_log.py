@@ -11,6 +11,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+import anyio
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -57,6 +58,26 @@ async def test_each_scored_row_is_logged_with_its_ids_and_its_verdict(
     assert found[5]["p_value"] is found[5]["is_anomaly"] is found[5]["alpha"] is None
     assert (found[5]["seed"], found[5]["num_samples"], found[0]["num_samples"]) == (3, 8, said["num_samples"])
     assert "input" not in found[0]
+
+
+async def test_a_request_that_is_not_to_be_recorded_counts_nowhere(
+    start: Any, mixed: Published, tmp_path: Path
+) -> None:
+    rows = mixed_rows(5, seed=1).tolist()
+    rows[0][NAMES.index("colour")] = "unheard of"
+    async with start(mixed.root, score_log=tmp_path / "log", health_seconds=0.05) as service:
+        for recorded, counted in (("false", 0), ("TRUE", 5)):
+            headers = {"vae-record": recorded}
+            reply = await service.http.post("/elbo", json={"inputs": rows, "explain": 2}, headers=headers)
+            assert reply.status_code == 200, reply.text
+            await anyio.sleep(0.3)
+            assert (await service.http.get("/models/mixed/health")).json()["rows"] == counted
+            novel = 'vae_novel_rows_total{model="mixed",version="1"} 1.0' in (await service.http.get("/metrics")).text
+            assert novel is (counted > 0)
+        wrong = await service.http.post("/elbo", json={"inputs": rows}, headers={"vae-record": "no"})
+        assert wrong.status_code == 422
+        assert wrong.json()["detail"] == "vae-record: 'no' is neither true nor false"
+    assert len(logged(tmp_path / "log")) == 5
 
 
 async def test_payloads_are_the_rows_as_they_were_sent(start: Any, mixed: Published, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from vaekit.bundle.input_spec import ImageSpec
-from vaekit.client.wire import INVALID_ROWS_HEADER, JSON_TYPE, TIMEOUT_HEADER
+from vaekit.client.wire import INVALID_ROWS_HEADER, JSON_TYPE, RECORD_HEADER, TIMEOUT_HEADER
 from vaekit.errors import InputError
 from vaekit.runtime import Model
 from vaekit_service.codecs import negotiation
@@ -25,7 +25,7 @@ from vaekit_service.engine.jobs import Job
 from vaekit_service.engine.room import submitted
 from vaekit_service.errors import DeadlineExceeded, NotAcceptable, SlowBody
 from vaekit_service.http.body import query, read_body
-from vaekit_service.http.request_context import RequestContext, effective_timeout
+from vaekit_service.http.request_context import RequestContext, effective_timeout, is_recorded
 from vaekit_service.http.row_stream import RowStream
 from vaekit_service.http.sheets import why_none, with_reconstructions, with_surprises
 from vaekit_service.messages import Answer, Body, Operation, ParsedRequest, Target
@@ -33,7 +33,7 @@ from vaekit_service.repository.registry import Lease
 from vaekit_service.worker.large_json import TREE
 
 CHUNK = 64 * 1024  # bytes; the server waits for a slow reader between two chunks, so it buffers no more than this
-_TIMEOUT = TIMEOUT_HEADER.encode()
+_TIMEOUT, _RECORD = TIMEOUT_HEADER.encode(), RECORD_HEADER.encode()
 _OF_ALL_ROWS = {"fdr"}  # options that depend on all rows of a request, which is then not answered while it arrives
 
 T = TypeVar("T")
@@ -186,7 +186,7 @@ class OperationHandler:
         *,
         waits: bool = False,
     ) -> Answer:
-        """Run a parsed request, and record it for the metrics, the model health and the score log.
+        """Run a parsed request, and record it for the metrics, the model health and the score log, if the caller wants.
 
         Args:
             model, parsed: the model, and the request as `make_job` takes it.
@@ -196,9 +196,9 @@ class OperationHandler:
             waits: whether it waits for room in a full queue, for as long, instead of being refused.
 
         Raises:
-            VaeError: see make_job, Engine.submit and alarms_job.
+            VaeError: see is_recorded, make_job, Engine.submit and alarms_job.
         """
-        components = self._components
+        components, records = self._components, is_recorded(context.headers.get(_RECORD))
         job = make_job(self.operation, model, parsed, components.limits, components.max_batch_rows)
         job.stages = context.stages
         context.rows = (context.rows or 0) + job.n
@@ -210,11 +210,12 @@ class OperationHandler:
             result = await components.engine.submit(job, monotonic() + seconds)
         if parsed.ends is not None and not len(parsed.ends.at):  # no window: the row in its place counts nowhere
             return of_steps(make_answer(job, result, parsed.options, components.alpha), parsed.ends)
-        components.metrics.scored(model.manifest, result)
         answer = make_answer(job, result, parsed.options, components.alpha)
-        components.health.record(job, result, answer)
+        if records:
+            components.metrics.scored(model.manifest, result)
+            components.health.record(job, result, answer)
         answer = answer if job.tolerances is None else await self._with_rules(job, answer, waits=waits)
-        if components.score_log is not None:
+        if records and components.score_log is not None:
             components.score_log.record(job, answer, context.id)
         return of_steps(answer, parsed.ends)
 

@@ -16,7 +16,7 @@ from vaekit_service.logs import Log
 
 Layer = Callable[[ASGIApp], ASGIApp]
 
-_SENT = ["authorization", "content-type", wire.TIMEOUT_HEADER, wire.REQUEST_ID_HEADER]
+_SENT = ["authorization", "content-type", wire.TIMEOUT_HEADER, wire.RECORD_HEADER, wire.REQUEST_ID_HEADER]
 _SHOWN = [
     wire.REQUEST_ID_HEADER,
     "retry-after",

@@ -53,6 +53,14 @@ _TIMEOUT: Schema = {
     "dropped",
     "schema": {"type": "number", "exclusiveMinimum": 0},
 }
+_RECORD: Schema = {
+    "name": wire.RECORD_HEADER,
+    "in": "header",
+    "required": False,
+    "description": "false: the rows count neither in the model health nor in the score log, as those of a test",
+    "schema": {"type": "boolean", "default": True},
+}
+_HEADERS = [_TIMEOUT, _RECORD]
 _REQUEST_ID = {wire.REQUEST_ID_HEADER: {"description": "the request's id", "schema": {"type": "string"}}}
 _REF = "#/components/schemas/{model}"
 _WITHOUT_JSON = "for bodies that are an array, a table or an image"
@@ -78,16 +86,16 @@ def operation_id(route: APIRoute) -> str:
 
 
 def operation_extra(operation: Operation) -> Schema:
-    """The body of an operation, its query parameters and the timeout header."""
+    """The body of an operation, its query parameters and its headers."""
     body = {"required": True, "content": _request_content(operation)}
-    return {"parameters": [*_query_parameters(operation), _TIMEOUT], "requestBody": body}
+    return {"parameters": [*_query_parameters(operation), *_HEADERS], "requestBody": body}
 
 
 def json_body(body: type[BaseModel]) -> Schema:
     """A JSON body that a handler reads itself."""
     schema = body.model_json_schema(ref_template=_REF)
     return {
-        "parameters": [_TIMEOUT],
+        "parameters": _HEADERS,
         "requestBody": {"required": True, "content": {wire.JSON_TYPE: {"schema": schema}}},
     }
 

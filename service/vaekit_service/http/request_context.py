@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 from starlette.types import Message, Receive, Scope
 
 from vaekit.bundle import Manifest
-from vaekit.client.wire import TIMEOUT_HEADER
+from vaekit.client.wire import RECORD_HEADER, TIMEOUT_HEADER
 from vaekit.errors import InputError
 from vaekit_service.engine.limits import Reservation
 from vaekit_service.errors import Disconnected
@@ -178,6 +178,20 @@ class RequestTimer:
         if self.reason is None:
             self.reason = reason
             self._task.cancel()
+
+
+def is_recorded(given: bytes | None) -> bool:
+    """Whether the rows of a request count in the model health, the novel rows and the score log.
+
+    Raises:
+        InputError: the header is neither true nor false.
+    """
+    if given is None:
+        return True
+    text = given.decode("latin-1").strip(" \t").lower()
+    if text not in ("true", "false"):
+        raise InputError(f"{RECORD_HEADER}: {text[:40]!r} is neither true nor false")
+    return text == "true"
 
 
 def effective_timeout(given: bytes | None, most: float) -> float:

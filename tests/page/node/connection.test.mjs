@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { makeApi } from "../../../service/vaekit_service/page/static/js/api.js";
 import { makeConnection, whenBack } from "../../../service/vaekit_service/page/static/js/service/connection.js";
 import { Problem } from "../../../service/vaekit_service/page/static/js/problems.js";
 import { makeState } from "../../../service/vaekit_service/page/static/js/state.js";
@@ -76,4 +77,18 @@ test("rows are kept by model, and those of another version are scored again", ()
   assert.deepEqual([state.get().rows, state.get().results], ["rows", "results"]);
   visit("a", 2);
   assert.deepEqual([state.get().rows, state.get().results], ["rows", null]);
+});
+
+test("requests that are not to be recorded say so, and do not count as scored", async () => {
+  const sent = [];
+  const fetch = async (address, { headers }) => {
+    sent.push(headers["vae-record"]);
+    return new Response('{"score": 1}\n{"score": 2}\n');
+  };
+  const api = makeApi({ base: new URL("http://x/"), key: () => null, fetch });
+  await api.postLines("elbo", { body: "a\n1\n2\n", type: "text/csv", record: false });
+  assert.equal(api.scoredRows("elbo"), 0);
+  await api.postLines("elbo", { body: "a\n1\n2\n", type: "text/csv" });
+  assert.equal(api.scoredRows("elbo"), 2);
+  assert.deepEqual(sent, ["false", undefined]);
 });

@@ -17,6 +17,7 @@ INVALID_ROWS_HEADER = "vae-invalid-rows"  # with errors=report: how many rows co
 RESIZE_HEADER = "vae-resize"  # how image files were scaled
 
 TIMEOUT_HEADER = "vae-timeout"  # seconds that the caller waits; the request is dropped afterwards
+RECORD_HEADER = "vae-record"  # false: the rows count neither in model health nor in the score log
 REQUEST_ID_HEADER = "x-request-id"
 KEY_HEADER = "authorization"  # Bearer <key>
 

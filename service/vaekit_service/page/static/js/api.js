@@ -19,6 +19,7 @@ export class Superseded extends Error {}
  * @property {AbortSignal} [signal] cancels the request, which then throws Superseded
  * @property {number} [timeoutMs]
  * @property {boolean} [quiet] tell nobody of a failure
+ * @property {boolean} [record] false: the rows count neither in the health of the model nor in the score log
  */
 
 /**
@@ -88,16 +89,17 @@ export function makeApi({ base, key, fetch = globalThis.fetch.bind(globalThis), 
     /** The JSON of a POST. @param {string} path @param {CallOptions} options */
     async postJson(path, options) {
       const found = await jsonOf(await post(path, options));
-      if (options.body?.seed === undefined) count(path, options.body?.inputs?.length ?? 0); // draws with a seed do not count
+      const counts = options.record !== false && options.body?.seed === undefined; // draws with a seed do not count
+      if (counts) count(path, options.body?.inputs?.length ?? 0);
       return found;
     },
-    /** How many rows this page has sent to a path, without those that had a seed. @param {string} path */
+    /** How many rows this page has sent to a path that count in the health of the model. @param {string} path */
     scoredRows: (path) => scored.get(path) ?? 0,
     /** One object per line of a reply in NDJSON, with its headers. @param {string} path @param {CallOptions} options */
     async postLines(path, options) {
       const response = await post(path, { ...options, accept: "application/x-ndjson" });
       const lines = linesOf(await response.text());
-      count(path, lines.length);
+      if (options.record !== false) count(path, lines.length);
       return { headers: response.headers, lines };
     },
   };
@@ -120,8 +122,8 @@ function addressOf(base, path, query = {}) {
   return address;
 }
 
-function contentOf({ body, type, accept = "application/json" }, key) {
-  const headers = { accept };
+function contentOf({ body, type, accept = "application/json", record = true }, key) {
+  const headers = { accept, ...(record ? {} : { "vae-record": "false" }) };
   if (key) headers.authorization = `Bearer ${key}`;
   if (body === undefined) return { headers };
   const isRaw = typeof body === "string" || body instanceof Blob || body instanceof FormData;

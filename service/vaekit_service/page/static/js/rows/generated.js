@@ -2,6 +2,7 @@
 
 import { pathOf } from "../api.js";
 import { recordOf } from "./csv.js";
+import { PLAIN } from "./dialect.js";
 import { Rows } from "./rows.js";
 
 const SEED = 7;
@@ -21,7 +22,7 @@ export async function sampledRows({ api, state }) {
   DISTURBED.forEach((row, turn) => disturb(cells, row, (3 * turn + 1) % columns.length, columns));
   const records = cells.map((row) => recordOf(row.map((cell) => (Number.isInteger(cell) ? cell : rounded(cell)))));
   const source = `drawn from the model; in ${DISTURBED.length} of them one cell was changed`;
-  return new Rows(columns.map(({ name }) => name), records, source);
+  return new Rows(columns.map(({ name }) => name), records, source, PLAIN, false);
 }
 
 function disturb(cells, row, column, columns) {

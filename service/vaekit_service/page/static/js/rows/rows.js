@@ -12,8 +12,10 @@ export class Rows {
    * @param {string[]} records of CSV, one per row
    * @param {string} source where they come from, for people: "from rows.csv"
    * @param {import("./dialect.js").Dialect} [dialect] of the records
+   * @param {boolean} [areReal] whether they count in the health of the model; false: it made them itself
    */
-  constructor(names, records, source, dialect = PLAIN) {
+  constructor(names, records, source, dialect = PLAIN, areReal = true) {
+    this.areReal = areReal;
     this.names = names;
     this.dialect = dialect;
     this.source = source;

@@ -33,7 +33,7 @@ export async function scoreRows(context, rows, { idColumn, onProgress }) {
   let drawn = 0;
   for (let from = 0; from < rows.length; ) {
     const to = isSeries ? rows.length : Math.min(rows.length, from + (from === 0 ? FIRST_BATCH : BATCH));
-    const { headers, lines } = await scoreBatch(context, pathOf(model, "elbo"), rows.csvRange(from, to), query);
+    const { headers, lines } = await scoreBatch(context, pathOf(model, "elbo"), rows.csvRange(from, to), query, rows.areReal);
     if (from === 0) state.set({ rows, results, selected: null }); // until now, what was there stays
     if (lines.length !== to - from) throw new Error(`The service answered ${lines.length} of ${to - from} rows.`);
     results.add(from, lines, headers);
@@ -48,10 +48,10 @@ export async function scoreRows(context, rows, { idColumn, onProgress }) {
   }
 }
 
-async function scoreBatch({ api }, path, body, query) {
+async function scoreBatch({ api }, path, body, query, record) {
   for (let pauses = 0; ; pauses += 1) {
     try {
-      return await api.postLines(path, { body, type: "text/csv", query, slot: "score" });
+      return await api.postLines(path, { body, type: "text/csv", query, slot: "score", record });
     } catch (error) {
       if (isSuperseded(error) || error.status !== 429 || pauses >= MOST_PAUSES) throw error;
       await new Promise((resolve) => setTimeout(resolve, 1000 * (error.retryAfter || 1)));
@@ -60,7 +60,7 @@ async function scoreBatch({ api }, path, body, query) {
 }
 
 /**
- * The most anomalous cells of some rows.
+ * The most anomalous cells of some rows, which count nowhere: they were scored before, or are being edited.
  *
  * @param {import("../panels.js").Context} context
  * @param {string} csv the rows
@@ -72,5 +72,5 @@ export async function explainRows({ api, state }, csv, { cells, slot, alpha, dia
   const { model } = state.get();
   const explain = cells === null ? null : Math.min(cells, model.input.columns.length, 64);
   const query = { explain, errors: "report", log_evidence: false, alpha, ...queryOf(dialect) };
-  return (await api.postLines(pathOf(model, "elbo"), { body: csv, type: "text/csv", query, slot })).lines;
+  return (await api.postLines(pathOf(model, "elbo"), { body: csv, type: "text/csv", query, slot, record: false })).lines;
 }

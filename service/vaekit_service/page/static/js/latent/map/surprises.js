@@ -53,6 +53,6 @@ async function usualSurprise(context, model) {
 /** Surprise of each cell, (N, D), in nats. */
 async function surprises(context, model, inputs) {
   const body = { inputs, features: true, seed: SEED, log_evidence: false };
-  const found = await serviceOf(context, model).elbo(body);
+  const found = await serviceOf(context, model).elbo(body, { record: false });
   return found.feature_log_likelihood.map((row) => row.map((value) => -value));
 }
