@@ -105,7 +105,7 @@ def test_the_commands_of_the_readme_turn_a_csv_into_alerts(tmp_path: Path, envir
     assert [words[1] for words in shown] == ["demo", "train", "score", "explain", "serve"]
     for words in shown[1:4]:
         run(words, tmp_path, environment)
-    with (tmp_path / "alerts.csv").open(encoding="utf-8") as file:
+    with (tmp_path / "scored.csv").open(encoding="utf-8") as file:
         assert [row["is_anomaly"] for row in csv.DictReader(file)] == ["false", "true"]
 
 
