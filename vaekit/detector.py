@@ -47,7 +47,8 @@ class Detector(Estimator):
     have the columns in the order of fit.
 
     fit leaves out, with a warning, columns that say nothing about a row: dates, ids and indices, text that differs in
-    most rows, columns without a value. `settings=["data.kinds.NAME=real"]` keeps one.
+    most rows, columns without a value. `settings={"data": {"kinds": {"NAME": "real"}}}`
+    keeps one.
 
     Args:
         alpha: false-alarm rate of predict and decision_function.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +144,9 @@ def test_the_named_index_of_a_frame_is_left_out_of_an_arrow_table() -> None:
     rows = pa.Table.from_pandas(frame)
     prepared = prepare(table(rows), None)
     assert prepared.rows(None).columns == ("a", "b")
-    assert "columns left out (a file's index): line; --set data.kinds.line=KIND keeps one" in prepared.warnings
-    kept = prepare(table(rows), None, settings={"data.kinds.line": "real"})
+    keep = """settings={"data": {"kinds": {"line": "KIND"}}} keeps one"""
+    assert f"columns left out (a file's index): line; {keep}" in prepared.warnings
+    kept = prepare(table(rows), None, settings={"data": {"kinds": {"line": "real"}}})
     assert kept.rows(None).columns == ("a", "b", "line")
 
 
@@ -154,7 +156,8 @@ def test_a_table_of_ids_alone_is_kept() -> None:
 
 def test_a_detector_takes_later_arrays_with_the_columns_of_fit() -> None:
     x = np.c_[np.arange(N), X]
-    with pytest.warns(UserWarning, match="named like an id\\): x0; --set data.kinds.x0=KIND keeps one"):
+    keep = re.escape('named like an id): x0; settings={"data": {"kinds": {"x0": "KIND"}}} keeps one')
+    with pytest.warns(UserWarning, match=keep):
         detector = Detector(alpha=0.5, settings=QUICK).fit(x)
     assert (detector.n_features_in_, detector.left_out_) == (3, ("x0",))
     moved = np.c_[np.arange(N) + 600, X]
@@ -265,8 +268,15 @@ def test_a_given_likelihood_is_not_inferred(tmp_path: Path) -> None:
 def test_a_cell_of_text_in_a_frames_column_of_numbers_is_refused(bad: str) -> None:
     column: list[Any] = [*X[:40, 0], bad]
     frame = pd.DataFrame({"a": pd.Series(column, dtype=object), "b": X[:41, 1]})
-    with pytest.raises(InputError, match=r"^row 40, feature 'a': not a number: .*; 40 of the column's 41 cells"):
+    with pytest.raises(
+        InputError, match=r"^row 40, feature 'a': not a number: .*; 40 of the column's 41 cells"
+    ) as refused:
         Detector(settings=QUICK).fit(frame)
+    assert f"""use settings={{"data": {{"missing_values": ["{bad}"]}}}} if the value is missing""" in str(refused.value)
+    assert 'settings={"data": {"kinds": {"a": "category"}}} or settings={"data": {"exclude": ["a"]}}' in str(
+        refused.value
+    )
+    assert "--set" not in str(refused.value)
 
 
 def test_counts_that_are_modelled_as_real_numbers_are_said() -> None:
@@ -275,4 +285,6 @@ def test_counts_that_are_modelled_as_real_numbers_are_said() -> None:
     splits = split(rows, make_config({"name": "a", "data": {"source": "m"}}).data, 0)
     (said,) = counts_as_real(rows, splits)
     assert "below 0: 'n'; --set data.kinds.n=count models one as counts" in said
+    (said,) = counts_as_real(rows, splits, source="memory")
+    assert """below 0: 'n'; settings={"data": {"kinds": {"n": "count"}}} models one as counts""" in said
     assert counts_as_real(rows, splits, ["n"]) == []

@@ -140,7 +140,7 @@ def infer_columns(
         remarks.append(f"missing cells are left out of the ELBO (data.missing = 'marginalise'): {', '.join(gaps)}")
     by_content = {content: [name for name in dropped if contents[name] == content] for content in LEFT_OUT}
     warnings = [
-        left_out(content, names)
+        left_out(content, names, data.source)
         for content, names in by_content.items()
         if names and (content != "index" or not in_file)
     ]
@@ -227,7 +227,7 @@ def _nothing_left(found: Preview, data: DataConfig, contents: Mapping[str, Conte
     """What to say if there is no column to model, and what to do about it."""
     where = "" if data.source == "memory" else f"data {data.source!r}: "
     by_content = {one: [name for name, content in contents.items() if content == one] for one in LEFT_OUT}
-    why = [left_out(content, names) for content, names in by_content.items() if names]
+    why = [left_out(content, names, data.source) for content, names in by_content.items() if names]
     hints = _suspicious(found, data.source, is_csv=is_csv, kept={}, dropped=by_content["name"])
     return f"{where}no column is left to model; {'; '.join([*hints, *why])}"
 

@@ -152,7 +152,7 @@ def _run(
     if rows is None:
         listener.say(f"reading {config.data.source}")
         rows = load(config.data, config.likelihood, config.training.seed)
-        seen += [*rows.remarks, *([left_out("index", rows.index)] if rows.index else [])]
+        seen += [*rows.remarks, *([left_out("index", rows.index, config.data.source)] if rows.index else [])]
         for remark in seen:
             listener.say(remark)
     build.check(rows, config)
@@ -161,7 +161,7 @@ def _run(
     for text in (wrong := findings(rows, splits, config.data.kinds)):
         listener.found(text)
     if "count" in takes(config.likelihood):
-        wrong += (remarks := counts_as_real(rows, splits, config.data.kinds))
+        wrong += (remarks := counts_as_real(rows, splits, config.data.kinds, config.data.source))
         for text in remarks:
             listener.remark(text)
     varies = build.kernel_columns(rows, splits.trains)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.tabular.columns import listed
-from vaekit_training.data.looks import is_id
+from vaekit_training.data.looks import is_id, kind_setting
 from vaekit_training.data.rows import Rows
 from vaekit_training.data.split import SPLITS, Splits
 
@@ -43,13 +43,14 @@ def findings(rows: Rows, splits: Splits, kept: Container[str] = ()) -> list[str]
     return [*([] if rows.is_image else _columns(rows, splits, kept)), *_copies(rows, splits)]
 
 
-def counts_as_real(rows: Rows, splits: Splits, kept: Container[str] = ()) -> list[str]:
+def counts_as_real(rows: Rows, splits: Splits, kept: Container[str] = (), source: str = "") -> list[str]:
     """A remark on the columns of counts that are modelled as real numbers; none without any, or for windows.
 
     Args:
         rows: all rows, of a likelihood that takes counts.
         splits: of them.
         kept: columns whose kind is given.
+        source: where the rows come from; 'memory': from Python.
     """
     if rows.is_image or rows.place is not None:
         return []
@@ -59,10 +60,10 @@ def counts_as_real(rows: Rows, splits: Splits, kept: Container[str] = ()) -> lis
     counts = [name for d, name in real if _is_count(x[~np.isnan(x[:, d]), d])]
     if not counts:
         return []
-    key = counts[0] if re.fullmatch(r"[\w-]+", counts[0]) else f"'{counts[0]}'"
+    keep = kind_setting(counts[0], "count", source)
     return [
         "columns of counts (0, 1, 2, ...) that are modelled as real numbers, so that expected values may be "
-        f"fractions and below 0: {listed(counts)}; --set data.kinds.{key}=count models one as counts, with "
+        f"fractions and below 0: {listed(counts)}; {keep} models one as counts, with "
         "networks in place of kernels"
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections import Counter
@@ -70,9 +71,16 @@ def label_remarks(columns: Mapping[str, NDArray[Any]]) -> list[str]:
     ]
 
 
-def left_out(content: Content, names: Sequence[str]) -> str:
-    """The remark on columns that are left out because of their content."""
-    keep = "" if content in ("empty", "other") else f"; --set data.kinds.{toml_key(names[0])}=KIND keeps one"
+def kind_setting(name: str, kind: str, source: str) -> str:
+    """How to set the kind of a column: the option, or for rows from Python ('memory') the argument of Detector."""
+    if source == "memory":
+        return f'settings={{"data": {{"kinds": {{{json.dumps(name, ensure_ascii=False)}: "{kind}"}}}}}}'
+    return f"--set data.kinds.{toml_key(name)}={kind}"
+
+
+def left_out(content: Content, names: Sequence[str], source: str) -> str:
+    """The remark on columns of a source that are left out because of their content."""
+    keep = "" if content in ("empty", "other") else f"; {kind_setting(names[0], 'KIND', source)} keeps one"
     return f"columns left out ({LEFT_OUT[content]}): {', '.join(name or repr(name) for name in names)}{keep}"
 
 

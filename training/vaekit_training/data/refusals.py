@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,12 +14,16 @@ from vaekit.tabular.cells import spells_missing
 from vaekit.tabular.columns import listed
 from vaekit.tabular.number_texts import options_reading
 from vaekit_training.data.cells import reads_as_number
-from vaekit_training.data.looks import FEWEST_TEXTS, NUMBERS, notation, shell_word, toml_key
+from vaekit_training.data.looks import FEWEST_TEXTS, NUMBERS, kind_setting, notation, shell_word
 
 
 def excluding(name: str, source: str) -> str:
     """The option that leaves a column out; for rows from Python the setting."""
-    return f'--set data.exclude="[{name!r}]"' if source == "memory" else f"--exclude {shell_word(name)}"
+    return (
+        f'settings={{"data": {{"exclude": {json.dumps([name], ensure_ascii=False)}}}}}'
+        if source == "memory"
+        else f"--exclude {shell_word(name)}"
+    )
 
 
 def refuse_other_notation(columns: Mapping[str, NDArray[Any]], source: str, *, is_csv: bool) -> None:
@@ -48,8 +53,15 @@ def refuse_other_notation(columns: Mapping[str, NDArray[Any]], source: str, *, i
     first, where = next(iter(cells)), "" if source == "memory" else f"data {source!r}: "
     raise InputError(
         f"{where}{len(cells)} {'columns are' if len(cells) > 1 else 'column is'} text that looks like numbers: {said}. "
-        f"If a column is no number, use --set data.kinds.{toml_key(first)}=category or {excluding(first, source)}"
+        f"If a column is no number, use {kind_setting(first, 'category', source)} or {excluding(first, source)}"
     )
+
+
+def _missing_values(texts: list[str], source: str) -> str:
+    """The setting that reads these texts as missing cells."""
+    if source == "memory":
+        return f'settings={{"data": {{"missing_values": {json.dumps(texts, ensure_ascii=False)}}}}}'
+    return f'--set data.missing_values="{texts}"'
 
 
 def refuse_stray_text(source: str, name: str, values: NDArray[Any], *, is_csv: bool) -> None:
@@ -73,10 +85,10 @@ def refuse_stray_text(source: str, name: str, values: NDArray[Any], *, is_csv: b
     texts = list(dict.fromkeys(cell.strip() for _, cell in bad))
     options = options_reading(texts) if is_csv else None
     written = "" if options is None else f" Use {options} if it is a number, or correct it."
-    reading = f' or use --set data.missing_values="{texts}"' if len(texts) <= FEWEST_TEXTS else ""
+    reading = f" or use {_missing_values(texts, source)}" if len(texts) <= FEWEST_TEXTS else ""
     correct = f"Empty it{reading}" if written else f"Correct the cell, empty it{reading}"
     raise InputError(
         f"{where}row {row}, feature {name!r}: not a number: {cell!r}; {numbers} of the column's {len(there)} cells are "
-        f"numbers.{written} {correct} if the value is missing, or use --set "
-        f"data.kinds.{toml_key(name)}=category or {excluding(name, source)}"
+        f"numbers.{written} {correct} if the value is missing, or use "
+        f"{kind_setting(name, 'category', source)} or {excluding(name, source)}"
     )
