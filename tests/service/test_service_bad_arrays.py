@@ -54,7 +54,7 @@ GIF = base64.b64encode(b"GIF89a\x08\x00\x08\x00\x80\x00\x00").decode()
 PICTURES: dict[str, tuple[Callable[[], Any], str]] = {
     "another size": (lambda: png(np.zeros((9, 8), np.uint8)), "image of 8 x 9 pixels, expected 8 x 8"),
     "colour for grey": (
-        lambda: png(np.zeros((8, 8, 3), np.uint8)),
+        lambda: png(np.full((8, 8, 3), [9, 0, 0], np.uint8)),
         "mode RGB is in colour, but the model's images are grey",
     ),
     "two frames": (two_frames, "image of 2 frames, expected one"),

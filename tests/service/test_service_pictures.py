@@ -55,7 +55,12 @@ async def test_an_image_body_takes_query_options_and_may_get_an_npy_reply(servic
         ("/models/digits/decode", file(), 415, "/decode accepts application/json, application/x-npy"),
         ("/models/digits/sample", file(), 415, "/sample accepts application/json"),
         ("/models/digits/elbo", file(pixels=PIXELS[:, :7]), 422, "row 0: image of 7 x 8 pixels, expected 8 x 8"),
-        ("/models/digits/elbo", file(pixels=np.stack([PIXELS] * 3, -1)), 422, "row 0: image of mode RGB"),
+        (
+            "/models/digits/elbo",
+            file(pixels=np.stack([PIXELS, PIXELS, 255 - PIXELS], -1)),
+            422,
+            "row 0: image of mode RGB",
+        ),
         ("/models/digits/elbo", b"no image", 422, "row 0: not a readable PNG or JPEG file"),
         ("/models/digits/elbo", b"", 422, "row 0: not a readable PNG or JPEG file"),
         ("/models/digits/elbo", file()[:50], 422, "row 0: damaged image file"),

@@ -76,16 +76,20 @@ INK = saved(Image.fromarray(np.dstack([GREY, 255 - GREY, OPAQUE // 4, OPAQUE // 
 
 NO_ORIENTATION = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x63\0\0\0\0\0\0"
 GREY_AS_COLOUR = np.stack([GREY] * 3, axis=-1)
+NEARLY_GREY = GREY_AS_COLOUR.copy()
+NEARLY_GREY[1, 2, 2] ^= 1
 READ: dict[str, tuple[bytes, NDArray[Any]]] = {
     "grey": (png(GREY), GREY),
     "black and white": (saved(Image.fromarray(GREY > 99)), np.where(GREY > 99, 255, 0)),
     "grey palette": (palette(GREY_AS_COLOUR), GREY),
+    "grey stored as RGB": (png(GREY_AS_COLOUR), GREY),
+    "grey stored as RGBA": (png(np.dstack([GREY_AS_COLOUR, OPAQUE])), GREY),
     "colour palette": (palette(COLOUR), COLOUR),
     "opaque palette": (palette(COLOUR, transparency=bytes([255] * 40)), COLOUR),
     "opaque LA": (png(np.dstack([GREY, OPAQUE])), GREY),
     "opaque RGBA": (png(np.dstack([COLOUR, OPAQUE])), COLOUR),
     "RGB": (png(COLOUR), COLOUR),
-    "RGB of equal channels": (png(GREY_AS_COLOUR), GREY_AS_COLOUR),
+    "grey but for one pixel": (png(NEARLY_GREY), NEARLY_GREY),
     "CMYK": (INK, np.asarray(Image.open(io.BytesIO(INK)).convert("RGB"))),
     "a small profile": (chunked(b"iCCP", b"sRGB\0\0" + zlib.compress(bytes(3000))), GREY),
     "a small text": (chunked(b"zTXt", text(b"nobody")), GREY),
@@ -145,12 +149,20 @@ def test_training_scoring_and_the_service_read_the_same_pixels(case: str, tmp_pa
 
 @pytest.mark.parametrize("orientation", ORIENTED)
 def test_a_photograph_is_turned_as_a_viewer_shows_it(orientation: int) -> None:
-    smooth = np.stack([np.add.outer(np.arange(24), 3 * np.arange(40))] * 3, axis=-1).astype(np.uint8)
+    ramp = np.add.outer(np.arange(24), 3 * np.arange(40))
+    smooth = np.stack([ramp, ramp + 30, ramp + 60], axis=-1).astype(np.uint8)
     x = read_pixels(turned(smooth, orientation, "JPEG"), "one.jpg")
     assert x.shape == (24, 40, 3)
     assert np.abs(x.astype(int) - smooth).max() < 12  # JPEG loses a little
     spec = ImageSpec(height=24, width=40, channels=3)
     np.testing.assert_array_equal(read_image(turned(smooth, orientation, "JPEG"), spec), x)
+
+
+def test_a_grey_photograph_that_is_stored_in_colour_is_grey() -> None:
+    data = saved(Image.fromarray(np.repeat(np.repeat(GREY_AS_COLOUR, 8, 0), 8, 1)), "JPEG", quality=80)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.mode == "RGB"
+    assert read_pixels(data, "one.jpg").shape == (8 * H, 8 * W, 1)
 
 
 def test_the_first_image_of_a_photograph_with_its_thumbnails_is_read() -> None:
@@ -275,7 +287,9 @@ def written(pixels: NDArray[Any], rows: int, *, interlaced: bool = False) -> byt
 
 
 @pytest.mark.parametrize("interlaced", [False, True])
-@pytest.mark.parametrize("pixels", [GREY[..., None], COLOUR, GREY[:2, :1, None], np.zeros((400, 300, 3), np.uint8)])
+@pytest.mark.parametrize(
+    "pixels", [GREY[..., None], COLOUR, GREY[:2, :1, None], np.full((400, 300, 3), [0, 0, 1], np.uint8)]
+)
 def test_a_png_that_ends_before_its_last_row_is_refused(pixels: NDArray[Any], interlaced: bool) -> None:
     h, w, c = pixels.shape
     whole = written(pixels, h, interlaced=interlaced)

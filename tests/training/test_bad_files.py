@@ -163,11 +163,11 @@ def test_an_image_that_cannot_be_converted_without_loss_is_refused(
 
 def test_an_opaque_alpha_channel_is_dropped(tmp_path: Path) -> None:
     grey = read(image(tmp_path / "grey", "LA", np.stack([RAMP, OPAQUE], axis=-1))).images
-    colour = read(image(tmp_path / "colour", "RGBA", np.stack([RAMP, RAMP, RAMP, OPAQUE], axis=-1))).images
+    colour = read(image(tmp_path / "colour", "RGBA", np.stack([RAMP, RAMP, RAMP + 1, OPAQUE], axis=-1))).images
     assert grey is not None
     assert colour is not None
     np.testing.assert_array_equal(grey, RAMP[None, ..., None])
-    np.testing.assert_array_equal(colour, np.repeat(RAMP[None, ..., None], 3, axis=-1))
+    np.testing.assert_array_equal(colour[0], np.stack([RAMP, RAMP, RAMP + 1], axis=-1))
 
 
 def timed(tmp_path: Path, times: list[str]) -> str:

@@ -164,7 +164,7 @@ def test_all_files_that_are_not_images_are_listed(tmp_path: Path) -> None:
 
 def test_an_image_in_colour_among_grey_ones_is_named(tmp_path: Path) -> None:
     for name in "abc":
-        Image.new("L" if name != "b" else "RGB", (2, 2)).save(tmp_path / f"{name}.png")
+        (Image.new("RGB", (2, 2), (1, 0, 0)) if name == "b" else Image.new("L", (2, 2))).save(tmp_path / f"{name}.png")
     (said,) = read(str(tmp_path)).remarks
     assert said.startswith("1 of 3 images is in colour (b.png): all get three channels")
 

@@ -1,7 +1,8 @@
 """Reads PNG and JPEG files as pixels, by one rule for training, scoring and the service.
 
 - The image is turned as its EXIF orientation says, so that it is as a viewer shows it.
-- Modes 1, L and LA, and palettes with grey values only, are grey. RGB, CMYK, YCbCr and other palettes are colour (RGB).
+- An image is grey if it is stored so (modes 1, L, LA), or if red, green and blue are equal in every pixel, as many
+  cameras save grey images. Every other one is in colour (RGB).
 - Alpha is dropped if every pixel is opaque. Transparent pixels are refused, unless the model has four channels.
 - Grey goes into colour as three equal channels; colour never becomes grey.
 - Refused: several frames (APNG), more than 8 bits per channel, and metadata that unpack to more than 1 MiB.
@@ -216,23 +217,25 @@ def _in_mode(image: Image, where: str, spec: ImageSpec | None) -> Image:
     """The image as L, RGB or RGBA: as the spec's channels, or as it is."""
     if spec is not None and spec.channels == 4:
         return image.convert("RGBA")
-    grey = _is_grey(image)
     has_alpha = {"A", "a"} & set(image.getbands()) or "transparency" in image.info
     if has_alpha and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
         raise InputError(f"{where}: has transparent pixels (mode {image.mode}): save it on a background")
-    plain = image.convert("RGBA") if image.mode in _PALETTES else image
+    if image.mode in _GREY:
+        plain = image.convert("L")
+    else:
+        colour = image.convert("RGBA" if image.mode in _PALETTES else "RGB").convert("RGB")
+        plain = colour if spec is not None and spec.channels == 3 else _grey_if_equal(colour)
     if spec is None:
-        return plain.convert("L" if grey else "RGB")
-    if spec.channels == 1 and not grey:
+        return plain
+    if spec.channels == 1 and plain.mode != "L":
         raise InputError(f"{where}: image of mode {image.mode} is in colour, but the model's images are grey")
-    return plain.convert("L" if grey else "RGB").convert(_MODES[spec.channels])
+    return plain.convert(_MODES[spec.channels])
 
 
-def _is_grey(image: Image) -> bool:
-    if image.mode in _PALETTES:
-        red, green, blue, _ = np.moveaxis(np.asarray(image.convert("RGBA")), -1, 0)
-        return bool((red == green).all() and (green == blue).all())
-    return image.mode in _GREY
+def _grey_if_equal(colour: Image) -> Image:
+    """An RGB image as L if red, green and blue are equal in every pixel."""
+    x = np.asarray(colour)
+    return colour.getchannel("R") if (x == x[..., :1]).all() else colour
 
 
 def _sized(image: Image, where: str, spec: ImageSpec | None, size: tuple[int, int] | None) -> Image:
