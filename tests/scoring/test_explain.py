@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.csv
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
@@ -181,3 +182,13 @@ def test_rows_with_categories_have_named_similar_rows_and_unseen_levels_are_draw
     assert "'Tokyo', unseen" in novel.stdout
     assert "Rome" in novel.stdout.split("similar")[1]
     assert out.exists()
+    (tmp_path / "gap.csv").write_text("city,x\nOslo,\nTokyo,5.0\n")
+    words = ["score", str(tmp_path / "rows" / "1"), str(tmp_path / "gap.csv"), str(tmp_path / "scored.csv")]
+    scored = CliRunner().invoke(app, [*words, "--explain", "1"])
+    assert scored.exit_code == 0, scored.output
+    gap, unseen = pyarrow.csv.read_csv(tmp_path / "scored.csv").to_pylist()
+    assert (unseen["odd_1"], unseen["odd_1_value"]) == ("city", "<unseen level>")
+    assert gap["novel"] == "x"
+    said = vae(tmp_path / "rows" / "1", tmp_path / "gap.csv", "--row", "0").stdout
+    assert "missing: x; no training row lacks as many cells, so the row is novel" in said
+    assert "missing: " not in vae(tmp_path / "rows" / "1", tmp_path / "gap.csv", "--row", "1").stdout

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from tests.kinds import GROUPED_NAMES, NAMES, Published, grouped_rows, mixed_rows
 from vaekit.errors import ConfigError
+from vaekit.tabular.explained_cells import UNSEEN
 from vaekit_service.app import create_app
 from vaekit_service.score_log import log as log_module
-from vaekit_service.score_log.columns import FIELDS, UNSEEN
+from vaekit_service.score_log.columns import FIELDS
 from vaekit_service.score_log.files import GrowingFile, recover, remove_oldest, rotate
 from vaekit_service.settings import load
 

@@ -31,6 +31,9 @@ def show(console: Console, found: RowExplained) -> None:
     row = f"row {found.row}{of_id(found.id_column, found.id)}"
     title = f"{found.model}: {row} of {found.data}: score {found.score:.4g} nats, {p_value}"
     console.print(escape(title), style="italic")
+    if found.missing:
+        said = f"missing: {', '.join(found.missing)}; no training row lacks as many cells, so the row is novel"
+        console.print(escape(said), soft_wrap=True)
     odd = odd_cells(found.cells)
     if odd:
         console.print(_table(found, odd, is_narrow=console.width < NARROW))

@@ -18,6 +18,7 @@ from vaekit.tabular.levels import level_names
 # Fields of a cell as output columns, by the end of their names; levels and numbers share the columns of TEXT.
 REASONS = ("", "_relief", "_p_value", "_expected", "_value", "_low", "_high")
 TEXT = ("", "_expected", "_value")
+UNSEEN = "<unseen level>"  # in place of the name of a level that training has not seen
 LEVELS = ("value", "expected")  # fields that are the index of a level if the column is a category
 ODD_LEVEL = 0.1  # largest p-value of a level that is odd
 NONE_IS_ODD = "no single cell stands out"
@@ -73,6 +74,8 @@ def reason_values(rows: Sequence[Sequence[Mapping[str, Any]]], top: int) -> dict
 def _output_value(cell: Mapping[str, Any], end: str) -> Any:
     """One field of a cell. Values and expected values become text, because a level is not a number."""
     value = cell[end.removeprefix("_") or "feature"]
+    if end == "_value" and value is None:
+        return UNSEEN
     if end not in TEXT or not isinstance(value, float):
         return value
     return f"{value:.6g}" if end == "_expected" else f"{value!r}".removesuffix(".0")

@@ -11,11 +11,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import Column, ImageSpec, VectorSpec
+from vaekit.tabular.explained_cells import UNSEEN
 from vaekit.tabular.novelty import joined_names
 from vaekit_service.score_log.entry import Entry
 
 INPUT = "input"  # the column of payloads
-UNSEEN = "<unseen level>"  # the log has this in place of a level unseen in training, whose name is not kept
 
 FIELDS = (
     pa.field("time", pa.timestamp("us", "UTC")),

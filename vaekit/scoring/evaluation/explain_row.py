@@ -22,6 +22,7 @@ from vaekit.scoring.scorers import LOCAL_CELLS
 from vaekit.scoring.windows import ChunkWindows
 from vaekit.tabular.csv_text import PLAIN, CsvDialect
 from vaekit.tabular.explained_cells import named, named_similar
+from vaekit.tabular.novelty import cells_missing
 from vaekit.tabular.row_names import id_text
 
 
@@ -42,6 +43,7 @@ class RowExplained:
     similar: list[dict[str, Any]] | None = None  # the most similar training rows; None if the bundle holds none
     may_show_similar: bool = False  # whether training with privacy.show_exemplars would give some
     unseen: dict[str, str] = field(default_factory=dict)  # levels unseen in training, by column; not known for windows
+    missing: list[str] = field(default_factory=list)  # columns without a cell, if no training row lacks as many
     id_column: str | None = None  # that identified the training rows, if the file has it
     id: str | None = None  # the row's cell there
     kl_is_score: bool = False  # with a kernel prior the KL is the score plus a constant, and tells nothing more
@@ -125,6 +127,7 @@ def explained(
         id=text,
         may_show_similar=model.most_similar > 0,
         unseen=unseen or {},
+        missing=_missing(model, x),
         kl_is_score=model.manifest.prior.name == "kernel",
     )
 
@@ -135,6 +138,12 @@ def _similar(model: Model, x: NDArray[Any]) -> list[dict[str, Any]] | None:
         return None
     (found,) = named_similar(model.similar_checked(x, show=True).records(), model.spec)
     return found
+
+
+def _missing(model: Model, x: NDArray[Any]) -> list[str]:
+    """The missing cells of a row (1, D) that make it novel."""
+    cells = cells_missing(x, model.manifest) if isinstance(model.spec, VectorSpec) else None
+    return [] if cells is None else [model.spec.names[d] for d in np.flatnonzero(cells[0])]
 
 
 def unseen_levels(
