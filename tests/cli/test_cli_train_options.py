@@ -8,13 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from tests.conftest import ROOT
+from vaekit.bundle import Calibration, Manifest, open_bundle
+from vaekit.bundle.manifest import Metric
+from vaekit.bundle.thresholds import thresholds
 from vaekit.cli import app
-from vaekit.cli.train_report import notable
+from vaekit.cli.train_report import notable, report
 from vaekit.errors import ConfigError, InputError
 from vaekit_training.config import load_config
 from vaekit_training.data.looks import label_remarks
+from vaekit_training.report.answer.verdict import Rates
 
 QUICK = ["--set", "training.steps=30", "--set", "network.hidden=[8]", "--set", "network.latent_dim=2"]
 
@@ -81,6 +87,44 @@ def test_the_summary_says_what_is_found_and_verbose_prints_all_figures() -> None
     assert "the likelihood is" not in summary
     assert "without labels (--label COLUMN) detection is not measured" in done.stderr
     assert "parity" in done.stderr
+
+
+def published(rows: int, flagged: float) -> Manifest:
+    """The manifest of the example with a calibration on so many rows, and this rate of false alarms of 100 rows."""
+    manifest = open_bundle(ROOT / "models/breast-cancer/1").manifest
+    assert manifest.calibration is not None
+    found = thresholds(Calibration.of(np.arange(float(rows))))
+    entry = manifest.calibration.entries[0].model_copy(update={"n": rows, "thresholds": found})
+    alarms = Metric(value=flagged, standard_error=0.03, n=100)
+    return manifest.model_copy(
+        update={
+            "calibration": manifest.calibration.model_copy(update={"entries": (entry,)}),
+            "metrics": {**manifest.metrics, "false_alarm_rate": alarms},
+        }
+    )
+
+
+def summary(manifest: Manifest, capsys: pytest.CaptureFixture[str]) -> str:
+    report(manifest, Path("models"), Console(stderr=True, width=120), [], as_json=False, verbose=False)
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("rows", "hint"), [(119, True), (1999, False)])
+def test_the_true_rate_is_the_range_of_the_report_with_a_hint_where_it_is_wide(
+    rows: int, hint: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = published(rows, 0.1)
+    own = Rates.of(manifest).own
+    assert own is not None
+    shown = summary(manifest, capsys)
+    assert f"between {own[0]:.1%} and {own[1]:.1%} for this one model" in shown
+    assert ("vae calibrate breast-cancer NORMAL.csv" in shown) is hint
+    assert "unlike" not in shown
+
+
+def test_more_false_alarms_than_chance_explains_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "25.0% ± 3.0% of 100 test rows" in (shown := summary(published(999, 0.25), capsys))
+    assert "chance does not explain so many false alarms: the test rows are unlike the calibration rows" in shown
 
 
 @pytest.mark.parametrize(

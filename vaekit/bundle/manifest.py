@@ -167,6 +167,16 @@ class CalibrationEntry(ManifestPart):
         """n in the smallest p-value, 1 / (n + 1): the number of held-out rows; with folds, that of the median fold."""
         return self.n if self.folds is None else sorted(fold.n for fold in self.folds)[len(self.folds) // 2]
 
+    def rate_interval(self, alpha: float) -> tuple[float, float] | None:
+        """95 % interval of the true false-alarm rate of this one calibration at one of `thresholds.ALPHAS`.
+
+        None: it is not known, as with folds, or the rows cannot tell this alpha.
+        """
+        one = next((each for each in self.thresholds if each.alpha == alpha), None)
+        if one is None or one.rate_low is None or one.rate_high is None:
+            return None
+        return one.rate_low, one.rate_high
+
 
 class CalibrationFile(SignedFile):
     """Scores of the calibration rows, which are used for nothing else."""

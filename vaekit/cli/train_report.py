@@ -25,6 +25,8 @@ CHOICES = (  # how remarks begin that say what was chosen, or what the summary s
     "missing cells are left out",
     "the likelihood is",
 )
+ALPHA = 0.05  # of the false alarms that are shown
+WIDE = 1.5  # times ALPHA: if the true rate may be higher, more calibration rows are worth a hint
 SHOWN_ALPHAS = (0.1, 0.05, 0.01, 0.001)  # of which the summary says whether the calibration rows suffice
 
 
@@ -73,6 +75,8 @@ def _summary(console: Console, manifest: Manifest, folder: Path) -> None:
     for name, fact in _facts(manifest):
         facts.add_row(f"  {name}", escape(fact))
     console.print(facts)
+    if said := _on_false_alarms(manifest, folder.parents[1]):
+        console.print(escape(said), soft_wrap=True)
     if manifest.groups is not None:
         console.print(escape(sentence(manifest.groups)), soft_wrap=True)
     if manifest.version > 1:
@@ -105,13 +109,36 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
     lacking = [alpha for alpha in SHOWN_ALPHAS if n < rows_to_resolve(alpha)]
     if lacking:
         known += f"; alpha = {lacking[0]:g} needs {rows_to_resolve(lacking[0]):,} rows{where}"
-    if 0.05 in lacking:
+    if ALPHA in lacking:
         known += ", and until then is_anomaly is false for every row"
     found.append(("smallest alpha", known))
     if (rate := manifest.metrics.get("false_alarm_rate")) is not None:
         error = "" if rate.standard_error is None else f" \N{PLUS-MINUS SIGN} {rate.standard_error:.1%}"
         found.append(("false alarms", f"{rate.value:.1%}{error} of {rate.n:,} test rows at alpha = 0.05"))
+    if (own := _true_rate(manifest)) is not None:
+        found.append(("true rate", f"between {own[0]:.1%} and {own[1]:.1%} for this one model"))
     return found
+
+
+def _true_rate(manifest: Manifest) -> tuple[float, float] | None:
+    """The range of the true false-alarm rate of this one model, as in the report; None if it is not known."""
+    return manifest.calibration.entries[0].rate_interval(ALPHA) if manifest.calibration else None
+
+
+def _on_false_alarms(manifest: Manifest, models: Path) -> str | None:
+    """What to do about the false alarms: they are more than chance explains, or their true rate is hardly known."""
+    from vaekit_training.report.answer.verdict import Rates
+
+    if manifest.calibration is None:
+        return None
+    rates = Rates.of(manifest)
+    if rates.has_too_many_alarms:
+        return "chance does not explain so many false alarms: the test rows are unlike the calibration rows"
+    if rates.own is None or rates.own[1] <= WIDE * ALPHA:
+        return None
+    new = "NORMAL_IMAGES" if manifest.input.kind == "image" else "NORMAL.csv"
+    how = f"vae calibrate {manifest.name} {new}{beside(models)}"
+    return f"for a narrower range of the true rate calibrate on more rows: {how}"
 
 
 def _calibration_rows(manifest: Manifest) -> int:

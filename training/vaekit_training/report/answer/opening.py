@@ -35,7 +35,7 @@ def lines(facts: Facts) -> list[str]:
 
 def tiles(facts: Facts) -> tuple[Tile, ...]:
     """The figures of the verdict."""
-    rates, found = Rates.of(facts), []
+    rates, found = Rates.of(facts.manifest), []
     if rates.detected is not None:
         found.append(_tile(rates.detected, "of anomalies found", "labelled anomalies", independent=rates.independent))
     if rates.auroc is not None:

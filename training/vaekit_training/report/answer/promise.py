@@ -31,11 +31,11 @@ def sentences(facts: Facts) -> tuple[str, ...]:
         f"You set alpha, the share of normal rows that may be flagged. With alpha = {ALPHA} at most {most} of the rows "
         "that are like the calibration rows are flagged, on average over calibrations."
     )
-    one = next((each for each in entry.thresholds if each.alpha == ALPHA and each.rate_low is not None), None)
-    if one is not None and one.rate_low is not None and one.rate_high is not None:
+    own = entry.rate_interval(ALPHA)
+    if own is not None:
         said += (
             f" This one model was calibrated on {plural(entry.n, 'row')}: its own rate lies between "
-            f"{percent(one.rate_low)} and {percent(one.rate_high)} for 95 of 100 calibrations."
+            f"{percent(own[0])} and {percent(own[1])} for 95 of 100 calibrations."
         )
     smallest = number(1 / (1 + entry.rows_per_p_value), 3)
     least = f"The smallest p-value is {smallest}: with a lower alpha no row is flagged."

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vaekit.bundle.intervals import chance_of_alarms
-from vaekit.bundle.manifest import CalibrationEntry
+from vaekit.bundle.manifest import Manifest
 from vaekit_training.evaluate import ALPHA
 from vaekit_training.report.answer.shares import Share, percent
 from vaekit_training.report.facts import Facts
@@ -33,13 +33,6 @@ class Verdict:
     more: tuple[str, ...] = ()
 
 
-def _interval(entry: CalibrationEntry) -> tuple[float, float] | None:
-    one = next((each for each in entry.thresholds if each.alpha == ALPHA), None)
-    if one is None or one.rate_low is None or one.rate_high is None:
-        return None
-    return one.rate_low, one.rate_high
-
-
 @dataclass(frozen=True)
 class Rates:
     """The figures of the manifest that the verdict is about; None where they were not measured."""
@@ -53,8 +46,9 @@ class Rates:
     own: tuple[float, float] | None = None  # 95 % interval of the false-alarm rate of this one calibration
 
     @classmethod
-    def of(cls, facts: Facts) -> Rates:
-        metrics, entry = facts.manifest.metrics, entry_of(facts.manifest)
+    def of(cls, manifest: Manifest) -> Rates:
+        """The figures of a manifest with a calibration."""
+        metrics, entry = manifest.metrics, entry_of(manifest)
         auroc = metrics.get("auroc")
         return cls(
             Share.of(metrics.get("false_alarm_rate")),
@@ -62,8 +56,8 @@ class Rates:
             None if auroc is None else auroc.value,
             ALPHA * entry.guarantee,
             entry.rows_per_p_value,
-            facts.manifest.input.window is None,
-            _interval(entry),
+            manifest.input.window is None,
+            entry.rate_interval(ALPHA),
         )
 
     @property
@@ -82,7 +76,7 @@ class Rates:
 
 def verdict(facts: Facts) -> Verdict:
     """The verdict on a model, from the figures of its manifest."""
-    return verdict_of(Rates.of(facts), facts.planted)
+    return verdict_of(Rates.of(facts.manifest), facts.planted)
 
 
 def verdict_of(rates: Rates, planted: Sequence[Fault] = ()) -> Verdict:
