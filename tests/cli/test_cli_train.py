@@ -15,6 +15,7 @@ from rich.console import Console
 
 from vaekit.bundle import models
 from vaekit.cli import main
+from vaekit.cli.remarks import Remarks
 from vaekit.cli.train import _config
 from vaekit.runtime import Model
 from vaekit_training.config import load_config
@@ -65,7 +66,7 @@ def test_excluded_columns_are_added_to_those_excluded_automatically(rows: Path) 
     dated = [f"{line},{'when' if i == 0 else f'2020-01-{i % 28 + 1:02d}'}" for i, line in enumerate(lines)]
     rows.write_text("\n".join(dated) + "\n")
     console = Console(file=io.StringIO(), width=200)
-    config, _ = _config(str(rows), ["data.exclude=['temp', 'site']"], console)
+    config, _ = _config(str(rows), ["data.exclude=['temp', 'site']"], Remarks(console))
     assert config.data.exclude == ("temp", "site", "when")
     assert config.likelihood.name == "student_t"  # of the default recipe
     assert "mixed" not in console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO above

@@ -16,7 +16,8 @@ from vaekit.bundle import Calibration, Manifest, open_bundle
 from vaekit.bundle.manifest import Metric
 from vaekit.bundle.thresholds import thresholds
 from vaekit.cli import app
-from vaekit.cli.train_report import notable, report
+from vaekit.cli.remarks import Remarks
+from vaekit.cli.train_report import report
 from vaekit.errors import ConfigError, InputError
 from vaekit_training.config import load_config
 from vaekit_training.data.looks import label_remarks
@@ -61,9 +62,39 @@ def test_label_exclude_name_and_seed_are_settings_of_the_config(place: Path) -> 
     assert load_config(place / "models/p-1/2/config.toml").data.exclude == ("shift", "temp")
 
 
-def test_the_remarks_of_the_summary_are_short_and_no_choices() -> None:
-    remarks = ["the likelihood is mixed: a", "column 'n' looks like a label; way on"]
-    assert notable([*remarks, "x" * 300]) == ["column 'n' looks like a label", "x" * 239 + "\u2026"]
+CHOICE, REMARK = "600 images of 48 x 48 pixels (width x height), grey: the likelihood is gaussian", "column 'n' is odd"
+
+
+def test_a_choice_is_printed_at_once_and_a_remark_at_the_end_each_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with Remarks(Console(stderr=True, width=200)) as remarks:
+        for text in (REMARK, CHOICE, REMARK, CHOICE):
+            remarks.add(text)
+        assert capsys.readouterr().err == f"{CHOICE}\n"
+        remarks.at_end()
+        assert capsys.readouterr().err == f"remark: {REMARK}\n"
+    assert capsys.readouterr().err == ""
+
+
+def test_remarks_come_before_the_steps_of_a_training_and_the_end_counts_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Remarks(Console(stderr=True, width=200)) as remarks:
+        remarks.add(REMARK)
+        remarks.on_step()
+        assert capsys.readouterr().err == f"remark: {REMARK}\n"
+        remarks.on_step()
+        remarks.warn("a step was not finite")
+        assert capsys.readouterr().err == "warning: a step was not finite\n"
+        remarks.at_end()
+    assert capsys.readouterr().err == "2 remarks above, from before or during the training\n"
+
+
+def test_a_training_that_fails_prints_its_remarks(capsys: pytest.CaptureFixture[str]) -> None:
+    remarks = Remarks(Console(stderr=True, width=200))
+    remarks.add(REMARK)
+    with pytest.raises(InputError), remarks:
+        raise InputError("too few rows")
+    assert REMARK in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -79,10 +110,10 @@ def test_the_summary_says_what_is_found_and_verbose_prints_all_figures() -> None
     ):
         assert said in done.stderr
     assert "parity" not in done.stderr
-    done = vae("pumps.csv", "--verbose", *QUICK)
-    assert "column 'fault' looks like a label" in done.stderr
+    done = vae("pumps.csv", "--verbose")
+    assert done.stderr.count("column 'fault' looks like a label") == 1
     assert "--label fault --anomaly 1 keeps" in done.stderr
-    summary = done.stderr.split("report: ")[1]  # says again what was found
+    summary = done.stderr.split("report: ")[1]
     assert "remark: column 'fault' looks like a label" in summary
     assert "the likelihood is" not in summary
     assert "without labels (--label COLUMN) detection is not measured" in done.stderr
@@ -105,7 +136,8 @@ def published(rows: int, flagged: float) -> Manifest:
 
 
 def summary(manifest: Manifest, capsys: pytest.CaptureFixture[str]) -> str:
-    report(manifest, Path("models"), Console(stderr=True, width=120), [], as_json=False, verbose=False)
+    console = Console(stderr=True, width=120)
+    report(manifest, Path("models"), console, Remarks(console), as_json=False, verbose=False)
     return capsys.readouterr().err
 
 

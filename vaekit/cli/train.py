@@ -19,6 +19,7 @@ from vaekit.cli.options import Anomaly, AsJson, LabelFolder, Quiet, image_settin
 from vaekit.cli.output import is_quiet
 from vaekit.cli.panels import CONFIG, DEVICE, GENERAL, INPUT, LABELS, OUTPUT, examples
 from vaekit.cli.progress import TrainingLines
+from vaekit.cli.remarks import Remarks
 from vaekit.cli.train_report import report
 from vaekit.errors import ConfigError, Interrupted
 
@@ -145,11 +146,11 @@ def train(
     settings = [*(overrides or []), *(setting(*one) for one in named if one[1] is not None), *image_settings(resize)]
     prints = is_first_rank() and not is_quiet()  # only the first rank prints
     console = Console(stderr=True, highlight=False, quiet=not prints)
-    config, remarks, keep = _run_of(source, settings, exclude or [], run, resume, console)
-    said: list[str] = list(remarks)
-    manifest = _trained(config, remarks, keep, models, device, console, said)
-    if is_first_rank():
-        report(manifest, models, console, said, as_json=as_json, verbose=verbose)
+    with Remarks(console) as said:
+        config, remarks, keep = _run_of(source, settings, exclude or [], run, resume, said)
+        manifest = _trained(config, remarks, keep, models, device, console, said)
+        if is_first_rank():
+            report(manifest, models, console, said, as_json=as_json, verbose=verbose)
 
 
 def _run_of(
@@ -158,7 +159,7 @@ def _run_of(
     exclude: list[str],
     run: Path | None,
     resume: Path | None,
-    console: Console,
+    said: Remarks,
 ) -> tuple[Config, list[str], Keep]:
     """(config, remarks on the data that it was inferred from, where the run is kept), for a new or a resumed run.
 
@@ -172,12 +173,12 @@ def _run_of(
         return resumed(resume), [], Keep(resume, resume=True)
     if source is None:
         raise ConfigError("nothing to train: give CONFIG.toml or DATA, or --resume DIR")
-    config, remarks = _config(source, settings, console, exclude)
+    config, remarks = _config(source, settings, said, exclude)
     return config, remarks, Keep(run) if run else Keep(Path("runs") / config.name, numbered=True)
 
 
 def _trained(
-    config: Config, remarks: list[str], keep: Keep, models: Path, device: str, console: Console, said: list[str]
+    config: Config, remarks: list[str], keep: Keep, models: Path, device: str, console: Console, said: Remarks
 ) -> Manifest:
     """Train and publish; a signal ends the command with its exit code. `said` gets what is found in the rows."""
     from vaekit_training.run import train as start
@@ -199,9 +200,7 @@ def _refuse_with_resume(source: str | None, settings: list[str], run: Path | Non
             raise ConfigError(f"--resume continues a run unchanged: leave out {name}")
 
 
-def _config(
-    source: str, overrides: list[str], console: Console, exclude: Sequence[str] = ()
-) -> tuple[Config, list[str]]:
+def _config(source: str, overrides: list[str], said: Remarks, exclude: Sequence[str] = ()) -> tuple[Config, list[str]]:
     """(the config, remarks on the data that it was inferred from); `exclude`: columns besides those of the config."""
     from vaekit_training.config import load_config, make_config, parse_overrides
     from vaekit_training.infer import infer, overrides_beside, section
@@ -219,7 +218,7 @@ def _config(
     parsed = parse_overrides(overrides)
     tree, remarks = infer(source, parsed)
     for remark in remarks:
-        console.print(f"[dim]{escape(remark)}[/]", soft_wrap=True)
+        said.add(remark)
     return make_config(tree, overrides_beside(parsed, parsed)), remarks
 
 
@@ -228,7 +227,7 @@ def _print(console: Console, text: str) -> None:
 
 
 @contextmanager
-def _listener(console: Console, config: Config, said: list[str]) -> Iterator[Listener]:
+def _listener(console: Console, config: Config, said: Remarks) -> Iterator[Listener]:
     from vaekit_training.run import Listener
 
     columns = (
@@ -247,6 +246,7 @@ def _listener(console: Console, config: Config, said: list[str]) -> Iterator[Lis
         )
 
         def on_step(step: int) -> None:
+            said.on_step()
             if not console.is_terminal:
                 lines.on_step(step)
                 return
@@ -271,12 +271,6 @@ def _listener(console: Console, config: Config, said: list[str]) -> Iterator[Lis
             if names:
                 console.print(f"constant columns, modelled with a fixed small scale: {escape(', '.join(names))}")
 
-        def warn(text: str) -> None:
-            said.append(text)
-            console.print(f"[yellow]warning[/]: {escape(text)}", soft_wrap=True)
-
-        def remark(text: str) -> None:
-            said.append(text)
-            say(text)
-
-        yield Listener(say, on_step, on_validation, on_trained, constants, warn, found=warn, remark=remark)
+        yield Listener(
+            say, on_step, on_validation, on_trained, constants, warn=said.warn, found=said.warn, remark=said.add
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,46 +12,32 @@ from rich.table import Table
 
 from vaekit.cli.options import beside, in_use
 from vaekit.cli.output import print_json, suggest
+from vaekit.cli.remarks import Remarks
 
 if TYPE_CHECKING:
     from vaekit.bundle.manifest import Manifest
 
-LONGEST = 240  # characters of a remark in the summary
-CHOICES = (  # how remarks begin that say what was chosen, or what the summary says anyway
-    "all rows are treated as normal",
-    "columns of numbers: the default recipe",
-    "inferred from the first",
-    "missing cells are left out",
-    "the likelihood is",
-)
 ALPHA = 0.05  # of the false alarms that are shown
 WIDE = 1.5  # times ALPHA: if the true rate may be higher, more calibration rows are worth a hint
 SHOWN_ALPHAS = (0.1, 0.05, 0.01, 0.001)  # of which the summary says whether the calibration rows suffice
 
 
 def report(
-    manifest: Manifest, models: Path, console: Console, remarks: Sequence[str], *, as_json: bool, verbose: bool
+    manifest: Manifest, models: Path, console: Console, remarks: Remarks, *, as_json: bool, verbose: bool
 ) -> None:
-    """Print what was trained: JSON or the folder on stdout, and the summary, with the remarks again, on stderr."""
+    """Print what was trained: JSON or the folder on stdout, and the summary, with the remarks, on stderr."""
     folder = models / manifest.name / str(manifest.version)
     if as_json:
+        remarks.at_end()
         print_json(_tree(manifest, folder))
         return
     if verbose:
         console.print(_figures(manifest))
     _summary(console, manifest, folder)
-    for text in notable(remarks):
-        console.print(f"[yellow]remark[/]: {escape(text)}", soft_wrap=True)
+    remarks.at_end()
     typer.echo(folder)
     new = "NEW_IMAGES" if manifest.input.kind == "image" else "NEW.csv"
     suggest(f"vae score {manifest.name} {new} scored.csv{beside(models)}", f"vae serve{beside(models)}")
-
-
-def notable(remarks: Sequence[str]) -> list[str]:
-    """The remarks that ask for a look, each shortened to what was found; choices of the config are none."""
-    kept = [text for text in dict.fromkeys(remarks) if not text.startswith(CHOICES)]
-    short = [text.split("; ")[0] for text in kept]
-    return [text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}\u2026" for text in short]
 
 
 def _tree(manifest: Manifest, folder: Path) -> dict[str, Any]:

@@ -65,10 +65,7 @@ def label_remarks(columns: Mapping[str, NDArray[Any]]) -> list[str]:
                 f"{shell_word(rarest)} keeps the rows with {rarest!r} out of training and measures how well they are "
                 f"found; --exclude {word} leaves the column out"
             )
-    return found or [
-        "all rows are treated as normal; if a column marks anomalies, name it with --label COLUMN: otherwise the model "
-        "is trained on the anomalies and on that column"
-    ]
+    return found or ["all rows are treated as normal; if a column marks known anomalies, name it with --label COLUMN"]
 
 
 def kind_setting(name: str, kind: str, source: str) -> str:
