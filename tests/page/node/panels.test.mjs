@@ -5,7 +5,8 @@ import { test } from "node:test";
 
 import { alarmSentence, evidenceWords, pWords, span } from "../../../service/vaekit_service/page/static/js/health/words.js";
 import { extremes, heatmap, surpriseOf, toIntegers, toRgba } from "../../../service/vaekit_service/page/static/js/images/pixels.js";
-import { isOtherSize, shuffled, toBase64, withOwnNames } from "../../../service/vaekit_service/page/static/js/images/read.js";
+import { inspectPixels } from "../../../service/vaekit_service/page/static/js/images/inspect.js";
+import { bitsOf, isOtherSize, obstacleOf, shuffled, toBase64, withOwnNames } from "../../../service/vaekit_service/page/static/js/images/read.js";
 import { colour, place } from "../../../service/vaekit_service/page/static/js/latent/map/placement.js";
 import { rangesOf } from "../../../service/vaekit_service/page/static/js/latent/reference.js";
 import { firstEnds } from "../../../service/vaekit_service/page/static/js/latent/travel/ends.js";
@@ -46,6 +47,29 @@ test("files are sent as base64, and one of another size is known as such", () =>
   assert.equal(toBase64(bytes), Buffer.from(bytes).toString("base64"));
   assert.ok(isOtherSize({ size: [8, 9] }, { width: 8, height: 8 }));
   assert.ok(!isOtherSize({ size: null }, { width: 8, height: 8 }));
+});
+
+test("equal channels are grey, and a transparent pixel is seen", () => {
+  const inspected = (...pixels) => inspectPixels(Uint8ClampedArray.from(pixels.flat()));
+  assert.deepEqual(inspected([7, 7, 7, 255], [9, 9, 9, 255]), { isColour: false, isTransparent: false });
+  assert.deepEqual(inspected([7, 7, 7, 255], [9, 9, 8, 255]), { isColour: true, isTransparent: false });
+  assert.deepEqual(inspected([7, 8, 7, 255], [9, 9, 9, 255]), { isColour: true, isTransparent: false });
+  assert.equal(inspected([7, 7, 7, 255], [9, 9, 9, 254]).isTransparent, true);
+});
+
+test("the bits per channel are read from a PNG, a JPEG has 8, and other files are neither", () => {
+  const header = [0x89, 0x50, 0x4e, 0x47, ...Array(20).fill(0)];
+  assert.equal(bitsOf(Uint8Array.from([...header, 16])), 16);
+  assert.equal(bitsOf(Uint8Array.from(header)), null);
+  assert.equal(bitsOf(Uint8Array.from([0xff, 0xd8, 0xff])), 8);
+  assert.equal(bitsOf(Uint8Array.from([0x47, 0x49, 0x46])), null);
+});
+
+test("the fault of a file that no change mends is its only obstacle", () => {
+  const grey = { height: 8, width: 8, channels: 1 };
+  assert.equal(obstacleOf({ size: null, isColour: false, fault: "has transparent pixels" }, grey), "has transparent pixels");
+  assert.match(obstacleOf({ size: [9, 8], isColour: true, fault: null }, grey), /^9 × 8 pixels.*; in colour/);
+  assert.equal(obstacleOf({ size: [8, 8], isColour: false, fault: null }, grey), null);
 });
 
 test("a histogram has a bar per level or per bin, and says what it shows", () => {

@@ -14,7 +14,8 @@
  * @property {import("./rows/results.js").Results | null} results the scores of these rows, or of images
  * @property {number | null} selected index of the selected row
  * @property {number} alpha the false-alarm rate
- * @property {{ list: import("./images/score.js").ScoredImage[], resize: boolean } | null} images the scored images
+ * @property {{ list: import("./images/score.js").ScoredImage[], resize: boolean, areSamples: boolean } | null} images the
+ *   scored images, and whether they are samples of the model
  * @property {{ model: object, z: number[], label: string, value: unknown } | null} start the latent vector from which
  *   sliders and interpolation start: of the row that was selected last
  *

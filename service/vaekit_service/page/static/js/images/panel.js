@@ -32,7 +32,8 @@ export const panel = {
 class Images {
   constructor(root, context) {
     const { model } = context.state.get();
-    Object.assign(this, { root, context, model, read: [], change: null, busy: false, problem: null, reason: null });
+    Object.assign(this, { root, context, model, read: [], change: null, busy: "", problem: null, reason: null, areSamples: false });
+    this.options = { show: "all", scale: "shared" }; // of the cards
   }
 
   begin() {
@@ -67,20 +68,27 @@ class Images {
       this.draw();
       return;
     }
+    const mine = (this.given = files);
+    this.abort?.abort();
+    Object.assign(this, { read: [], change: null, areSamples: false, busy: `Reading ${counted(files.length, "file")} …`, problem: null });
     this.context.state.set({ images: null, selected: null }); // of other files
-    this.read = withOwnNames(await Promise.all(files.map((file) => readImage(file, this.model.input))));
-    this.change = null;
+    this.draw();
+    const read = [];
+    for (const file of files) read.push(await readImage(file, this.model.input)); // one at a time: bitmaps may be large
+    if (this.given !== mine) return;
+    this.read = withOwnNames(read);
     await this.score();
   }
 
   /** Six samples of the model, one of them with its pixels shuffled, for visitors without a file. */
   async takeSamples() {
     this.again = () => this.takeSamples();
+    this.given = null;
     try {
       const { samples } = await serviceOf(this.context, this.model).sample({ n: 6, seed: 3, observe: true });
       const pixels = asInputs(this.model, samples);
-      this.read = pixels.map((image, i) => madeImage(...(i === 5 ? [`sample ${i}, shuffled`, shuffled(image)] : [`sample ${i}`, image])));
-      this.change = null;
+      this.read = pixels.map((image, i) => madeImage(...(i === 5 ? [`sample ${i} with its pixels shuffled`, shuffled(image)] : [`sample ${i}`, image])));
+      Object.assign(this, { change: null, areSamples: true });
     } catch (error) {
       this.failed(error);
       return;
@@ -93,14 +101,14 @@ class Images {
     const { signal } = (this.abort = new AbortController());
     this.again = () => this.score();
     const given = this.accepted();
-    Object.assign(this, { busy: given.length > 0, problem: null });
+    Object.assign(this, { busy: given.length > 0 ? `Scoring ${counted(given.length, "image")} …` : "", problem: null });
     this.draw();
     if (given.length === 0) return;
     const resize = this.change === "scale";
     try {
       const { list, reason } = await scoreImages(this.context, this.model, given, { resize, signal });
-      Object.assign(this, { busy: false, reason });
-      const images = { list, resize };
+      Object.assign(this, { busy: "", reason });
+      const images = { list, resize, areSamples: this.areSamples };
       this.context.state.set({ images, selected: null });
       const scored = list.filter(({ problem }) => problem === null).length;
       this.context.announce(`${counted(scored, "image")} scored.`);
@@ -110,14 +118,14 @@ class Images {
   }
 
   failed(error) {
-    Object.assign(this, { busy: false, problem: error });
+    Object.assign(this, { busy: "", problem: error });
     this.draw();
   }
 
   /** The images that the service takes, as they are or changed as the visitor wants. */
   accepted() {
     const { input } = this.model;
-    const readable = this.read.filter(({ pixels }) => pixels !== null);
+    const readable = this.read.filter(({ fault }) => fault === null);
     if (this.change === "grey") return readable.map((image) => ({ ...image, input: image.pixels }));
     const isTaken = (image) => !isOtherColour(image, input) && (this.change === "scale" || !isOtherSize(image, input));
     return readable.filter(isTaken);
@@ -129,13 +137,19 @@ class Images {
     this.score();
   }
 
+  /** Change what the cards show. @param {Partial<import("./cards.js").Options>} patch */
+  look(patch) {
+    Object.assign(this.options, patch);
+    this.draw();
+  }
+
   draw() {
     render(view(this), this.root);
   }
 }
 
 function view(panel) {
-  const { model, busy, problem, reason, context } = panel;
+  const { model, busy, problem, reason, context, options } = panel;
   const { images, alpha, selected } = context.state.get();
   const { height, width, channels } = model.input;
   const kind = channels < 3 ? "grey" : "colour";
@@ -152,8 +166,9 @@ function view(panel) {
     </div>
     ${problemBox(problem, problem?.mayPass || problem?.status >= 500 ? panel.again : undefined)}
     ${offers(panel)}
-    ${busy ? html`<p class="quiet" role="status">Scoring ${counted(panel.accepted().length, "image")} …</p>` : ""}
-    ${images ? cards({ images, alpha, selected, reason, choose: (i) => choose(context, i) }) : ""}
+    ${busy ? html`<p class="quiet" role="status">${busy}</p>` : ""}
+    ${images?.areSamples ? html`<p class="quiet small">These are samples of the model. One has its pixels shuffled, so that there is an anomaly to see.</p>` : ""}
+    ${images ? cards({ images, alpha, selected, reason, options, choose: (i) => choose(context, i), look: (patch) => panel.look(patch) }) : ""}
     ${imageCode(context.api, model)}
   </div>`;
 }

@@ -1,12 +1,18 @@
 /** Reads image files of the visitor: their bytes for the service, and their pixels as the page shows them. */
 
+import { inspect } from "./inspect.js";
+
+const AS_STORED = { colorSpaceConversion: "none" }; // as the service reads them, which ignores colour profiles
+const PNG_BITS_AT = 24; // the byte of a PNG with the bits per channel
+
 /**
  * @typedef {object} ReadImage
  * @property {string} name
- * @property {string | number[][][]} input as the service takes it: base64 of the file, or pixels (H, W, C)
- * @property {number[][][] | null} pixels (H, W, C) to show, scaled to the model's size; null if the browser cannot read it
- * @property {[number, number] | null} size width and height of the file; null: the page made it, or cannot read it
- * @property {boolean} isColour whether the file is stored in colour
+ * @property {string | number[][][] | null} input as the service takes it: base64 of the file, or pixels (H, W, C)
+ * @property {number[][][] | null} pixels (H, W, C) to show, scaled to the model's size; null if there is a fault
+ * @property {[number, number] | null} size width and height of the file; null: the page made it, or there is a fault
+ * @property {boolean} isColour whether red, green and blue differ in a pixel
+ * @property {string | null} fault why the service refuses the file, whatever this page changes
  */
 
 /**
@@ -16,14 +22,26 @@
  */
 export async function readImage(file, input) {
   const bytes = new Uint8Array(await file.arrayBuffer());
-  const base64 = toBase64(bytes);
+  const bits = bitsOf(bytes);
+  if (bits > 8) return unusable(file.name, `${bits} bits per channel: save it with 8`);
+  const bitmap = bits === null ? null : await createImageBitmap(file, AS_STORED).catch(() => null);
+  if (bitmap === null) return unusable(file.name, "not a readable PNG or JPEG image");
   try {
-    const bitmap = await createImageBitmap(file);
-    const size = /** @type {[number, number]} */ ([bitmap.width, bitmap.height]);
-    return { name: file.name, input: base64, pixels: pixelsOf(bitmap, input), size, isColour: isColour(bytes) };
-  } catch {
-    return { name: file.name, input: base64, pixels: null, size: null, isColour: false };
+    const { isColour, isTransparent } = inspect(bitmap);
+    if (isTransparent && input.channels < 4) return unusable(file.name, "has transparent pixels: save it on a background");
+    return { name: file.name, input: toBase64(bytes), pixels: pixelsOf(bitmap, input), size: [bitmap.width, bitmap.height], isColour, fault: null };
+  } finally {
+    bitmap.close();
   }
+}
+
+const unusable = (name, fault) => ({ name, input: null, pixels: null, size: null, isColour: false, fault });
+
+/** Bits per channel of a PNG or JPEG file; null: it is neither. @param {Uint8Array} bytes */
+export function bitsOf(bytes) {
+  if (bytes[0] === 0xff && bytes[1] === 0xd8) return 8;
+  const isPng = bytes.length > PNG_BITS_AT && [0x89, 0x50, 0x4e, 0x47].every((byte, at) => bytes[at] === byte);
+  return isPng ? bytes[PNG_BITS_AT] : null;
 }
 
 /** Images with a number after names that came before, as files of two folders may have one. @param {ReadImage[]} images */
@@ -39,7 +57,7 @@ export function withOwnNames(images) {
 
 /** Pixels that the model made, as a readable image. @param {string} name @param {number[][][]} pixels */
 export function madeImage(name, pixels) {
-  return { name, input: pixels, pixels, size: null, isColour: false };
+  return { name, input: pixels, pixels, size: null, isColour: false, fault: null };
 }
 
 /** Whether a file has another size than the model's images. */
@@ -52,21 +70,10 @@ export const isOtherColour = (image, { channels }) => image.isColour && channels
 
 /** Why the service would refuse a file as it is; null if nothing is known against it. @param {ReadImage} image */
 export function obstacleOf(image, input) {
-  if (image.pixels === null) return "not a readable PNG or JPEG image";
+  if (image.fault !== null) return image.fault;
   const size = isOtherSize(image, input) ? `${image.size.join(" × ")} pixels, the model's images have ${input.width} × ${input.height}` : null;
   const colour = isOtherColour(image, input) ? "in colour, the model's images are grey" : null;
   return [size, colour].filter((part) => part !== null).join("; ") || null;
-}
-
-/** Whether a PNG or JPEG file is stored in colour. @param {Uint8Array} bytes */
-export function isColour(bytes) {
-  if (bytes[0] === 0x89) return (bytes[25] & 2) !== 0 && bytes[25] !== 3; // of a palette, the service decides
-  for (let at = 2; at + 9 < bytes.length && bytes[at] === 0xff; at += 2 + 256 * bytes[at + 2] + bytes[at + 3]) {
-    const marker = bytes[at + 1];
-    const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
-    if (isFrame) return bytes[at + 9] >= 3;
-  }
-  return false;
 }
 
 /** An image with its pixels shuffled by a fixed rule: unlike anything that the model has seen. */

@@ -31,12 +31,25 @@ export async function scoreImages(context, model, images, { resize, signal }) {
   for (let from = 0; from < images.length; from += step) {
     const found = await scorePart(serviceOf(context, model), images.slice(from, from + step), resize, signal);
     list.push(...found.list);
-    reason = found.reason;
+    reason ??= found.reason;
   }
   return { list, reason };
 }
 
+/** Scores of a part; if the service can read none of its images, it says why of the first. */
 async function scorePart(service, images, resize, signal) {
+  try {
+    return await scoreReadable(service, images, resize, signal);
+  } catch (error) {
+    const [, reason] = /^none of the \d+ rows can be read; row 0: (.*)$/s.exec(error.message) ?? [];
+    if (error.status !== 422 || reason === undefined) throw error;
+    const problem = (i) => (i === 0 ? reason : "the service cannot read it either");
+    const list = images.map(({ name, input, pixels }, i) => ({ name, input, pixels, problem: problem(i), score: null, pValue: null, surprise: null, reconstruction: null }));
+    return { list, reason: null };
+  }
+}
+
+async function scoreReadable(service, images, resize, signal) {
   const body = { inputs: images.map(({ input }) => input), ...(resize ? { resize: true } : {}) };
   const asked = { ...body, features: true, log_evidence: false, errors: "report" };
   const rows = { n: images.length, part: () => ({ body }) };

@@ -14,7 +14,7 @@ const MOST = 10_000; // rows on a map; more take seconds to encode and to draw
  * @returns {"rows" | "images" | null}
  */
 export function visitorSource(state, model) {
-  if (model.input.kind === "image") return state.images?.list.length ? "images" : null;
+  if (model.input.kind === "image") return state.images?.list.some(({ problem }) => problem === null) ? "images" : null;
   return state.rows?.length ? "rows" : null;
 }
 

@@ -1,6 +1,7 @@
 /** The panel with the scored rows: most anomalous first, their anomalous cells with reasons, and marks of people. */
 
 import { isSuperseded } from "../api.js";
+import { choice } from "../choice.js";
 import { saveText, scoredCsv } from "./downloads.js";
 import { count, counted, number } from "../format.js";
 import { hasImages } from "../input.js";
@@ -112,8 +113,8 @@ class ScoredRows {
   }
 
   change(name) {
-    return ({ target }) => {
-      Object.assign(this.options, { [name]: target.value, page: 0 });
+    return (value) => {
+      Object.assign(this.options, { [name]: value, page: 0 });
       this.select();
     };
   }
@@ -168,19 +169,10 @@ function tools(panel) {
   };
   return html`<div class="row tools">
     ${choice("Order", SORTS, options.sort, panel.change("sort"))} ${choice("Show", FILTERS, options.filter, panel.change("filter"))}
-    <label class="field">Search <input type="search" .value=${live(options.text)} @input=${panel.change("text")} /></label>
+    <label class="field">Search <input type="search" .value=${live(options.text)} @input=${({ target }) => panel.change("text")(target.value)} /></label>
     <span class="grow"></span>
     <button @click=${save}>Download scored CSV</button>
   </div>`;
-}
-
-function choice(title, options, value, change) {
-  return html`<label class="field"
-    >${title}
-    <select @change=${change} .value=${live(value)}>
-      ${Object.entries(options).map(([id, text]) => html`<option value=${id}>${text}</option>`)}
-    </select></label
-  >`;
 }
 
 function supported(rows, model) {
