@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import numpy as np
@@ -30,8 +31,18 @@ def test_a_sentinel_that_blinds_a_column_is_named(sentinel: float) -> None:
     assert said.startswith(f"column 'x{column}': ")
     shown = {9.9e9: "9900000000"}.get(sentinel, f"{sentinel:g}")
     assert f"cells of {shown} (rows 17, " in said
-    assert f'if they mean "missing", set data.missing_values = [{shown}]; if not' in said
-    assert "data.exclude" in said
+    assert f'set data.missing_values = [{shown}] if they mean "missing"' in said
+    assert (said.index("missing_values") < said.index("correct them")) is (sentinel in (-999.0, 65535.0, 1e300, -1e300))
+
+
+def test_one_cell_far_outside_is_to_be_corrected_first() -> None:
+    x = RNG.uniform(0, 10, (800, 2))
+    x[17, 0] = 1877.99
+    (said,) = found_in(x)
+    assert re.sub(r"\(\S+ to \S+\)", "(A to B)", said) == (
+        "column 'x0': 1 cell of 1877.99 (row 17) lies far outside the others (A to B) and stretches the column's "
+        'scale: correct it if wrong, or set data.missing_values = [1877.99] if it means "missing"'
+    )
 
 
 @pytest.mark.parametrize("sentinel", [-999, -99.0, 9999, 65535, np.float32(-999.9)])
@@ -47,7 +58,7 @@ def test_many_different_cells_far_outside_are_to_be_corrected_one_by_one() -> No
     x[:20, 0] = 1e6 * np.arange(1, 21)
     x[:20, 1] = 1e6
     both = found_in(x)
-    assert [('if they mean "missing", empty them' in said, "missing_values = [1e+06]" in said) for said in both] == [
+    assert [('empty them if they mean "missing"' in said, "missing_values = [1e+06]" in said) for said in both] == [
         (True, False),
         (False, True),
     ]

@@ -230,7 +230,7 @@ def test_a_value_far_outside_is_reported_once_with_its_row() -> None:
     said = findings(rows, split(rows, config(time="t"), 0))
     assert len(said) == 1
     assert "'a[t]'" in said[0]
-    assert "(rows 60)" in said[0]
+    assert "(row 60)" in said[0]
 
 
 def test_the_exemplars_of_windows_have_the_rows_at_which_they_end(tmp_path: Path) -> None:

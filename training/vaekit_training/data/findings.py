@@ -114,14 +114,25 @@ def _far(name: str, values: Floats, numbers: NDArray[np.intp] | None) -> str | N
     odd = np.unique(values[far])
     first = ", ".join(map(shortest, odd[:SHOWN])) + (", ..." if len(odd) > SHOWN else "")
     rows = [] if numbers is None else numbers[far].tolist()
-    where = f" (rows {', '.join(map(str, rows[:SHOWN]))}{', ...' if len(rows) > SHOWN else ''})" if rows else ""
+    named = f"{', '.join(map(str, rows[:SHOWN]))}{', ...' if len(rows) > SHOWN else ''}"
+    where = f" (row{'s' * (len(rows) > 1)} {named})" if rows else ""
     inside = values[~far]
-    empty = f"set data.missing_values = [{first}]" if len(odd) <= SHOWN else "empty them"
-    return (
-        f"column {name!r}: {far.sum()} cells of {first}{where} lie far outside the others ({inside.min():g} to "
-        f"{inside.max():g}) and make the column's scale so wide that its other values hardly differ for the model: if "
-        f'they mean "missing", {empty}; if not, correct them or leave the column out by data.exclude'
+    cells, lie, stretch, they = (
+        ("1 cell", "lies", "stretches", "it") if far.sum() == 1 else (f"{far.sum()} cells", "lie", "stretch", "them")
     )
+    return (
+        f"column {name!r}: {cells} of {first}{where} {lie} far outside the others ({inside.min():g} to "
+        f"{inside.max():g}) and {stretch} the column's scale: {_what_to_do(odd, first, they)}"
+    )
+
+
+def _what_to_do(odd: Floats, first: str, they: str) -> str:
+    """What to do about cells far outside with these different values; `first` names the first ones."""
+    meaning = f'{"it means" if they == "it" else "they mean"} "missing"'
+    empty = f"set data.missing_values = [{first}]" if len(odd) <= SHOWN else f"empty {they}"
+    if all(SENTINEL.fullmatch(shortest(value)) for value in odd):
+        return f"{empty} if {meaning}; if not, correct {they}"
+    return f"correct {they} if wrong, or {empty} if {meaning}"
 
 
 def _few_far(values: Floats) -> NDArray[np.bool_] | None:
