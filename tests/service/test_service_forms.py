@@ -75,7 +75,7 @@ async def test_a_part_without_a_file_name_has_the_name_of_its_field(service: Any
 async def test_invalid_files_of_a_form_are_reported_with_their_names(service: Any, digit_images: Any) -> None:
     files = form(("good.png", png(digit_images[0])), ("bad.png", b"GIF89a"), ("big.png", png(digit_images[1], (9, 9))))
     refused = await service.http.post(ELBO, files=files)
-    assert refused.json()["detail"] == "row 1: not a readable PNG or JPEG file"
+    assert refused.json()["detail"] == "row 1 (bad.png): not a readable PNG or JPEG file"
     reply = (await service.http.post(f"{ELBO}?errors=report", files=files)).json()
     assert [(one["id"], one["reason"]) for one in reply["errors"]] == [
         ("bad.png", "not a readable PNG or JPEG file"),
@@ -87,7 +87,7 @@ async def test_invalid_files_of_a_form_are_reported_with_their_names(service: An
 @pytest.mark.parametrize(
     ("files", "data", "status", "said"),
     [
-        ([("a", ("a.png", b"", "image/png"))], {}, 422, "row 0: "),
+        ([("a", ("a.png", b"", "image/png"))], {}, 422, "row 0 (a.png): "),
         ([], {"alpha": "0.1"}, 415, "content-type"),
         ([("a", ("a.png", b"x", "image/png"))], {"alpha": "0.1"}, 422, "field 'alpha': expected an image file"),
         ([("a", ("x" * 129, b"x", "image/png"))], {}, 422, "a file name of more than 128 characters"),

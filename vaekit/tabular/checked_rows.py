@@ -42,7 +42,8 @@ class InvalidRow:
     id: str | int | None = None  # the caller's id of the row
 
     def __str__(self) -> str:
-        where = f"row {self.row}" if self.column is None else f"row {self.row}, feature {self.column!r}"
+        where = f"row {self.row}" if self.id is None else f"row {self.row} ({self.id})"
+        where += "" if self.column is None else f", feature {self.column!r}"
         return f"{where}: {self.reason}" + ("" if self.value is None else f": {show(self.value)}")
 
     @property

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import ImageSpec
+from vaekit.client.wire import RowId
 from vaekit.errors import InputError
 from vaekit.tabular.checked_rows import InvalidRow
 from vaekit.tabular.image_files import header_size, read_pixels
@@ -50,8 +51,13 @@ def read_image(data: bytes, spec: ImageSpec) -> NDArray[np.uint8]:
     return x
 
 
-def read_each(files: Iterable[str | bytes], spec: ImageSpec, *, report: bool) -> ImagesRead:
-    """Pixels of files as in read_images; if `report`, the files that cannot be read are left out with the reason."""
+def read_each(
+    files: Iterable[str | bytes], spec: ImageSpec, *, report: bool, ids: Sequence[RowId] | None = None
+) -> ImagesRead:
+    """Pixels of files as in read_images; if `report`, the files that cannot be read are left out with the reason.
+
+    ids: of the files, for the message; None: it names the row alone.
+    """
     found, invalid, sizes, left = [], [], [], MOST_PIXELS
     for row, file in enumerate(files):
         try:
@@ -61,7 +67,7 @@ def read_each(files: Iterable[str | bytes], spec: ImageSpec, *, report: bool) ->
             found.append(encode_images(read_pixels(data, _ROW, spec)[None], spec))
             sizes.append(size)
         except InputError as exc:
-            invalid.append(InvalidRow(row, _reason(exc)))
+            invalid.append(InvalidRow(row, _reason(exc), id=None if ids is None else ids[row]))
             if not report:
                 raise InputError(str(invalid[0])) from exc
     x = np.concatenate(found) if found else np.empty((0, *spec.row_shape), dtype=np.uint8)

@@ -39,7 +39,7 @@ def read_files(
     if ids is not None and len(ids) != len(files):
         raise InputError(f"ids: {len(ids)} ids for {len(files)} rows")
     report = isinstance(options, RowOptions) and options.errors == "report"
-    found = read_each(files, spec, report=report)
+    found = read_each(files, spec, report=report, ids=ids)
     invalid = found.invalid
     if ids is not None:
         ids, invalid = split_ids(ids, invalid)
