@@ -45,6 +45,7 @@ def test_a_data_file_without_a_config_is_trained_on_and_its_config_is_saved(rows
     assert done.stdout.strip() == "models/pump-7/1"
     assert "warning: network.channels = [8] has no effect" in done.stderr
     assert "category: site" in done.stderr
+    assert done.stderr.count("remark: columns with one value in all training rows: 'site'; they only tell") == 1
     folder = tmp_path / "models" / "pump-7" / "1"
     card = (folder / "report" / "model-card.md").read_text()
     assert "- the likelihood is mixed: category: site\n" in card  # remarks made before the run, and during it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from vaekit.detector_training import config_of, prepare
 from vaekit.errors import InputError
 from vaekit.tabular.frames import table
 from vaekit_training.config import Config, make_config, parse_overrides
-from vaekit_training.data.findings import counts_as_real, findings
+from vaekit_training.data.findings import constants, counts_as_real, findings
 from vaekit_training.data.load import load, of_array
 from vaekit_training.data.looks import is_id
 from vaekit_training.data.rows import Rows
@@ -288,3 +289,28 @@ def test_counts_that_are_modelled_as_real_numbers_are_said() -> None:
     (said,) = counts_as_real(rows, splits, source="memory")
     assert """below 0: 'n'; settings={"data": {"kinds": {"n": "count"}}} models one as counts""" in said
     assert counts_as_real(rows, splits, ["n"]) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "is_count"),
+    [(np.arange(200) % 12 + 1, True), (np.arange(200) % 12 + 2, False), (np.array([0, 5, 10, 20] * 50), False)],
+    ids=["from 1", "from 2", "with gaps"],
+)
+def test_counts_start_at_0_or_1_and_have_few_gaps(values: NDArray[np.int64], is_count: bool) -> None:
+    rows = of_array(values[:, None].astype(np.float64), ["n"])
+    splits = split(rows, make_config({"name": "a", "data": {"source": "m"}}).data, 0)
+    assert bool(counts_as_real(rows, splits)) is is_count
+
+
+def test_columns_with_one_value_are_said_with_the_option_that_leaves_one_out() -> None:
+    config = make_config({"name": "a", "data": {"source": "m", "missing": "marginalise"}}).data
+    x = np.c_[RNG.standard_normal(200), np.full(200, 4.0), np.where(np.arange(200) == 9, np.nan, 2.0)]
+    rows = of_array(x, ["a", "site", "unit"], config=config)
+    splits = split(rows, config, 0)
+    (said,) = constants(rows, splits)
+    assert said == (
+        "columns with one value in all training rows: 'site', 'unit'; they only tell a row with another value there, "
+        "which is an anomaly; --exclude site leaves one out"
+    )
+    assert """settings={"data": {"exclude": ["site"]}} leaves one out""" in constants(rows, splits, "memory")[0]
+    assert constants(replace(rows, x=rows.x + np.arange(200)[:, None]), splits) == []

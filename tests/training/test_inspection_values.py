@@ -116,7 +116,7 @@ def test_columns_of_nearly_one_value_are_named() -> None:
     x[:, 1] = np.where(np.arange(800) % 150 == 7, x[:, 1], 4.0)
     x[:, 2] = 4.0
     (said,) = found_in(x)
-    assert said.startswith("columns of nearly one value: 'x1' (99.")
+    assert said.startswith("columns of numbers with nearly one value: 'x1' (99.")
     assert "% of its cells are 4)" in said
     assert "data.exclude" in said
 

@@ -219,8 +219,3 @@ def costs(vae: AnyVAE) -> tuple[networks.Cost, networks.Cost]:
         return networks.cost(vae.encoder), networks.cost(vae.decoder)
     encoders, decoders = zip(*map(costs, vae.each), strict=True)
     return networks.total_cost(encoders), networks.total_cost(decoders)
-
-
-def constants(vae: AnyVAE, columns: tuple[str, ...]) -> list[str]:
-    """Names of the columns that are constant in the training rows; the networks do not get these columns."""
-    return [name for name, active in zip(columns, vae.features.active.tolist(), strict=False) if not active]

@@ -18,13 +18,14 @@ from vaekit_training.data.looks import (
     LEFT_OUT,
     Content,
     content_of,
+    excluding,
     formatted,
     identifies,
     label_remarks,
     left_out,
 )
 from vaekit_training.data.preview import Preview, preview
-from vaekit_training.data.refusals import excluding, refuse_other_notation, refuse_stray_text
+from vaekit_training.data.refusals import refuse_other_notation, refuse_stray_text
 from vaekit_training.recipe import AUTO, KERNEL, asks_for_networks, of_images
 from vaekit_training.sections import DataConfig
 

@@ -8,7 +8,7 @@ import math
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,7 +23,7 @@ from vaekit_training import build
 from vaekit_training.config import Config
 from vaekit_training.data.batch import Batches, RowTable
 from vaekit_training.data.feed import StreamBatches
-from vaekit_training.data.findings import counts_as_real, findings
+from vaekit_training.data.findings import constants, counts_as_real, findings
 from vaekit_training.data.kinds import takes
 from vaekit_training.data.load import Rows, load
 from vaekit_training.data.looks import left_out
@@ -59,7 +59,6 @@ class Listener:
     on_step: Callable[[int], None] = ignore  # the number of the step just taken
     on_validation: Callable[[Validation], None] = ignore
     on_trained: Callable[[History], None] = ignore
-    constants: Callable[[list[str]], None] = field(default=ignore)  # names of constant columns
     warn: Callable[[str], None] = ignore  # a warning
     found: Callable[[str], None] = ignore  # a suspicious property of the data
     remark: Callable[[str], None] = ignore  # a property of the data that another setting may suit better
@@ -160,10 +159,11 @@ def _run(
     splits = split(rows, config.data, config.training.seed)
     for text in (wrong := findings(rows, splits, config.data.kinds)):
         listener.found(text)
+    remarks = constants(rows, splits, config.data.source)
     if "count" in takes(config.likelihood):
-        wrong += (remarks := counts_as_real(rows, splits, config.data.kinds, config.data.source))
-        for text in remarks:
-            listener.remark(text)
+        remarks += counts_as_real(rows, splits, config.data.kinds, config.data.source)
+    for text in remarks:
+        listener.remark(text)
     varies = build.kernel_columns(rows, splits.trains)
     asked = config.may_show_exemplars
     config = config.fitted(splits.trained_on, kernels=varies is not None)
@@ -186,7 +186,6 @@ def _run(
         for own in vaes:
             own.features.reserve(rows.kinds, splits.trained_on)
     vae = FoldModels(vaes) if splits.folds else vaes[0]
-    listener.constants(build.constants(vae, rows.columns))
     run_folder = RunFolder(keep, config, ranks)
     if run_folder.folder is not None:
         listener.say(f"run folder: {run_folder.folder}")
@@ -197,7 +196,7 @@ def _run(
         histories.append(_fitted(own, rows, one, device, listener, run_folder, ranks))
     history = of_folds(histories) if splits.folds else histories[0]
     listener.on_trained(history)
-    return Trained(config, rows, splits, vae.eval(), history, run_folder.folder, (*seen, *wrong))
+    return Trained(config, rows, splits, vae.eval(), history, run_folder.folder, (*seen, *wrong, *remarks))
 
 
 @dataclass(frozen=True)

@@ -267,10 +267,4 @@ def _listener(console: Console, config: Config, said: Remarks) -> Iterator[Liste
             why = "stopped early" if history.stopped_early else "ran to the last step"
             console.print(f"[dim]{why}; kept the weights of step {history.best.step}[/]")
 
-        def constants(names: list[str]) -> None:
-            if names:
-                console.print(f"constant columns, modelled with a fixed small scale: {escape(', '.join(names))}")
-
-        yield Listener(
-            say, on_step, on_validation, on_trained, constants, warn=said.warn, found=said.warn, remark=said.add
-        )
+        yield Listener(say, on_step, on_validation, on_trained, warn=said.warn, found=said.warn, remark=said.add)

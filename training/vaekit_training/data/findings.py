@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.tabular.columns import listed
-from vaekit_training.data.looks import is_id, kind_setting
+from vaekit_training.data.looks import excluding, is_id, kind_setting
 from vaekit_training.data.rows import Rows
 from vaekit_training.data.split import SPLITS, Splits
 
@@ -62,10 +62,37 @@ def counts_as_real(rows: Rows, splits: Splits, kept: Container[str] = (), source
         return []
     keep = kind_setting(counts[0], "count", source)
     return [
-        "columns of counts (0, 1, 2, ...) that are modelled as real numbers, so that expected values may be "
+        "columns of counts that are modelled as real numbers, so that expected values may be "
         f"fractions and below 0: {listed(counts)}; {keep} models one as counts, with "
         "networks in place of kernels"
     ]
+
+
+def constants(rows: Rows, splits: Splits, source: str = "") -> list[str]:
+    """A remark on the columns with one value in all training rows; none without any, or for images.
+
+    Args:
+        rows: all rows.
+        splits: of them.
+        source: where the rows come from; 'memory': from Python.
+    """
+    if rows.is_image:
+        return []
+    x = np.asarray(rows.x[_some(rows, splits.train)], dtype=np.float64)  # (n, D)
+    each = list(enumerate(rows.columns))[_first(rows) :]
+    names = [name for d, name in each if len(np.unique(x[~np.isnan(x[:, d]), d])) == 1]
+    if not names:
+        return []
+    leave_out = f"{excluding(names[0], source)} leaves {'it' if len(names) == 1 else 'one'} out"
+    return [
+        f"columns with one value in all training rows: {listed(names)}; they only tell a row with another value there, "
+        f"which is an anomaly; {leave_out}"
+    ]
+
+
+def _first(rows: Rows) -> int:
+    """The first column to look at: of windows only those of the last step."""
+    return 0 if rows.place is None else len(rows.columns) - rows.place.window.dim
 
 
 def _columns(rows: Rows, splits: Splits, kept: Container[str]) -> Iterator[str]:
@@ -73,10 +100,9 @@ def _columns(rows: Rows, splits: Splits, kept: Container[str]) -> Iterator[str]:
     x = np.asarray(rows.x[at], dtype=np.float64)  # (n, D)
     numbers = at if rows.streamed is None else None
     numbers = numbers if rows.place is None else rows.place.row[at]
-    first = 0 if rows.place is None else len(rows.columns) - rows.place.window.dim  # of windows only the last step
     nearly, ids = [], []
     for d, (name, kind) in enumerate(zip(rows.columns, rows.kinds, strict=True)):
-        if d < first or kind not in ("real", "positive", "count"):
+        if d < _first(rows) or kind not in ("real", "positive", "count"):
             continue
         there = ~np.isnan(x[:, d])
         if name not in kept and len(rows.columns) > 1 and is_id(name, x[there, d]):
@@ -92,8 +118,8 @@ def _columns(rows: Rows, splits: Splits, kept: Container[str]) -> Iterator[str]:
         )
     if nearly:
         yield (
-            f"columns of nearly one value: {', '.join(nearly)}; the few other cells decide their scale. Leave out by "
-            f"data.exclude those that say little"
+            f"columns of numbers with nearly one value: {', '.join(nearly)}; the few other cells decide their scale. "
+            "Leave out by data.exclude those that say little"
         )
 
 
@@ -167,8 +193,10 @@ def shortest(value: float) -> str:
 
 
 def _is_count(values: Floats) -> bool:
-    """Whether numbers (n,) are 0, 1, 2, ... with few gaps, three different ones at least, and no wide numbers."""
-    if len(values) < DISTINCT or values.min() != 0 or values.max() > MOST_COUNT or (values != np.trunc(values)).any():
+    """Whether numbers (n,) are counts from 0 or 1 with few gaps, three different ones at least, none of them large."""
+    if len(values) < DISTINCT or values.min() not in (0, 1) or values.max() > MOST_COUNT:
+        return False
+    if (values != np.trunc(values)).any():
         return False
     found = len(np.unique(values))
     return found >= 3 and 2 * found > values.max()

@@ -75,6 +75,15 @@ def kind_setting(name: str, kind: str, source: str) -> str:
     return f"--set data.kinds.{toml_key(name)}={kind}"
 
 
+def excluding(name: str, source: str) -> str:
+    """The option that leaves a column out; for rows from Python the setting."""
+    return (
+        f'settings={{"data": {{"exclude": {json.dumps([name], ensure_ascii=False)}}}}}'
+        if source == "memory"
+        else f"--exclude {shell_word(name)}"
+    )
+
+
 def left_out(content: Content, names: Sequence[str], source: str) -> str:
     """The remark on columns of a source that are left out because of their content."""
     keep = "" if content in ("empty", "other") else f"; {kind_setting(names[0], 'KIND', source)} keeps one"

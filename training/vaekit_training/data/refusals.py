@@ -14,16 +14,7 @@ from vaekit.tabular.cells import spells_missing
 from vaekit.tabular.columns import listed
 from vaekit.tabular.number_texts import options_reading
 from vaekit_training.data.cells import reads_as_number
-from vaekit_training.data.looks import FEWEST_TEXTS, NUMBERS, kind_setting, notation, shell_word
-
-
-def excluding(name: str, source: str) -> str:
-    """The option that leaves a column out; for rows from Python the setting."""
-    return (
-        f'settings={{"data": {{"exclude": {json.dumps([name], ensure_ascii=False)}}}}}'
-        if source == "memory"
-        else f"--exclude {shell_word(name)}"
-    )
+from vaekit_training.data.looks import FEWEST_TEXTS, NUMBERS, excluding, kind_setting, notation
 
 
 def refuse_other_notation(columns: Mapping[str, NDArray[Any]], source: str, *, is_csv: bool) -> None:
