@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { inShort, topOf, topSentence } from "../../../service/vaekit_service/page/static/js/scores/in_short.js";
+import { inShort, tooSmall, topOf, topSentence } from "../../../service/vaekit_service/page/static/js/scores/in_short.js";
 
 const calibration = (rows) => ({ rows, smallest_alpha: 1 / (rows + 1), fold_rows: null });
 const group = (rows, top, heldOut = 626) => ({ rows, top, calibration: calibration(heldOut) });
@@ -10,16 +10,22 @@ const EXPLAINED = { flagged: 23, expected: 15, high: 25 };
 const TOO_MANY = { flagged: 40, expected: 15, high: 25 };
 
 test("rows above every held-out row come first if chance does not explain them", () => {
-  const [first, second] = inShort(EXPLAINED, [], topOf([group(300, 9)]));
+  const [first, second] = inShort(EXPLAINED, [], topOf([group(300, 9)]), 0.05);
   assert.equal(first, "9 of 300 rows score above every held-out row; chance explains about 0.5.");
-  assert.match(second, /could explain the number of flagged rows, but not these/);
-  assert.match(inShort(TOO_MANY, [], topOf([group(300, 9)]))[1], /^More than false alarms explain/);
+  assert.equal(second, "At alpha 0.05, false alarms could explain 23 flagged rows, but not the 9 that score above every held-out row.");
+  const wide = { flagged: 110, expected: 105, high: 118 };
+  assert.deepEqual(inShort(wide, [], topOf([group(150, 4, 400)]), 0.7), [
+    "4 of 150 rows score above every held-out row; chance explains about 0.4.",
+    "At alpha 0.7, false alarms could explain 110 flagged rows, but not the 4 that score above every held-out row.",
+  ]);
+  assert.match(inShort(EXPLAINED, [], topOf([group(2, 1, 400)]), 0.05)[1], /but not the one that scores above/);
+  assert.match(inShort(TOO_MANY, [], topOf([group(300, 9)]), 0.05)[1], /^More than false alarms explain/);
 });
 
 test("without such rows the number of flagged ones decides", () => {
-  assert.deepEqual(inShort(EXPLAINED, [], topOf([group(300, 2)])), ["No more than false alarms explain."]);
-  assert.deepEqual(inShort(TOO_MANY, [], topOf([group(300, 0)])), ["More than false alarms explain: some of these rows are anomalies."]);
-  assert.deepEqual(inShort(EXPLAINED, ["north"], topOf([group(300, 0)])), ["More than false alarms explain in north."]);
+  assert.deepEqual(inShort(EXPLAINED, [], topOf([group(300, 2)]), 0.05), ["No more than false alarms explain."]);
+  assert.deepEqual(inShort(TOO_MANY, [], topOf([group(300, 0)]), 0.05), ["More than false alarms explain: some of these rows are anomalies."]);
+  assert.deepEqual(inShort(EXPLAINED, ["north"], topOf([group(300, 0)]), 0.05), ["More than false alarms explain in north."]);
 });
 
 test("each group is compared with its own calibration", () => {
@@ -31,11 +37,22 @@ test("each group is compared with its own calibration", () => {
   assert.equal(topSentence(topOf([group(1, 1)])).startsWith("1 of 1 row scores above"), true);
 });
 
+test("an alpha below the smallest one is said, with the groups that it concerns", () => {
+  const named = (name, rows, heldOut) => ({ rows, top: 0, calibration: { ...calibration(heldOut), group: name } });
+  const { sentences, isAll } = tooSmall([named("all", 150, 400)], 0.001);
+  assert.deepEqual(sentences, ["No row can be flagged at alpha 0.001: the smallest alpha is 0.00249, 1 / (n + 1) with n = 400 held-out rows."]);
+  assert.equal(isAll, true);
+  const some = tooSmall([named("all", 0, 500), named("north", 100, 400), named("south", 50, 99)], 0.005);
+  assert.equal(some.isAll, false);
+  assert.match(some.sentences.join(), /^No row of south can be flagged at alpha 0.005: the smallest alpha is 0.01, 1/);
+  assert.deepEqual(tooSmall([named("all", 150, 99)], 0.01), { sentences: [], isAll: false });
+});
+
 test("with folds there is a bound", () => {
   const folds = { rows: 300, smallest_alpha: 1 / 101, fold_rows: [100, 100, 100] };
   const bound = { flagged: 4, expected: 22, isBound: true };
-  assert.deepEqual(inShort(bound, [], topOf([{ rows: 300, top: 5, calibration: folds }])), ["Not many more than false alarms explain."]);
-  assert.match(inShort(bound, [], topOf([{ rows: 300, top: 60, calibration: folds }]))[0], /^60 of 300 rows score above/);
+  assert.deepEqual(inShort(bound, [], topOf([{ rows: 300, top: 5, calibration: folds }]), 0.05), ["Not many more than false alarms explain."]);
+  assert.match(inShort(bound, [], topOf([{ rows: 300, top: 60, calibration: folds }]), 0.05)[0], /^60 of 300 rows score above/);
 });
 
 test("the labels of the histogram leave room for the last one", async () => {

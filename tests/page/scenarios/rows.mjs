@@ -64,8 +64,24 @@ async function alpha({ page }) {
   for (let press = 0; press < 3; press += 1) await slider.press("PageUp");
   expect((await flagged()) > before, "a larger alpha flags no more rows");
   await slider.press("Home");
-  await page.getByRole("spinbutton", { name: "alpha" }).fill("0.05");
-  await page.getByRole("spinbutton", { name: "alpha" }).press("Enter");
+  const field = page.getByRole("spinbutton", { name: "alpha" });
+  for (const text of ["0.0001", "0.05"]) {
+    await field.fill(text);
+    await field.press("Enter");
+    const says = (await page.locator("#scores .figures").innerText()).includes("can be flagged at alpha 0.0001");
+    expect(says === (text === "0.0001"), `alpha ${text}: whether a row can be flagged`);
+  }
+  for (const text of ["0", "", "1"]) {
+    await field.fill(text);
+    await field.press("Enter");
+    await page.locator("#scores [role=alert]", { hasText: "above 0 and below 1" }).waitFor();
+    expect((await field.inputValue()) === "0.05", `after "${text}" the field shows ${await field.inputValue()}`);
+    await field.fill("0.06");
+    await field.press("Enter");
+    expect((await page.locator("#scores [role=alert]").count()) === 0, "the refusal stays");
+    await field.fill("0.05");
+    await field.press("Enter");
+  }
   expect((await flagged()) === before, "alpha 0.05 does not flag what it flagged before");
 }
 

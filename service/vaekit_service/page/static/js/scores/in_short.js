@@ -1,6 +1,6 @@
 /** Says in short what a file's scores mean: whether chance explains the rows at the top, and the number of flagged rows. */
 
-import { count, number } from "../format.js";
+import { count, counted, number } from "../format.js";
 import { aboveAll } from "./beta_binomial.js";
 
 const SURPRISE = 0.025; // largest probability, for normal rows, of as many at the top as are called surprising
@@ -35,13 +35,42 @@ export function topSentence({ rows, top, expected }) {
  * @param {{ flagged: number, expected: number, high?: number, isBound?: boolean }} all the flagged rows of all groups
  * @param {string[]} beyond groups with more flagged rows than false alarms explain
  * @param {ReturnType<typeof topOf>} top
+ * @param {number} alpha
  * @returns {string[]} sentences, the most important first
  */
-export function inShort(all, beyond, top) {
+export function inShort(all, beyond, top, alpha) {
   const isMore = isMoreThanChance(all, beyond);
   if (!top.isSurprising) return [countSentence(all, beyond, isMore)];
-  const rest = isMore ? countSentence(all, beyond, true) : "At this alpha, false alarms could explain the number of flagged rows, but not these.";
-  return [topSentence(top), rest];
+  return [topSentence(top), isMore ? countSentence(all, beyond, true) : butTopSentence(all, top, alpha)];
+}
+
+/**
+ * What no row can be flagged for: an alpha below the smallest p-value of its group.
+ *
+ * @param {{ rows: number, calibration: { group: string, rows: number, smallest_alpha: number, fold_rows: number[] | null } }[]} groups
+ *   as for `topOf`
+ * @param {number} alpha
+ * @returns {{ sentences: string[], isAll: boolean }} isAll: it holds for all rows of the file
+ */
+export function tooSmall(groups, alpha) {
+  const compared = groups.filter(({ rows }) => rows > 0);
+  const unreachable = compared.filter(({ calibration }) => alpha < calibration.smallest_alpha);
+  const isAll = unreachable.length > 0 && unreachable.length === compared.length;
+  const sentences = unreachable.map(({ calibration }) => {
+    const where = compared.length === 1 ? "" : ` of ${calibration.group}`;
+    return `No row${where} can be flagged at alpha ${number(alpha, 2)}: the smallest alpha is ${smallestOf(calibration)}.`;
+  });
+  return { sentences, isAll };
+}
+
+function smallestOf({ rows, smallest_alpha: smallest, fold_rows: folds }) {
+  const heldOut = counted(rows, "held-out row");
+  return folds ? `${number(smallest, 3)}, with ${heldOut} in ${folds.length} folds` : `${number(smallest, 3)}, 1 / (n + 1) with n = ${heldOut}`;
+}
+
+function butTopSentence({ flagged }, { top }, alpha) {
+  const those = top === 1 ? "the one that scores" : `the ${count(top)} that score`;
+  return `At alpha ${number(alpha, 2)}, false alarms could explain ${counted(flagged, "flagged row")}, but not ${those} above every held-out row.`;
 }
 
 function isMoreThanChance({ flagged, expected, high, isBound }, beyond) {

@@ -5,7 +5,7 @@ import { whenBack } from "../service/connection.js";
 import { falseAlarms, rankOf } from "./beta_binomial.js";
 import { count, counted, number, percent } from "../format.js";
 import { drawHistogram } from "./histogram.js";
-import { inShort, topOf } from "./in_short.js";
+import { inShort, tooSmall, topOf, topSentence } from "./in_short.js";
 import { hasImages, isCalibrated } from "../input.js";
 import { problemBox } from "../latent/problem_box.js";
 import { html, live, render } from "../lit.js";
@@ -26,7 +26,7 @@ export const panel = {
 
 function mountScores(root, context) {
   const { state, api } = context;
-  const shown = { calibration: null, problem: null, group: 0 };
+  const shown = { calibration: null, problem: null, group: 0, refused: false };
   let plot = null;
 
   async function load() {
@@ -41,7 +41,9 @@ function mountScores(root, context) {
   }
 
   const choose = (alpha) => {
-    if (alpha > 0 && alpha < 1) state.set({ alpha });
+    shown.refused = !(alpha > 0 && alpha < 1);
+    if (!shown.refused) state.set({ alpha });
+    draw(); // so that the field shows the alpha in use again
   };
 
   function draw() {
@@ -61,7 +63,7 @@ function mountScores(root, context) {
     if (calibration.groups.length === 0) return html`<p class="message plain">${calibration.reason}</p>`;
     const { alpha } = state.get();
     const counts = countsOf(calibration, scoredOf(state.get()), alpha);
-    return html`${slider(calibration, alpha, choose)} ${figures(calibration, counts)}
+    return html`${slider(calibration, alpha, choose)} ${shown.refused ? refusal(alpha) : ""} ${figures(calibration, counts, alpha)}
       ${calibration.groups.length > 1 ? groupPicker() : ""}
       <div class="plot" role="img" aria-label=${summaryOf(calibration.groups[shown.group], counts[0])}></div>
       ${legend(calibration.groups[shown.group], counts[shown.group])}
@@ -142,7 +144,7 @@ function expectedOf({ rows: heldOut, fold_rows: folds }, rows, guarantee, alpha)
 function slider({ groups }, alpha, choose) {
   const smallest = groups[0].smallest_alpha;
   const change = ({ target }) => choose(Number((10 ** Number(target.value)).toPrecision(2)));
-  const whole = ({ target }) => choose(Number(target.value));
+  const typed = ({ target }) => choose(Number(target.value));
   return html`<div class="alpha">
     <label class="field alpha-slider"
       >False-alarm rate alpha
@@ -158,9 +160,11 @@ function slider({ groups }, alpha, choose) {
       />
       <span class="ends small quiet"><span>${number(smallest, 2)}, the smallest</span><span>${LARGEST}</span></span>
     </label>
-    <label class="field alpha-number">alpha <input type="number" min="0.00001" max="0.99" step="any" .value=${live(String(alpha))} @change=${whole} /></label>
+    <label class="field alpha-number">alpha <input type="number" min="0" max="1" step="any" .value=${live(String(alpha))} @change=${typed} /></label>
   </div>`;
 }
+
+const refusal = (alpha) => html`<p class="alarm-text small" role="alert">Alpha stays ${String(alpha)}: enter a number above 0 and below 1. The slider ends at ${LARGEST}.</p>`;
 
 /** Arrow keys move alpha by a tenth of its size, since a slider with the step "any" has no step of its own. */
 function byKey(alpha, smallest, choose) {
@@ -172,10 +176,19 @@ function byKey(alpha, smallest, choose) {
   };
 }
 
-function figures({ groups, guarantee }, [all, ...others]) {
+/** The sentences under "In short". */
+function sentencesOf(groups, [all, ...others], alpha) {
   const beyond = others.flatMap(({ flagged, high }, index) => (flagged > high ? [groups[index + 1].group] : []));
+  const own = [all.own ?? all, ...others];
+  const top = topOf(own);
+  const { sentences, isAll } = tooSmall(own, alpha);
+  if (isAll) return top.isSurprising ? [...sentences, topSentence(top)] : sentences;
+  return [...inShort(all, beyond, top, alpha), ...sentences];
+}
+
+function figures({ groups, guarantee }, counts, alpha) {
+  const [all] = counts;
   const [{ rows: heldOut, smallest_alpha: smallest }] = groups;
-  const said = inShort(all, beyond, topOf([all.own ?? all, ...others]));
   if (all.rows === 0) {
     return html`<p class="quiet small">${counted(heldOut, "held-out row")}. Score rows to compare them with these.</p>`;
   }
@@ -185,7 +198,7 @@ function figures({ groups, guarantee }, [all, ...others]) {
   return html`<dl class="facts figures" data-smallest=${smallest}>
     <div><dt>Rows flagged</dt><dd class="large"><span class="alarm-text">${count(all.flagged)}</span> <small>of ${count(all.rows)}, ${percent(all.flagged / all.rows)}</small></dd></div>
     <div><dt>False alarms expected</dt><dd class="large">${expected}</dd></div>
-    <div><dt>In short</dt><dd>${said.map((sentence) => html`<p>${sentence}</p>`)}</dd></div>
+    <div><dt>In short</dt><dd>${sentencesOf(groups, counts, alpha).map((sentence) => html`<p>${sentence}</p>`)}</dd></div>
   </dl>`;
 }
 
