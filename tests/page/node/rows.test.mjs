@@ -9,7 +9,9 @@ const { cellsOf, recordOf, recordsOf } = await load("rows/csv.js");
 const { Rows, objectOf, areSteps } = await load("rows/rows.js");
 const { queryOf, wordsOf } = await load("rows/dialect.js");
 const { scoredCsv } = await load("table/downloads.js");
-const { columnsOf } = await load("table/columns.js");
+globalThis.document = { createComment: () => ({}), createTreeWalker: () => ({}) }; // that lit asks for when it is loaded
+const { columnsOf } = await load("table/view.js");
+const { mostAnomalous } = await load("latent/map/pointer.js");
 const { Results } = await load("rows/results.js");
 const { pythonDict } = await load("python_code.js");
 const { problemOf } = await load("problems.js");
@@ -139,16 +141,17 @@ test("problems become sentences with what to do", async () => {
   assert.equal(garbage.message, "The service answered with status 500.");
 });
 
-test("columns with anomalous cells come after the one that identifies rows, and columns of the file alone last", () => {
+test("columns come in the order of the file, after the one that identifies rows", () => {
   const columns = ["a", "b", "c"].map((name) => ({ name, kind: "real" }));
-  const rows = Rows.ofCsv("note,a,b,c,id\n-,1,2,3,r0\n-,1,2,3,r1\n", "rows.csv");
-  const results = new Results(2);
-  results.add(0, [{ score: 9, p_value: 0.01 }, { score: 1, p_value: 0.9 }], new Headers());
-  results.idColumn = "id";
-  const cell = (feature, value) => ({ feature, value, expected: 5, low: 4, high: 6, p_value: 0.01, relief: 1, excess: 1 });
-  results.explained.set(0, [cell("b", 2), cell("c", 3), cell("a", 5)]);
-  results.explained.set(1, [cell("c", 3)]);
-  const shown = { rows, results, model: { input: { columns } }, alpha: 0.05, indexes: [0, 1] };
-  assert.deepEqual(columnsOf(shown).map(({ name }) => name), ["id", "b", "c", "a", "note"]);
-  assert.deepEqual(columnsOf({ ...shown, alpha: 0.001 }).map(({ name }) => name), ["id", "a", "b", "c", "note"]);
+  const rows = Rows.ofCsv("c,note,a,id,b\n1,-,2,r0,3\n", "rows.csv");
+  const named = (idColumn) => columnsOf({ rows, results: { idColumn }, model: { input: { columns } } });
+  assert.deepEqual(named("id").map(({ name }) => name), ["id", "c", "note", "a", "b"]);
+  assert.deepEqual(named(null).map(({ name, isOwn }) => [name, isOwn]), [["c", true], ["note", false], ["a", true], ["id", false], ["b", true]]);
+});
+
+test("the map goes to the row that the table has first", () => {
+  const cloud = { pValue: [0.5, 0.01, 0.01, 0.01, null], score: [1, 90, 5, 7, 99] };
+  assert.equal(mostAnomalous({ ...cloud, isNovel: () => false }), 1);
+  assert.equal(mostAnomalous({ ...cloud, isNovel: (point) => point === 2 || point === 3 }), 3);
+  assert.equal(mostAnomalous({ pValue: [null, null], score: [1, 2], isNovel: () => false }), 1);
 });

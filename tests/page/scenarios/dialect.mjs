@@ -10,6 +10,8 @@ export default async function ({ page, check, shot, given }) {
   const summary = page.locator("#data .dialect summary");
   expect((await summary.innerText()).includes(given.said), `said: ${await summary.innerText()}`);
   expect((await page.locator('[data-row="0"]').innerText()).includes("40,0"), "the cell is not as in the file");
+  const expected = await page.locator("#rows tbody .reasons .quiet", { hasText: " to " }).first().innerText();
+  expect(/^expected \d+(,\d+)? to \d+(,\d+)?$/.test(expected), `expected numbers are not written as in the file: ${expected}`);
   expect((await page.locator("#data .snippets [data-language=python]").textContent()).includes('float(text.replace(",", "."))'), "not in the code");
 
   await page.locator('[data-row="0"] td button').first().click();

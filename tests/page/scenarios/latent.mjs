@@ -3,15 +3,17 @@ import { expect } from "../harness.mjs";
 
 export default async function ({ page, check, shot, given }) {
   const images = given.model === "digits";
+  let first = null; // row of the table
   await page.goto(`${given.url}/?model=${given.model}#score`);
   await page.getByRole("button", { name: images ? "Try samples of the model" : "Use generated rows" }).click();
   await page.locator(images ? ".image-card" : "#rows tbody tr").nth(4).waitFor();
+  if (!images) first = await page.locator("#rows tbody tr").first().getAttribute("data-row");
   await page.getByRole("link", { name: "Latent space" }).click();
   await page.locator("#latent-map [data-map-caption]:not(:empty)").waitFor();
   await page.locator(images ? "#samples .sample-grid" : "#samples .histograms").waitFor();
   await page.locator(images ? "#interpolation .strip" : "#interpolation .column-lines").waitFor();
   await check("latent space");
-  await lookAndSelect(page);
+  await lookAndSelect(page, first);
   await moveSliders(page, images);
   await walk(page, images);
   await draw(page, images);
@@ -20,11 +22,12 @@ export default async function ({ page, check, shot, given }) {
 }
 
 /** Home shows the most anomalous row, an arrow the next one, Enter decodes it. */
-async function lookAndSelect(page) {
+async function lookAndSelect(page, first) {
   const map = page.getByRole("application", { name: "Latent map" });
   await map.focus();
   await page.keyboard.press("Home");
   const title = page.locator("#latent-map .map-details h3");
+  if (first !== null) await until(async () => (await title.textContent()) === `Row ${first}`, `Home does not go to row ${first}, the first of the table`);
   const seen = new Set([await title.textContent()]);
   for (const key of ["ArrowLeft", "ArrowDown", "ArrowRight", "ArrowUp"]) {
     await page.keyboard.press(key);

@@ -34,7 +34,18 @@ async function fromFile({ page, check, given }) {
   expect(invalid.includes("Row 2,") && invalid.includes("pressure") && invalid.includes("n/a?"), `invalid row: ${invalid}`);
   await page.waitForFunction(() => document.querySelector('[data-row="3"] .reasons')?.textContent.includes("starts"));
   expect((await page.locator('[data-row="3"] td.odd').count()) > 0, "the anomalous cell is not highlighted");
-  expect((await page.locator('[data-row="1"] .novel').count()) === 1, "the unseen level is not called novel");
+  expect((await page.locator('[data-row="1"] .novel[title*="no training row has"]').count()) === 1, "the unseen level is not called novel");
+  expect((await page.locator("#rows").innerText()).includes("Novel rows come"), "it is not said where novel rows stand");
+  const why = await page.locator('[data-row="1"] .reasons span').first().innerText();
+  expect(why === "valve stuck, not seen in training", `reason of the novel row: ${why}`);
+  const columns = (await page.locator("#rows thead th").allInnerTexts()).slice(6);
+  expect(columns.join() === "machine,pressure,flow,starts,valve,site", `columns: ${columns}`);
+  await page.locator('[data-row="1"] button').first().click();
+  await page.locator("#editor .outcome .badge.anomaly").waitFor();
+  const texts = async (selector) => (await page.locator(selector).allInnerTexts()).map((text) => text.trim()).sort().join();
+  const [marked, named] = [await texts("#editor .cell.odd label"), await texts('[data-row="1"] .reasons b')];
+  expect(named.split(",").every((name) => marked.includes(name)), `the editor marks ${marked}, the table names ${named}`);
+  expect((await page.locator("#editor .cell.odd").count()) === named.split(",").length, `the editor marks more cells than ${named}`);
   await check("file");
 
   await page.getByLabel("Mark row 3 as anomaly").click();

@@ -2,7 +2,7 @@
 
 import { isSuperseded, pathOf } from "../api.js";
 import { counted } from "../format.js";
-import { hasImages } from "../input.js";
+import { hasImages, isCalibrated } from "../input.js";
 import { html, render } from "../lit.js";
 import { csvInPython } from "../python_code.js";
 import { queryOf } from "../rows/dialect.js";
@@ -180,8 +180,8 @@ function codeFor({ api, state }, rows) {
     define: read.define,
     python: `${read.rows}
 scored = client.score(rows, alpha=${alpha}, explain=3, model="${model.name}", version=${model.version})
-for row in sorted(scored, key=lambda row: -row["score"])[:10]:
-    print(row)`,
+for row in sorted(scored, key=lambda row: (${isCalibrated(model) ? 'row["p_value"], ' : ""}not row.get("novel"), -row["score"]))[:10]:
+    print(row)  # in the order of the page`,
     javascript: `const rows = ${example ?? "[{ /* a value for each column */ }]"};
 const options = { alpha: ${alpha}, log_evidence: false, model: "${model.name}", version: ${model.version} };
 const { score, p_value, is_anomaly } = await client.elbo(rows, options);

@@ -1,7 +1,8 @@
 /** The panel that edits the cells of one row and shows how its score, its verdict and each cell's surprise change. */
 
 import { isSuperseded, pathOf } from "../api.js";
-import { expectedText, isOdd } from "../table/cells.js";
+import { expectedText, numberText } from "../table/cells.js";
+import { reasonsOf } from "../table/reasons.js";
 import { recordOf } from "../rows/csv.js";
 import { number } from "../format.js";
 import { hasImages } from "../input.js";
@@ -96,6 +97,7 @@ class Editor {
 function view(editor) {
   const { cells, original, columns, said, problem, context } = editor;
   const { selected, alpha } = editor.state.get();
+  const reasons = new Map(reasonsIn(editor, alpha).map((reason) => [reason.feature, reason]));
   const explained = new Map((said?.explanation ?? []).map((cell) => [cell.feature, cell]));
   const isChanged = cells.some((cell, at) => cell !== original[at]);
   return html`<div class="editor-head">
@@ -104,19 +106,27 @@ function view(editor) {
       <button ?disabled=${!isChanged} @click=${() => editor.undo()}>Undo all changes</button>
     </div>
     ${problemBox(problem, () => editor.score())}
-    <div class="fields">${columns.map((column, at) => field(editor, column, at, explained.get(column.name)))}</div>
+    ${reasons.size === 0 ? "" : html`<p class="small quiet"><i class="swatch odd"></i> the cells that the table names as reasons</p>`}
+    <div class="fields">${columns.map((column, at) => field(editor, column, at, explained.get(column.name), reasons.get(column.name)))}</div>
     ${snippets(codeFor(context, cells))}`;
 }
 
-function field(editor, column, at, cell) {
-  const { cells, original } = editor;
-  const marked = cell !== undefined && isOdd(cell) ? "odd" : "";
+/** The reasons of the edited row, as the table has them for a flagged one. */
+function reasonsIn({ said, cells, columns, state, model }, alpha) {
+  if (said === null || said.error || !isFlagged(said, alpha)) return [];
+  const at = new Map(columns.map(({ name }, index) => [name, index]));
+  return reasonsOf({ ...said, cellOf: (name) => cells[at.get(name)], model, dialect: state.get().rows.dialect });
+}
+
+function field(editor, column, at, cell, reason) {
+  const { cells, original, state } = editor;
+  const { dialect } = state.get().rows;
   const isChanged = cells[at] !== original[at];
   const note = `cell-${at}`;
   const edit = ({ target }) => editor.edit(at, target.value);
-  return html`<div class=${`cell ${marked} ${isChanged ? "changed" : ""}`}>
+  return html`<div class=${`cell ${reason ? "odd" : ""} ${isChanged ? "changed" : ""}`}>
     <label class="field">${column.name} ${input(column, cells[at], note, edit)}</label>
-    <p class="small quiet" id=${note}>${cell === undefined ? "" : noteOf(cell)}</p>
+    <p class="small quiet" id=${note}>${noteOf(cell, reason, dialect)}</p>
   </div>`;
 }
 
@@ -135,10 +145,14 @@ function emptyText({ rows }, model) {
   return "Choose a row by its number in the table above.";
 }
 
-function noteOf(cell) {
-  const expected = expectedText(cell);
-  return html`${expected}${expected === "" ? "" : ", "}surprise ${number(cell.surprise, 3)}`;
+/** What was expected, or that the cell is novel, and its surprise. */
+function noteOf(cell, reason, dialect) {
+  const expected = reason?.why ?? (cell === undefined ? "" : expectedText(cell, dialect));
+  const surprise = cell === undefined ? "" : `surprise ${numberText(cell.surprise, 3, dialect)} nats`;
+  return [expected, surprise].filter((text) => text !== "").join(dialect.decimal === "," ? "; " : ", ");
 }
+
+const isFlagged = ({ p_value: pValue, tolerated }, alpha) => pValue !== null && pValue <= alpha && !(tolerated?.length > 0);
 
 /** Score, p-value and verdict, with the score before the changes. */
 function outcome({ said, before, problem }, alpha) {
@@ -148,10 +162,9 @@ function outcome({ said, before, problem }, alpha) {
     const { column, reason, value } = said.error;
     return html`<p class="alarm-text" role="alert">${column ?? "The row"}: ${reason}, ${String(value)}</p>`;
   }
-  const isFlagged = said.p_value !== null && said.p_value <= alpha && !(said.tolerated?.length > 0);
   const moved = before?.score !== undefined && before.score !== said.score ? html` <small class="quiet">from ${number(before.score, 4)}</small>` : "";
   return html`<dl class="outcome" aria-live="polite">
-    <div><dt>Verdict</dt><dd>${verdict(said, isFlagged)}</dd></div>
+    <div><dt>Verdict</dt><dd>${verdict(said, isFlagged(said, alpha))}</dd></div>
     <div><dt>Score</dt><dd>${number(said.score, 4)}${moved}</dd></div>
     <div><dt>p-value</dt><dd>${number(said.p_value, 3)}</dd></div>
   </dl>`;

@@ -15,6 +15,7 @@ import { asInputs } from "./reference.js";
  * @property {(number | null)[]} score null: not scored yet
  * @property {(number | null)[]} pValue
  * @property {(point: number, alpha: number) => boolean} isAlarm
+ * @property {(point: number) => boolean} isNovel
  *
  * @typedef {object} Source
  * @property {"rows" | "images" | "samples"} name
@@ -64,6 +65,7 @@ export async function encoded(context, model, source, options = {}) {
     score: index.map(() => null),
     pValue: index.map(() => null),
     isAlarm: () => false,
+    isNovel: () => false,
   };
 }
 
@@ -72,16 +74,17 @@ export async function encoded(context, model, source, options = {}) {
  *
  * @param {Cloud} cloud
  * @param {{ score: (row: number) => number | null, pValue: (row: number) => number | null,
- *   isAlarm: (row: number, alpha: number) => boolean }} scored
+ *   isAlarm: (row: number, alpha: number) => boolean, isNovel?: (row: number) => boolean }} scored
  * @returns {Cloud}
  */
-export function withScores(cloud, { score, pValue, isAlarm }) {
+export function withScores(cloud, { score, pValue, isAlarm, isNovel = () => false }) {
   const { index } = cloud;
   return {
     ...cloud,
     score: index.map((row) => score(row)),
     pValue: index.map((row) => pValue(row)),
     isAlarm: (point, alpha) => isAlarm(index[point], alpha),
+    isNovel: (point) => isNovel(index[point]),
   };
 }
 

@@ -79,6 +79,7 @@ export function scoredNow(cloud, { results, images }) {
     score: (row) => known(results.score, row),
     pValue: (row) => known(results.pValue, row),
     isAlarm: (row, alpha) => row < results.done && results.isFlagged(row, alpha),
+    isNovel: (row) => results.isNovel(row),
   });
 }
 

@@ -67,15 +67,7 @@ export class Results {
 
   /** The indexes of the rows that were answered, the most anomalous first, those without a score last. */
   order() {
-    const { pValue, score } = this;
-    const key = (x, otherwise) => (Number.isNaN(x) ? otherwise : x);
-    return [...Array(this.done).keys()].sort(
-      (a, b) =>
-        key(pValue[a], 2) - key(pValue[b], 2) ||
-        this.isNovel(b) - this.isNovel(a) ||
-        key(score[b], -Infinity) - key(score[a], -Infinity) ||
-        a - b,
-    );
+    return [...Array(this.done).keys()].sort(byAnomaly({ ...this, isNovel: (index) => this.isNovel(index) }));
   }
 
   /** The request and the row in it that answered a row, as the score log names it. @param {number} index */
@@ -83,6 +75,19 @@ export class Results {
     const { id, from } = this.requests.findLast((request) => request.from <= index);
     return { requestId: id, row: index - from };
   }
+}
+
+/**
+ * Compares rows by p-value, then novel ones before others, then by score: the most anomalous comes first.
+ *
+ * @param {{ pValue: ArrayLike<number | null>, score: ArrayLike<number | null>, isNovel: (index: number) => boolean }} given
+ *   null or NaN: there is none
+ * @returns {(a: number, b: number) => number}
+ */
+export function byAnomaly({ pValue, score, isNovel }) {
+  const key = (x, otherwise) => (x === null || Number.isNaN(x) ? otherwise : x);
+  return (a, b) =>
+    key(pValue[a], 2) - key(pValue[b], 2) || isNovel(b) - isNovel(a) || key(score[b], -Infinity) - key(score[a], -Infinity) || a - b;
 }
 
 function addLine(results, index, line) {

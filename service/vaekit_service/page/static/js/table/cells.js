@@ -1,6 +1,7 @@
 /** Cells of an explanation as text. */
 
 import { number, percent } from "../format.js";
+import { PLAIN } from "../rows/dialect.js";
 
 const ODD = 0.1; // largest p-value of an anomalous category, as in the training report
 export const NO_CELL = "no single cell stands out";
@@ -25,14 +26,22 @@ export function cellText(text) {
   return text.length > 40 ? `${text.slice(0, 39)}…` : text;
 }
 
+/** A number as the file may write it: with its decimal, without separators of thousands. */
+export function numberText(x, digits, { decimal } = PLAIN) {
+  const text = number(x, digits);
+  return typeof x === "number" ? text.replaceAll(",", "").replace(".", decimal) : text;
+}
+
 /**
  * What was expected: a range, a value, or a level with its probability.
  *
  * @param {{ expected: unknown, low: number | null, high: number | null, probability: number | null }} cell
+ * @param {import("../rows/dialect.js").Dialect} [dialect] of the file
  */
-export function expectedText({ expected, low, high, probability }) {
-  if (typeof low === "number" && typeof high === "number") return `expected ${number(low, 3)} to ${number(high, 3)}`;
+export function expectedText({ expected, low, high, probability }, dialect) {
+  const written = (x) => numberText(x, 3, dialect);
+  if (typeof low === "number" && typeof high === "number") return `expected ${written(low)} to ${written(high)}`;
   if (expected === null || expected === undefined) return "";
   const share = typeof probability === "number" ? ` (${percent(probability)})` : "";
-  return `expected ${number(expected, 3)}${share}`;
+  return `expected ${written(expected)}${share}`;
 }

@@ -10,10 +10,10 @@ import { makeMarks, marksBar } from "./marks.js";
 import { areSteps } from "../rows/rows.js";
 import { explainRows } from "../rows/scoring.js";
 import { isGone, whenBack } from "../service/connection.js";
-import { rowsTable } from "./view.js";
+import { REASONS } from "./reasons.js";
+import { NOVEL, rowsTable } from "./view.js";
 
 const PAGE = 25; // rows that are shown and explained together
-const REASONS = 3; // cells of each row
 const SORTS = { anomalous: "Most anomalous first", normal: "Least anomalous first", file: "In the order of the file" };
 const FILTERS = { all: "All rows", flagged: "Flagged rows", novel: "Novel rows", marked: "Marked rows" };
 
@@ -153,12 +153,22 @@ function view(panel) {
   const flagged = order.reduce((sum, index) => sum + results.isFlagged(index, alpha), 0);
   const choose = (index) => panel.choose(index);
   return html`${tools(panel)}
-    <p class="small quiet">${count(flagged)} of ${counted(order.length, "row")} flagged at alpha ${number(alpha, 2)}. Rows count from 0. ${supported(rows, model)}</p>
+    <p class="small quiet">${count(flagged)} of ${counted(order.length, "row")} flagged at alpha ${number(alpha, 2)}. Rows count from 0. ${novelText(panel)} ${supported(rows, model)}</p>
     ${problem === null ? "" : html`<p class="message small" role="alert" data-gone=${isGone(problem) ? "" : nothing}>No reasons: ${problem.message}</p>`}
     ${visible.length === 0
       ? html`<p class="quiet">No row passes this filter.</p>`
       : rowsTable({ rows, results, alpha, selected, model, indexes: panel.onPage(), marks, choose })}
     ${pager(panel)} ${marksBar(context, marks, rows, results)}`;
+}
+
+/** What novel rows are, and where they stand, if there are any. */
+function novelText({ order, options, state }) {
+  const { results } = state.get();
+  const n = order.reduce((sum, index) => sum + results.isNovel(index), 0);
+  if (n === 0) return "";
+  if (options.sort !== "anomalous") return `Novel rows have ${NOVEL}.`;
+  const areFirst = order.slice(0, n).every((index) => results.isNovel(index)); // the smallest p-value may differ by group
+  return `Novel rows come ${areFirst ? "first" : "before others of the same p-value"}: they have ${NOVEL}.`;
 }
 
 function tools(panel) {

@@ -3,7 +3,8 @@
 import { number } from "../../format.js";
 import { makeImage } from "../../images/pixels_view.js";
 import { html } from "../../lit.js";
-import { isOdd, NO_CELL } from "../../table/cells.js";
+import { NO_CELL, numberText } from "../../table/cells.js";
+import { reasonLine, reasonsOf } from "../../table/reasons.js";
 import { serviceOf } from "../calls.js";
 import { decodedRow, largestDifferences } from "../decoded.js";
 import { isRowItself } from "../dimensions.js";
@@ -96,12 +97,26 @@ export function details(context, model, redraw) {
 
   function cells(cloud, point) {
     const found = known(cloud, point);
-    if (!found) return html`<p class="quiet small">Looking for its most anomalous cells …</p>`;
-    const isExplained = found.some((cell) => "expected" in cell);
-    const odd = isExplained ? found.filter(isOdd) : found;
-    if (odd.length === 0) return html`<p class="quiet small">${sentence(NO_CELL)}</p>`;
+    const novel = novelOf(cloud, point);
+    if (!found && novel.length === 0) return html`<p class="quiet small">Looking for its most anomalous cells …</p>`;
+    const isExplained = cloud.source === "rows" && (novel.length > 0 || found.some((cell) => "expected" in cell));
+    const reasons = isExplained ? reasonsOfRow(cloud, point, novel, found) : (found ?? []).map(surprising);
+    if (reasons.length === 0) return html`<p class="quiet small">${sentence(NO_CELL)}</p>`;
     return html`<div><p class="quiet small">${isExplained ? "Most anomalous cells" : "Most surprising cells"}</p>
-      <ul class="plain-list">${odd.slice(0, CELLS).map((cell) => html`<li><b>${cell.feature}</b> ${number(cell.value)} ${expectation(cell)}</li>`)}</ul></div>`;
+      <ul class="plain-list">${reasons.map((reason) => html`<li>${reasonLine(reason)}</li>`)}</ul></div>`;
+  }
+
+  const novelOf = (cloud, point) => (cloud.source === "rows" ? (context.state.get().results?.lines[cloud.index[point]]?.novel ?? []) : []);
+
+  function reasonsOfRow(cloud, point, novel, found = []) {
+    const { rows } = context.state.get();
+    const texts = rows.cells(cloud.index[point]);
+    const explanation = found.filter((cell) => "expected" in cell);
+    return reasonsOf({ novel, explanation, cellOf: (name) => texts[rows.at.get(name)], model, dialect: rows.dialect });
+  }
+
+  function surprising({ feature, value }) {
+    return { feature, text: numberText(value, 4, context.state.get().rows?.dialect), why: "" };
   }
 
   function decodedCells(cloud, point) {
@@ -131,10 +146,4 @@ function verdict(cloud, point, alpha) {
   const shown = html`score ${number(score)}${p === null ? "" : html`, <span class="no-break">p-value ${number(p, 2)}</span>`}`;
   if (p === null) return shown;
   return cloud.isAlarm(point, alpha) ? html`<b class="alarm-text">anomalous</b>, ${shown}` : html`normal, ${shown}`;
-}
-
-function expectation({ expected, low, high }) {
-  if (expected === undefined) return "";
-  if (low === null || low === undefined) return html`<span class="quiet">expected ${number(expected)}</span>`;
-  return html`<span class="quiet">expected ${number(low)} to ${number(high)}</span>`;
 }

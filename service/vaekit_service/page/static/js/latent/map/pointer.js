@@ -1,5 +1,6 @@
 /** Pointer and keyboard on the latent map. */
 
+import { byAnomaly } from "../../rows/results.js";
 import { nearest, neighbour } from "./layout.js";
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -53,7 +54,8 @@ export function makePointer(canvas, map) {
   });
 }
 
-/** The point with the highest score. */
-export function mostAnomalous({ score }) {
-  return score.reduce((best, value, i) => ((value ?? -Infinity) > (score[best] ?? -Infinity) ? i : best), 0);
+/** The point that the table of scored rows has first. @param {import("../cloud.js").Cloud} cloud */
+export function mostAnomalous(cloud) {
+  const compare = byAnomaly(cloud);
+  return cloud.score.reduce((best, _, point) => (compare(point, best) < 0 ? point : best), 0);
 }
