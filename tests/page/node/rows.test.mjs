@@ -11,6 +11,7 @@ const { queryOf, wordsOf } = await load("rows/dialect.js");
 const { scoredCsv } = await load("table/downloads.js");
 globalThis.document = { createComment: () => ({}), createTreeWalker: () => ({}) }; // that lit asks for when it is loaded
 const { columnsOf } = await load("table/view.js");
+const { comparison } = await load("table/marks.js");
 const { mostAnomalous } = await load("latent/map/pointer.js");
 const { Results } = await load("rows/results.js");
 const { pythonDict } = await load("python_code.js");
@@ -147,6 +148,15 @@ test("columns come in the order of the file, after the one that identifies rows"
   const named = (idColumn) => columnsOf({ rows, results: { idColumn }, model: { input: { columns } } });
   assert.deepEqual(named("id").map(({ name }) => name), ["id", "c", "note", "a", "b"]);
   assert.deepEqual(named(null).map(({ name, isOwn }) => [name, isOwn]), [["c", true], ["note", false], ["a", true], ["id", false], ["b", true]]);
+});
+
+test("marks are compared with the verdicts at alpha", () => {
+  const results = new Results(4);
+  results.add(0, [{ p_value: 0.01 }, { p_value: 0.03 }, { p_value: 0.5 }, { p_value: null }], new Headers());
+  const entries = [[0, "anomaly"], [1, "normal"], [2, "anomaly"], [3, "anomaly"]];
+  assert.equal(comparison(entries, results, 0.05), "Flagged at alpha 0.05: 1 of 2 rows marked as anomalies; 1 of 1 row marked as normal.");
+  assert.equal(comparison(entries, results, 0.02), "Flagged at alpha 0.02: 1 of 2 rows marked as anomalies; 0 of 1 row marked as normal.");
+  assert.equal(comparison(entries.slice(3), results, 0.05), "");
 });
 
 test("the map goes to the row that the table has first", () => {

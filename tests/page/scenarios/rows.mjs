@@ -50,6 +50,9 @@ async function fromFile({ page, check, given }) {
 
   await page.getByLabel("Mark row 3 as anomaly").click();
   await page.getByLabel("Mark row 0 as normal").click();
+  const compared = page.locator("#rows [data-comparison]");
+  const said = await compared.innerText();
+  expect(said === "Flagged at alpha 0.05: 1 of 1 row marked as anomalies; 1 of 1 row marked as normal.", `marks and verdicts: ${said}`);
   const marks = await downloaded(page, "Download marks");
   expect(marks === "machine,label\nm0,normal\nm3,anomaly\n", `marks: ${marks}`);
   const scored = (await downloaded(page, "Download scored CSV")).trimEnd().split("\n");

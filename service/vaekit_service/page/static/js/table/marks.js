@@ -2,7 +2,7 @@
 
 import { recordOf } from "../rows/csv.js";
 import { saveText } from "./downloads.js";
-import { counted } from "../format.js";
+import { count, counted, number } from "../format.js";
 import { html } from "../lit.js";
 
 const KINDS = { normal: "Normal", anomaly: "Anomaly" };
@@ -54,20 +54,38 @@ export function labelsCsv(marks, rows, results) {
   return `${[head, ...lines].map((cells) => recordOf(cells)).join("\n")}\n`;
 }
 
+/**
+ * How many of the marked rows are flagged at alpha, of each kind of mark; empty if no marked row has a verdict.
+ *
+ * @param {[number, string][]} entries index and mark of each marked row
+ * @param {import("../rows/results.js").Results} results
+ * @param {number} alpha
+ */
+export function comparison(entries, results, alpha) {
+  const kinds = [["anomaly", "marked as anomalies"], ["normal", "marked as normal"]];
+  const parts = kinds.flatMap(([kind, words]) => {
+    const own = entries.filter(([index, mark]) => mark === kind && !Number.isNaN(results.pValue[index]));
+    const flagged = own.filter(([index]) => results.isFlagged(index, alpha));
+    return own.length === 0 ? [] : [`${count(flagged.length)} of ${counted(own.length, "row")} ${words}`];
+  });
+  return parts.length === 0 ? "" : `Flagged at alpha ${number(alpha, 2)}: ${parts.join("; ")}.`;
+}
+
 /** A word of a shell command. */
 const quoted = (word) => (/^[\w.-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
-/** The number of marks, their download, and the command that reads them. */
+/** The marks beside the verdicts, their download, and the command that reads them. */
 export function marksBar({ state }, marks, rows, results) {
   if (marks.size === 0) return html`<p class="small quiet">Mark rows as normal or as anomalies to compare your judgement with the verdicts.</p>`;
-  const { model } = state.get();
+  const { model, alpha } = state.get();
   const save = () => saveText(`marks-${model.name}.csv`, labelsCsv(marks, rows, results));
   const ids = results.idColumn === null ? "" : ` --id ${quoted(results.idColumn)}`;
   return html`<div class="box stack marks-bar">
     <div class="row"><strong>${counted(marks.size, "mark")}</strong><button @click=${save}>Download marks</button></div>
+    <p data-comparison>${comparison(marks.entries(), results, alpha)}</p>
     <p class="small quiet">
-      This says how many of the marked rows were flagged, with intervals. SCORES is the score log of the service
-      (VAE_SCORE_LOG).
+      The command says the same with intervals. It needs a service that was started with VAE_SCORE_LOG before it scored
+      these rows: SCORES is that folder.
     </p>
     <pre tabindex="0"><code>vae feedback marks-${model.name}.csv --scores SCORES${ids} --label label --anomaly anomaly</code></pre>
   </div>`;
