@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from tests.conftest import ROOT
 from vaekit.bundle import Calibration, Manifest, open_bundle
 from vaekit.bundle.manifest import Metric
+from vaekit.bundle.privacy import Privacy
 from vaekit.bundle.thresholds import thresholds
 from vaekit.cli import app
 from vaekit.cli.remarks import Remarks
@@ -157,6 +158,22 @@ def test_the_true_rate_is_the_range_of_the_report_with_a_hint_where_it_is_wide(
 def test_more_false_alarms_than_chance_explains_are_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert "25.0% ± 3.0% of 100 test rows" in (shown := summary(published(999, 0.25), capsys))
     assert "chance does not explain so many false alarms: the test rows are unlike the calibration rows" in shown
+
+
+@pytest.mark.parametrize(
+    ("prior", "said"),
+    [
+        ("kernel", "the bundle contains 27 training rows: everyone who has it can compute them"),
+        ("aggregate", "the bundle contains latents of 27 training rows: everyone who has it can reconstruct them"),
+        ("normal", None),
+    ],
+)
+def test_training_rows_in_the_bundle_are_said(prior: str, said: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = published(99, 0.05)
+    update = {"prior": manifest.prior.model_copy(update={"name": prior}), "privacy": Privacy(training_rows=27)}
+    shown = summary(manifest.model_copy(update=update), capsys)
+    assert said is None or said in shown
+    assert ("the bundle" in shown) is (said is not None)
 
 
 @pytest.mark.parametrize(

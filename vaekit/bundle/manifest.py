@@ -323,6 +323,13 @@ class Manifest(ManifestPart):
         return self.members * (self.prior.components or 0)
 
     @property
+    def training_rows(self) -> int:
+        """The number of training rows that the bundle contains, or whose latents it contains."""
+        if self.prior.name == "normal":
+            return 0
+        return self.privacy.training_rows if self.privacy else self.prior.components or 0
+
+    @property
     def least_temperature(self) -> float:
         """The lowest temperature of samples: 1 if they would be near copies of training rows below it, otherwise 0."""
         allowed = self.prior.name == "normal" or (self.privacy is not None and self.privacy.allow_low_temperature)

@@ -62,6 +62,8 @@ def _summary(console: Console, manifest: Manifest, folder: Path) -> None:
     console.print(facts)
     if said := _on_false_alarms(manifest, folder.parents[1]):
         console.print(escape(said), soft_wrap=True)
+    if said := _privacy(manifest):
+        console.print(said, soft_wrap=True)
     if manifest.groups is not None:
         console.print(escape(sentence(manifest.groups)), soft_wrap=True)
     if manifest.version > 1:
@@ -103,6 +105,18 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
     if (own := _true_rate(manifest)) is not None:
         found.append(("true rate", f"between {own[0]:.1%} and {own[1]:.1%} for this one model"))
     return found
+
+
+def _privacy(manifest: Manifest) -> str | None:
+    """Who can read training rows in the bundle; None if nobody can."""
+    if not manifest.training_rows:
+        return None
+    rows = f"{manifest.training_rows:,} training {'images' if manifest.input.kind == 'image' else 'rows'}"
+    if manifest.exemplars is not None:
+        return f"the bundle holds {rows} as they were given: everyone who has it or scores with it can read them"
+    if manifest.prior.name == "kernel":
+        return f"the bundle contains {rows}: everyone who has it can compute them (none with --set prior.name=normal)"
+    return f"the bundle contains latents of {rows}: everyone who has it can reconstruct them approximately"
 
 
 def _true_rate(manifest: Manifest) -> tuple[float, float] | None:

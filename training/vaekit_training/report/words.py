@@ -85,7 +85,7 @@ def training_rows_in_bundle(manifest: Manifest) -> str | None:
     """A warning if the bundle contains latents of training rows, otherwise None."""
     if manifest.prior.name == "normal":
         return None
-    count = manifest.privacy.training_rows if manifest.privacy else manifest.prior.components or 0
+    count = manifest.training_rows
     if manifest.exemplars is not None:
         return (
             f"This bundle holds {plural(count, 'training row')} as they were given: its prior has a kernel around each "
