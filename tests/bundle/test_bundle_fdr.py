@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
 from vaekit.bundle import Calibration, benjamini_hochberg
-from vaekit.bundle.discoveries import discovery_cut
+from vaekit.bundle.discoveries import discovery_cut, why_none
 from vaekit.errors import InputError
 
 # Few distinct values, so that ties are common; NaN is never selected.
@@ -60,3 +60,18 @@ def test_the_share_of_false_discoveries_is_at_most_q_on_average(q, anomalies):
     bound = q * normal / (normal + anomalies)
     assert np.mean(shares) <= bound + 3 * np.std(shares) / np.sqrt(len(shares))
     assert not anomalies or np.mean(found) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("m", "held_out", "q", "least", "needed"), [(3000, 800, 0.1, 38, 29_999), (1000, 99, 0.1, 100, 9999)]
+)
+def test_it_is_said_how_many_held_out_rows_a_discovery_needs(m, held_out, q, least, needed):
+    said = why_none(m, held_out, q)
+    assert f"{held_out} held-out rows are too few to find fewer than {least} of {m:,} rows" in said
+    assert f"at least {needed:,} rows" in said
+    smallest = 1 / (held_out + 1)
+    for found, count in ((least, least), (least - 1, 0)):
+        assert benjamini_hochberg([*[smallest] * found, *[1.0] * (m - found)], q).mask.sum() == count
+    for n, count in ((needed, 1), (needed - 1, 0)):
+        assert benjamini_hochberg([1 / (n + 1), *[1.0] * (m - 1)], q).mask.sum() == count
+    assert why_none(m, needed, q) == "no p-value is small enough among so many rows"

@@ -76,6 +76,10 @@ def test_the_demo_trains_shows_alerts_serves_on_a_free_port_and_ends_with_ctrl_c
         for number in range(1, 5):
             assert f"\n{number}/4 " in shown
         alerts, rows = map(int, re.search(r"(\d+) alerts in (\d+) rows", shown).groups())  # type: ignore[union-attr]
+        assert "rows, the highest score first" in shown
+        scores = [float(score) for score in re.findall(r"^│ \d\d-\d\d \S+ +│ +([\d.]+) │", shown, re.MULTILINE)]
+        assert len(scores) == alerts
+        assert scores == sorted(scores, reverse=True)
         assert (rows, 9 <= alerts <= 18) == (200, True)
         assert re.search(r"temperature_c [\d.]+, expected [\d.]+ +│ overheating", shown)
         assert re.search(r"\d+ of 11 faults found; \d false alarms in 189 normal rows", shown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from PIL import Image
 
 from tests.scoring.conftest import Squares
 from tests.scoring.test_vae_score import vae
+from vaekit.cli.score_report import report
 from vaekit.scoring import LocalScorer, Options, Summary, score_file
 from vaekit.scoring.batch.summary_plot import draw
 from vaekit.storage.paths import storage_path
@@ -41,6 +43,23 @@ def test_the_summary_matches_the_output(summary, breast_cancer, tmp_path):
     assert [odd["row"] for odd in found["top"]] == np.argsort(-score, kind="stable")[:3].tolist()
     assert found["fdr"]["count"] == int(np.sum(table["is_discovery"].to_numpy()))
     assert found["drift"]["reading"] == summary.drift.reading
+
+
+def test_the_report_says_why_there_are_no_discoveries_and_what_decides_about_drift(summary, capsys):
+    report(summary)
+    said = capsys.readouterr().out
+    assert (
+        "0 discoveries at a false-discovery rate of 0.1: 72 held-out rows are too few to find fewer than 49 of" in said
+    )
+    near = f"Kolmogorov-Smirnov distance from the held-out scores {summary.drift.ks:.3f}"
+    assert f"drift: no drift beyond chance for this number of rows ({near}" in said
+    assert "stability index" not in said
+    far = replace(summary, held_out_p_values=summary.held_out_p_values / 2)
+    report(far)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("drift: ")]
+    assert line.startswith("drift: large drift: many anomalies, or the normal rows have changed (Kolmogorov-Smirnov")
+    size = f"size by the population stability index, {far.drift.psi:.3f})"
+    assert f"chance explains up to {far.drift.ks_by_chance:.3f}; {size}" in line
 
 
 def test_the_figure_is_drawn_with_and_without_p_values(summary, tmp_path):

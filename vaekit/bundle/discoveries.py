@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vaekit.bundle.calibration import check_alpha
+from vaekit.bundle.calibration import check_alpha, rows_to_resolve
 
 
 class Discoveries(NamedTuple):
@@ -55,3 +56,22 @@ def discovery_cut(p_values: ArrayLike, counts: ArrayLike, q: float) -> float:
     check_alpha(q, "fdr")
     p, at_most = np.asarray(p_values, dtype=np.float64), np.cumsum(counts)  # (v,) each
     return float(p[p <= q * at_most / at_most[-1:]].max(initial=0.0))
+
+
+def why_none(m: int, held_out: int, q: float) -> str:
+    """Why no row of a batch is a discovery, and how many held-out rows would allow one, without a full stop.
+
+    No p-value is below 1 / (n + 1), so that R of m rows can be discoveries only if R q / m >= 1 / (n + 1).
+
+    Args:
+        m: rows of the batch with a p-value, at least 1.
+        held_out: n, the held-out rows that each of them is compared with.
+        q: the false-discovery rate.
+    """
+    least = math.ceil(m / (q * (held_out + 1)) * (1 - 1e-12))  # R
+    if least <= 1:
+        return "no p-value is small enough among so many rows"
+    return (
+        f"{held_out:,} held-out rows are too few to find fewer than {least:,} of {m:,} rows; to find a single one, "
+        f"calibrate on at least {rows_to_resolve(q / m):,} rows"
+    )

@@ -157,11 +157,11 @@ def _show_alerts(scored: Path) -> None:
     with scored.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     alerts = sorted((row for row in rows if row["is_anomaly"] == "true"), key=lambda row: -float(row["score"]))
-    table = Table(title=f"{len(alerts)} alerts in {len(rows)} rows", title_justify="left")
-    for column in ("time", "p-value", "reasons", "simulated fault"):
-        table.add_column(column, overflow="fold")
+    table = Table(title=f"{len(alerts)} alerts in {len(rows)} rows, the highest score first", title_justify="left")
+    for column in ("time", "score", "reasons", "simulated fault"):
+        table.add_column(column, overflow="fold", justify="right" if column == "score" else "left")
     for row in alerts[:SHOWN]:
-        cells = (row["time"][5:], f"{float(row['p_value']):.3f}", reasons(row), row["fault"] or "none")
+        cells = (row["time"][5:], f"{float(row['score']):,.1f}", reasons(row), row["fault"] or "none")
         table.add_row(*map(escape, cells))
     Console(highlight=False).print(table)
     faults = [row for row in rows if row["fault"]]

@@ -10,7 +10,9 @@ import typer
 from vaekit.cli.output import confirm
 
 if TYPE_CHECKING:
+    from vaekit.bundle.drift import Drift
     from vaekit.scoring import Summary
+    from vaekit.scoring.batch.summary import DiscoveryCount
 
 DRIFT_ROWS = 20  # rows below which nothing is printed about drift
 SHOWN_GROUPS = 20  # calibration groups with a line of their own
@@ -72,22 +74,45 @@ def report(summary: Summary) -> None:
     if summary.alpha_reason is not None:
         typer.echo(summary.alpha_reason)
     if (found := summary.discoveries) is not None:
-        typer.echo(f"{found.count:,} discoveries (p <= {found.cut:.3g}) at a false-discovery rate of {found.q:g}")
+        typer.echo(_of_discoveries(summary, found))
     if (above := summary.above_all) is not None and above.is_many:
         typer.echo(above.sentence())
     if (drift := summary.drift) is not None and summary.rows >= DRIFT_ROWS:
-        distances = (
-            f"KS {drift.ks:.3f}, by chance {drift.ks_by_chance:.3f}; "
-            f"PSI {drift.psi:.3f}, by chance {drift.psi_by_chance:.3f}"
-        )
         absent = f"; the input lacks {listed(summary.absent)}, of which every cell is missing" if summary.absent else ""
-        typer.echo(f"drift: {drift.reading} ({distances}){absent}")
+        typer.echo(f"{_of_drift(drift)}{absent}")
     if summary.ignored:
         typer.echo(f"columns that the model does not have, and that only pass through: {listed(summary.ignored)}")
     if summary.renamed:
         pairs = ", ".join(f"{name} as {written}" for name, written in summary.renamed.items())
         typer.echo(f"the input has columns with names that scoring appends; appended: {pairs}")
     typer.echo(f"written to {summary.output}")
+
+
+def _of_discoveries(summary: Summary, found: DiscoveryCount) -> str:
+    """How many discoveries there are and up to which p-value; without any, why."""
+    from vaekit.bundle.discoveries import why_none
+
+    if found.count:
+        return f"{found.count:,} discoveries (p <= {found.cut:.3g}) at a false-discovery rate of {found.q:g}"
+    said, held_out, rows = (
+        f"0 discoveries at a false-discovery rate of {found.q:g}",
+        summary.held_out,
+        summary.tally.judged,
+    )
+    if held_out is None or summary.tally.groups or not rows:
+        return said
+    return f"{said}: {why_none(rows, len(held_out), found.q)}"
+
+
+def _of_drift(drift: Drift) -> str:
+    """The reading of a drift, the distance that decides it, and what the size is judged by."""
+    reading = drift.reading.removeprefix("drift: ")
+    far = (
+        f"Kolmogorov-Smirnov distance from the held-out scores {drift.ks:.3f}; chance explains up to "
+        f"{drift.ks_by_chance:.3f}"
+    )
+    size = f"; size by the population stability index, {drift.psi:.3f}" if drift.ks > drift.ks_by_chance else ""
+    return f"drift: {reading} ({far}{size})"
 
 
 def _report_groups(summary: Summary) -> None:
