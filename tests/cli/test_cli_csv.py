@@ -64,11 +64,38 @@ def test_files_are_read_as_the_training_file_unless_told_otherwise(presses: Path
         other = [plain if word in (rows, new) else word for word in command]
         refused = vae(*other, *models).exception
         assert isinstance(refused, InputError)
-        assert str(refused).endswith("plain.csv: one column, 'temp,flow,fault'; --delimiter ',' separates by ','")
+        wanted = "its cells seem to be separated by ',': use --delimiter ','"
+        assert str(refused).endswith(f"plain.csv: one column, 'temp,flow,fault'; {wanted}")
         done = vae(*other, *models, "--delimiter", ",", "--decimal", ".")
         assert done.exit_code == 0, done.output
     scored = vae("score", "press", tmp_path / "scored.csv", tmp_path / "again.csv", *models)  # with commas and quotes
-    assert "--delimiter ',' separates by ','" in str(scored.exception)
+    assert "its cells seem to be separated by ',': use --delimiter ','" in str(scored.exception)
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "cells", "options"),
+    [
+        (";", "70,5;1.234,50;x", "--delimiter ';' --decimal ',' --thousands ."),
+        (";", "70,5;7;x", "--delimiter ';' --decimal ','"),
+        (";", "70.5;1.234;x", "--delimiter ';'"),
+        ("\t", "70,5\t7,25\tx", "--delimiter '\\t' --decimal ','"),
+        ("|", "1,234.5|7|x", "--delimiter '|' --thousands ','"),
+    ],
+)
+def test_one_error_names_all_options_that_a_file_needs(
+    tmp_path: Path, models_dir: Path, delimiter: str, cells: str, options: str
+) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("\n".join([delimiter.join("abc"), *[cells] * 30]), encoding="utf-8")
+    for command in (["train", rows], ["train", rows, "--label", "c"], ["init", tmp_path / "new", "--data", rows]):
+        assert str(vae(*command).exception).endswith(f": use {options}")
+    for words in (["score", "breast-cancer", rows, tmp_path / "scored.csv"], ["explain", "breast-cancer", rows]):
+        refused = vae(*words, "--models", models_dir).exception
+        shown = delimiter.join("abc")
+        assert (
+            str(refused)
+            == f"{rows}: one column, {shown!r}; its cells seem to be separated by {delimiter!r}: use {options}"
+        )
 
 
 def test_the_dialect_of_a_bundle_is_that_of_its_config_or_the_usual_one(tmp_path: Path) -> None:

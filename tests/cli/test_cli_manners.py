@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from tests.cli.test_cli_help import COMMANDS
 from tests.conftest import ROOT
 from vaekit.cli import app, main
+from vaekit.errors import InputError
 
 LEAVES = [name for name, command in COMMANDS.items() if not getattr(command, "commands", None)]
 BY_STEPS = {"demo"}  # a command for people alone, which prints what it does step by step
@@ -211,6 +212,18 @@ def test_an_invalid_row_is_named_with_its_file_and_what_to_do(place: Path) -> No
     assert str(done.exception).endswith(" '1,5' (line 3 of the file); --decimal ',' reads it")
     done = CliRunner().invoke(app, ["score", "bad.csv", "breast-cancer", "scored.csv"])
     assert str(done.exception) == "bad.csv: this is a file, expected a model, which comes before the rows"
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("command", ["score", "explain", "evaluate"])
+def test_a_missing_or_repeated_column_is_named_with_its_file(place: Path, command: str) -> None:
+    rows = (place / "examples/rows.csv").read_text(encoding="utf-8")
+    output = ["scored.csv"] if command == "score" else []
+    for new, said in (("x", "the input lacks 1 of the model's columns: 'mean radius'"), ("mean area", "duplicate")):
+        (place / "bad.csv").write_text(rows.replace("mean radius", new, 1), encoding="utf-8")
+        done = CliRunner().invoke(app, [command, "breast-cancer", "bad.csv", *output])
+        assert isinstance(done.exception, InputError)
+        assert str(done.exception).startswith(f"bad.csv: {said}")
 
 
 def test_help_is_a_word_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -145,7 +145,7 @@ def test_other_dialects_are_read_as_in_files(scorer: Any) -> None:
     text, _ = piped(scorer, "a;b;c\n1,5;1.000;0\n", csv=CsvDialect(";", ",", "."))
     [row] = rows_of(text, delimiter=";")
     assert (row["a"], float(row["elbo"])) == ("1,5", -(1.5**2) - 1000.0**2 - 1)
-    with pytest.raises(InputError, match=r"--delimiter ';' separates by ';'$"):
+    with pytest.raises(InputError, match=r"cells seem to be separated by ';': use --delimiter ';'$"):
         piped(scorer, "a;b;c\n1;1;0\n")
 
 

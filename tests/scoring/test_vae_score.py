@@ -73,7 +73,9 @@ def test_an_invalid_input_is_one_line_on_stderr_and_leaves_no_files(models_dir, 
     (tmp_path / "x.csv").write_text("mean radius\n1\n")
     done = vae("score", "breast-cancer", tmp_path / "x.csv", tmp_path / "out.csv", "--models", models_dir)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: the input lacks 29 of the model's columns: 'mean texture', ")
+    assert done.stderr.startswith(
+        f"error: {tmp_path / 'x.csv'}: the input lacks 29 of the model's columns: 'mean texture', "
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["x.csv"]
 
 

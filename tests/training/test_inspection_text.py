@@ -108,21 +108,21 @@ def test_a_csv_of_another_dialect_is_read_as_settings_say(
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
 def test_a_file_that_is_not_separated_by_commas_is_told_how_to_read_it(tmp_path: Path, separator: str) -> None:
     frame = pd.DataFrame({"a": X[:, 0], "b": X[:, 1]})
+    header = repr(f"a{separator}b")
+    wanted = f"cells seem to be separated by {separator!r}: use --delimiter {separator!r}"
     with_commas = csv(tmp_path / "commas.csv", frame, sep=separator, decimal=",")
     with pytest.raises(InputError) as refused:
         infer(str(with_commas))
-    assert f"row 0: 3 cells, but the header has 1; --delimiter {separator!r}" in str(refused.value)
+    assert f"row 0: 3 cells, but the header has 1: one column, {header}; its {wanted} --decimal ','" in str(
+        refused.value
+    )
     with pytest.raises(InputError) as refused:
         infer(str(csv(tmp_path / "points.csv", frame, sep=separator)))
-    assert str(refused.value).endswith(
-        f"only one column, 'a{separator}b'; --delimiter {separator!r} separates its cells by {separator!r}".replace(
-            "a\t", "a\\t"
-        )
-    )
+    assert str(refused.value).endswith(f": one column, {header}; its {wanted}")
     for settings in ({"label": "b"}, {"kinds": {"b": "real"}}):
         with pytest.raises(InputError) as refused:
             infer(str(tmp_path / "points.csv"), {"data": settings})
-        assert str(refused.value).endswith(f"; --delimiter {separator!r} separates them by {separator!r}")
+        assert str(refused.value).endswith(f": one column, {header}; its {wanted}")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.errors import InputError
-from vaekit.tabular.csv_lines import other_delimiter
+from vaekit.tabular.csv_lines import SHOWN_ROWS, other_delimiter, reading
 from vaekit_training.config import make_config, parse_overrides, slug
 from vaekit_training.data.cells import reads_as_number
 from vaekit_training.data.looks import (
@@ -120,8 +120,9 @@ def infer_columns(
     dropped = [name for name in contents if name not in kept]
     other = other_delimiter(list(found.columns), data.delimiter) if is_csv and not data.kinds else None
     if other is not None and set(contents.values()) & {"name", "category"}:
-        only, where = next(iter(found.columns)), f"data {data.source!r}: "
-        raise InputError(f"{where}only one column, {only!r}; --delimiter {other!r} separates its cells by {other!r}")
+        only, cells = next(iter(found.columns.items()))
+        lines = map(str, cells[:SHOWN_ROWS].tolist())
+        raise InputError(f"data {data.source!r}: one column, {only!r}; its {reading(other, lines)}")
     if not kept and found.columns and found.rows_read:
         raise InputError(_nothing_left(found, data, contents, is_csv=is_csv))
     if excluded := [*data.exclude, *(name for name in dropped if name not in found.index)]:

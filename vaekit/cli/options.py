@@ -149,12 +149,20 @@ def label_of(label: str | None, label_folder: bool) -> str | None:
     return "folder" if label_folder else label
 
 
+OF_COLUMNS = ("the input lacks ", "unknown feature ", "column ", "duplicate column name")  # how their errors begin
+
+
 @contextmanager
 def naming(source: Path | str, hint: str = "", csv: CsvDialect | None = None) -> Iterator[None]:
-    """Put the name of the input before an error about a row; behind it the line of a .csv file, and a hint."""
+    """Put the name of the input before an error about a row or a column.
+
+    Behind an error about a row come the line of a .csv file and a hint.
+    """
     try:
         yield
     except InputError as exc:
+        if str(exc).startswith(OF_COLUMNS):
+            raise type(exc)(f"{source}: {exc}") from exc
         if not str(exc).startswith("row "):
             raise
         raise type(exc)(f"{source}: {exc}{in_file(str(exc), source, csv)}{hint}") from exc

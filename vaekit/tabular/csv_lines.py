@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from vaekit.errors import InputError
+from vaekit.tabular.number_texts import options_reading
 
 BLOCK = 2**20  # bytes; the maximum size of a row
 OTHERS = ";\t|,"  # delimiters that a header may show
+SHOWN_ROWS = 20  # lines below a header that show how its file writes numbers
+_PLAIN = re.compile(r"\s*[-+]?\d+(?:\.\d*)?\s*")
 
 
 def other_delimiter(names: Sequence[str], delimiter: str) -> str | None:
     """The delimiter that a header of one column shows, in place of its own; None if it shows none."""
     found = (one for one in OTHERS if one in names[0] and one != delimiter) if len(names) == 1 else iter(())
     return next(found, None)
+
+
+def reading(delimiter: str, lines: Iterable[str] = ()) -> str:
+    """What a header with another delimiter means, and the options that read its file.
+
+    Args:
+        delimiter: the other delimiter.
+        lines: the first lines below the header, if they are known: they show how numbers are written.
+    """
+    cells = [cell for row in csv.reader(lines, delimiter=delimiter) for cell in row]
+    found = (options_reading([cell]) for cell in cells if not _PLAIN.fullmatch(cell))
+    numbers = max(filter(None, found), key=len, default="")
+    shown = repr(delimiter)  # of a tab '\\t', which the option takes
+    return f"cells seem to be separated by {shown}: use --delimiter {shown}{numbers and f' {numbers}'}"
 
 
 @lru_cache

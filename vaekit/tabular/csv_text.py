@@ -20,7 +20,15 @@ import pyarrow.csv
 
 from vaekit.errors import InputError
 from vaekit.tabular.cells import FALSE, MISSING_TEXTS, TRUE
-from vaekit.tabular.csv_lines import BLOCK, column_names, fields_of_line, line_of_open_quote, other_delimiter
+from vaekit.tabular.csv_lines import (
+    BLOCK,
+    SHOWN_ROWS,
+    column_names,
+    fields_of_line,
+    line_of_open_quote,
+    other_delimiter,
+    reading,
+)
 
 Open = Callable[[], BinaryIO]
 
@@ -129,7 +137,22 @@ def check_quotes(opened: Open, where: object, dialect: CsvDialect = PLAIN) -> No
             names = next(csv.reader([file.readline(BLOCK)], delimiter=dialect.delimiter), [])
         if (other := dialect.other(names)) is None:
             raise
-        raise InputError(f"{where}: one column, {names[0]!r}; --delimiter {other!r} separates by {other!r}") from exc
+        raise InputError(f"{where}: {one_column(names[0], other, opened)}") from exc
+
+
+def one_column(name: str, other: str, opened: Open | None = None) -> str:
+    """What is wrong with a header of one column that shows another delimiter, and the options that read the file.
+
+    Args:
+        name: the header.
+        other: the delimiter that it shows.
+        opened: opens the file, whose first rows show how it writes numbers; None: they are unknown.
+    """
+    lines: list[str] = []
+    if opened is not None:
+        with io.TextIOWrapper(opened(), encoding="utf-8-sig", errors="replace", newline="") as file:
+            lines = [file.readline(BLOCK) for _ in range(1 + SHOWN_ROWS)][1:]
+    return f"one column, {name!r}; its {reading(other, lines)}"
 
 
 def _check_quotes(opened: Open, where: object, dialect: CsvDialect) -> None:

@@ -75,6 +75,8 @@ def _where(path: Path, parsing: Any, names: list[str], dialect: Any) -> str | No
     """
     from pyarrow import csv
 
+    from vaekit.tabular.csv_text import one_column
+
     uneven: list[tuple[int, int, int]] = []
 
     def on_odd(row: Any) -> Literal["skip"]:
@@ -94,8 +96,10 @@ def _where(path: Path, parsing: Any, names: list[str], dialect: Any) -> str | No
         )
     if not uneven:
         return None
-    hint = "" if (other := dialect.other(names)) is None else f"; --delimiter {other!r} separates by {other!r}"
-    if len(names) == 1 and not hint:
+    hint = ""
+    if (other := dialect.other(names)) is not None:
+        hint = f": {one_column(names[0], other, lambda: path.open('rb'))}"
+    elif len(names) == 1:
         hint = f", {names[0]!r}; delete lines above the header"
     return f"row {uneven[0][0]}: {uneven[0][1]} cells, but the header has {uneven[0][2]}{hint}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,13 +53,16 @@ def check_named(names: Collection[str], config: DataConfig) -> None:
     Raises:
         InputError: the message names the column that was probably meant.
     """
+    from vaekit.tabular.csv_text import one_column
+
+    path = Path(config.source)
     settings = [(f"data.{key}", getattr(config, key)) for key in ("label", "series_column", "time")]
     settings += [("data.split", config.split.partition(":")[2]), *(("data.exclude", name) for name in config.exclude)]
     settings += [("data.kinds", name) for name in config.kinds]
     for setting, name in settings:
         if name and name not in names:
             other = other_delimiter(list(names), config.delimiter) if config.source.lower().endswith(".csv") else None
-            hint = "" if other is None else f"; --delimiter {other!r} separates them by {other!r}"
+            hint = "" if other is None else f": {one_column(next(iter(names)), other, lambda: path.open('rb'))}"
             raise InputError(f"data {config.source!r}: {setting}: {no_column(name, list(names))}{hint}")
 
 

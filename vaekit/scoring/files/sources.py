@@ -13,7 +13,7 @@ from vaekit.scoring.files.image_folder import ImageFolderSource, is_image_file
 from vaekit.scoring.files.npy_file import ImageSource, NpySource
 from vaekit.scoring.files.parquet_file import ArrowSource, ParquetSource
 from vaekit.storage.paths import StoragePath, storage_path
-from vaekit.tabular.csv_text import PLAIN, CsvDialect
+from vaekit.tabular.csv_text import PLAIN, CsvDialect, one_column
 
 ARROW = (".arrow", ".feather")
 
@@ -75,7 +75,7 @@ def _table_source(
     if source.suffix == ".csv":
         found = CsvSource(source, batch_rows, columns, csv)
         if spec.dim > 1 and (other := csv.other(found.names)):
-            raise InputError(f"{source}: one column, {found.names[0]!r}; --delimiter {other!r} separates by {other!r}")
+            raise InputError(f"{source}: {one_column(found.names[0], other, source.open)}")
         return found
     hint = "; save the rows of an .npz with numpy.save" if source.suffix == ".npz" else ""
     raise InputError(f"{source}: expected .csv, .parquet, .arrow, .feather, .npy, or a folder of .parquet files{hint}")

@@ -17,7 +17,7 @@ from vaekit.scoring.pipe.steps import Beside
 from vaekit.tabular.appended import free_names
 from vaekit.tabular.checked_rows import CheckedRows, InvalidRow, RowChecker
 from vaekit.tabular.columns import Ignored, model_order, refuse_duplicate_names
-from vaekit.tabular.csv_text import CsvDialect
+from vaekit.tabular.csv_text import CsvDialect, one_column
 from vaekit.tabular.text_lines import CsvSplitter, LineSplitter
 from vaekit.tabular.text_rows import CsvRows, JsonRows, UnreadableLine, in_one_form
 from vaekit.tabular.windows import check_beside, is_of_steps
@@ -145,7 +145,7 @@ class CsvForm:
         assert names is not None
         refuse_duplicate_names(names)
         if self._spec.dim > 1 and (other := self._dialect.other(names)):
-            raise InputError(f"line 1: one column, {names[0]!r}; --delimiter {other!r} separates by {other!r}")
+            raise InputError(f"line 1: {one_column(names[0], other)}")
         if unknown := [name for name in self._keep or () if name not in names]:
             raise InputError(f"columns: the input has no column {', '.join(map(repr, unknown))}")
         if self._header and self._spec.window is not None and is_of_steps(names, self._spec.window):
