@@ -7,6 +7,7 @@ const JS = new URL("../../../service/vaekit_service/page/static/js/", import.met
 const load = (name) => import(pathToFileURL(fileURLToPath(new URL(name, JS))));
 const { cellsOf, recordOf, recordsOf } = await load("rows/csv.js");
 const { Rows, objectOf, areSteps } = await load("rows/rows.js");
+const { textOf } = await load("rows/file_text.js");
 const { queryOf, wordsOf } = await load("rows/dialect.js");
 const { scoredCsv } = await load("table/downloads.js");
 globalThis.document = { createComment: () => ({}), createTreeWalker: () => ({}) }; // that lit asks for when it is loaded
@@ -38,6 +39,30 @@ test("files without rows are refused with what was expected", () => {
     assert.throws(() => Rows.ofCsv(text, "rows.csv"), (error) => error.message.includes(said) && error.message.includes("rows.csv"));
   }
 });
+
+test("a file whose first line has numbers in place of names is refused with what was expected", () => {
+  const named = (text) => () => Rows.ofCsv(text, "rows.csv", { model: MODEL });
+  assert.throws(named("2.5,x\n1,y\n"), /first line of rows.csv must have the names of the columns, such as a, b. It has 2.5,x\.$/);
+  assert.throws(named("r0;2,5;x;7\nr1;1,5;y;8\n"), /It has r0;2,5;x;7/);
+  for (const text of ["a,2020\n1,2\n", "x,y\n1,2\n"]) assert.equal(named(text)().length, 1);
+});
+
+const fileOf = (bytes) => Object.assign(new Blob([Uint8Array.from(bytes)]), { name: "rows.csv" });
+const ascii = (text) => [...Buffer.from(text, "latin1")];
+
+test("files are read as UTF-8, or as UTF-16 by their byte order mark", async () => {
+  assert.equal(await textOf(fileOf([0xef, 0xbb, 0xbf, ...Buffer.from("Müller")])), "Müller");
+  assert.equal(await textOf(fileOf([0xff, 0xfe, ...Buffer.from("Müller", "utf16le")])), "Müller");
+  assert.equal(await textOf(fileOf([0xfe, 0xff, ...Buffer.from("Müller", "utf16le").swap16()])), "Müller");
+});
+
+for (const [name, bytes, said] of [
+  ["in Latin-1", ascii("name,a\r\nMeier,1\r\nM\xfcller,2\r\n"), "rows.csv: line 3 is not UTF-8 text. Save the file as CSV (UTF-8)."],
+  ["of Excel", ascii("PK\x03\x04 [Content_Types].xml xl/workbook.xml"), "rows.csv is an Excel workbook: save it as CSV (UTF-8)."],
+  ["of an old Excel", ascii("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), "rows.csv is an Excel workbook: save it as CSV (UTF-8)."],
+]) {
+  test(`a file ${name} is refused`, () => assert.rejects(textOf(fileOf(bytes)), { message: said }));
+}
 
 test("a quote that is never closed is refused with its line", () => {
   const refused = () => Rows.ofCsv('a,b\n1,"x\ny"\n2,"z\n3,w\n', "rows.csv");

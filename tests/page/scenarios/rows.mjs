@@ -25,8 +25,12 @@ export default async function ({ page, check, shot, given }) {
   await check("snippets");
 }
 
-/** Choose a file with rows that are spoilt in known ways. */
+/** Choose files that are no CSV, and one with rows that are spoilt in known ways. */
 async function fromFile({ page, check, given }) {
+  for (const [text, said] of [["name\nM\xfcller", "line 2 is not UTF-8 text"], ["PK\x03\x04 xl/", "is an Excel workbook"], ["1,2\n3,4", "first line of rows.csv must have the names"]]) {
+    await page.locator("#data input[type=file]").setInputFiles({ name: "rows.csv", mimeType: "text/csv", buffer: Buffer.from(text, "latin1") });
+    await page.locator("#data .message", { hasText: said }).waitFor();
+  }
   await page.locator("#data input[type=file]").setInputFiles(given.file);
   await page.locator("#data .small code", { hasText: "machine" }).first().waitFor();
   await page.locator("#rows tbody tr").first().waitFor();

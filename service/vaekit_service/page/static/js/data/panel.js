@@ -6,6 +6,7 @@ import { hasImages, isCalibrated } from "../input.js";
 import { html, render } from "../lit.js";
 import { csvInPython } from "../python_code.js";
 import { queryOf } from "../rows/dialect.js";
+import { textOf } from "../rows/file_text.js";
 import { areSteps, Rows } from "../rows/rows.js";
 import { sampledRows } from "../rows/generated.js";
 import { scoreRows } from "../rows/scoring.js";
@@ -94,9 +95,9 @@ class RowSource {
 
   startFile(file) {
     if (!file) return;
-    this.startText(() => {
+    this.startText(async () => {
       if (file.size > MAX_BYTES) throw new Error(`${file.name} has more than 200 MiB. Score it with vae score.`);
-      return file.text();
+      return textOf(file);
     }, file.name);
   }
 

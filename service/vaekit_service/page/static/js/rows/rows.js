@@ -29,14 +29,18 @@ export class Rows {
    * @param {string} text
    * @param {string} source
    * @param {{ model?: object, dialect?: import("./dialect.js").Dialect }} [given] dialect: otherwise found in the text
-   * @throws {Error} it has no rows
+   * @throws {Error} it has no rows, or no line of column names
    */
   static ofCsv(text, source, { model, dialect } = {}) {
     const [first, ...records] = recordsOf(text);
     if (first === undefined) throw new Error(`No rows in ${source}: it is empty. Expected a CSV file with a first line of column names.`);
     if (records.length === 0) throw new Error(`No rows in ${source}: it has one line. Expected column names, and then one row per line.`);
     const found = dialect ?? dialectOf(first, records, model);
-    return new Rows(cellsOf(first, found.delimiter), records, `from ${source}`, found);
+    const names = cellsOf(first, found.delimiter);
+    if (model !== undefined && areData(names, model)) {
+      throw new Error(`The first line of ${source} must have the names of the columns, such as ${someNames(model)}. It has ${cutTo(first, 40)}.`);
+    }
+    return new Rows(names, records, `from ${source}`, found);
   }
 
   get length() {
@@ -71,9 +75,7 @@ export class Rows {
 
   /** The name of the first column that could identify rows: unknown to the model, never empty, never twice the same. */
   idColumn(model) {
-    const known = new Set(model.input.columns.map(({ name }) => name));
-    const { window } = model.input;
-    for (const name of window ? [...window.columns, window.series, window.time] : []) known.add(name);
+    const known = knownTo(model);
     return this.names.find((name) => name !== "" && !known.has(name) && this.#isUnique(name)) ?? null;
   }
 
@@ -105,6 +107,22 @@ function valueOf(text, kind, dialect) {
   const number = kind === "category" ? NaN : Number(withPoint(text, dialect));
   return Number.isNaN(number) ? text : number;
 }
+
+/** Names of columns that mean something to a model. */
+function knownTo({ input: { columns, window } }) {
+  return new Set([...columns.map(({ name }) => name), ...(window ? [...window.columns, window.series, window.time] : [])]);
+}
+
+/** Whether the first line has cells in place of names: the model knows none of them, and one is a number. */
+function areData(names, model) {
+  const known = knownTo(model);
+  const isNumber = (name) => name.trim() !== "" && !Number.isNaN(Number(name.replace(",", ".")));
+  return names.some(isNumber) && !names.some((name) => known.has(name));
+}
+
+const someNames = ({ input: { columns, window } }) => (window ? window.columns : columns.map(({ name }) => name)).slice(0, 3).join(", ");
+
+const cutTo = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 
 /** Whether rows are the time steps of a model of windows, and no windows. @param {Rows} rows @param {object} model */
 export function areSteps(rows, model) {
