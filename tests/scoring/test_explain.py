@@ -66,7 +66,7 @@ def test_the_kl_of_a_kernel_prior_is_not_shown_because_it_is_the_score_plus_a_co
     trained = CliRunner().invoke(app, ["train", str(path), "--models", str(tmp_path), "--run", str(tmp_path / "run")])
     assert trained.exit_code == 0, trained.output
     assert "choosing the kernels" in trained.output
-    assert "kept the weights" not in trained.output
+    assert "kept the best weights" not in trained.output
     x[5, 0] = 40.0
     path.write_text("\n".join(["a,b,c", *(",".join(map(str, row)) for row in x)]) + "\n")
     shown = vae(tmp_path / "rows" / "1", path, "--row", "5").stdout

@@ -21,7 +21,7 @@ from vaekit_training.loop import checkpoint
 from vaekit_training.loop.fit import fit
 from vaekit_training.loop.folder import PUBLISHED, Keep, resumed
 from vaekit_training.loop.hooks import Hooks
-from vaekit_training.loop.tracking import History
+from vaekit_training.loop.tracking import History, Validation
 from vaekit_training.network_rows import network_rows
 from vaekit_training.run import train
 
@@ -68,8 +68,10 @@ def test_resuming_a_finished_run_takes_no_steps(tmp_path: Path) -> None:
     first, second = (case(KINDS["normal"], *SETTINGS) for _ in range(2))
     done = run(first, hooks)
     steps: list[int] = []
-    assert run(second, replace(hooks, resume=True, on_step=steps.append)) == done
+    best: list[Validation] = []
+    assert run(second, replace(hooks, resume=True, on_step=steps.append, on_best=best.append)) == done
     assert steps == []
+    assert [validation.step for validation in best] == [done.best.step]
     assert digest(first.vae) == digest(second.vae)
 
 

@@ -186,6 +186,17 @@ def test_warnings_are_reported_and_kept_in_the_history() -> None:
     assert tuple(told) == history.warnings
 
 
+def test_the_last_validation_that_is_the_best_so_far_is_the_one_whose_weights_are_kept() -> None:
+    one = case(GAUSSIAN, "training.steps=60", "training.evaluate_every=10")
+    rows, best, seen = network_rows(one.vae, one.rows.x), list[Validation](), list[Validation]()
+    hooks = Hooks(on_validation=seen.append, on_best=best.append)
+    history = fit(one.vae, rows, rows, one.config, hooks=hooks)
+    assert best[-1].step == history.best.step
+    assert {validation.step for validation in best} < {validation.step for validation in seen}  # not in the warm-up
+    values = [validation.of_weights for validation in best]
+    assert values == sorted(values, reverse=True)
+
+
 @pytest.mark.parametrize("name", ["elbo", "iwae"])
 def test_an_anomalous_constant_column_does_not_affect_which_validation_is_best(name: str) -> None:
     one = case("gaussian, a constant column", f'objective.name="{name}"', "objective.num_samples=3")

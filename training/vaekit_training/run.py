@@ -58,6 +58,7 @@ class Listener:
     say: Callable[[str], None] = ignore  # a progress message
     on_step: Callable[[int], None] = ignore  # the number of the step just taken
     on_validation: Callable[[Validation], None] = ignore
+    on_best: Callable[[Validation], None] = ignore  # before on_validation: its weights are the best so far
     on_trained: Callable[[History], None] = ignore
     warn: Callable[[str], None] = ignore  # a warning
     found: Callable[[str], None] = ignore  # a suspicious property of the data
@@ -232,7 +233,7 @@ def _fitted(
     held_out = network_rows(vae, rows.x[splits.validation]).to(device)
     threads = config.training.threads or fitting_threads(vae, config.training.batch_size, ranks.size)
     threads = 1 if in_forked_child() else threads
-    progress = Hooks(listener.on_step, listener.on_validation, listener.warn, rows=splits.train)
+    progress = Hooks(listener.on_step, listener.on_validation, listener.on_best, warn=listener.warn, rows=splits.train)
     with cpu_threads(threads), run_folder.hooks(progress, rows.digest, one.fold) as hooks:
         history = fit(vae.to(device), train, held_out, config, components=components, hooks=hooks, world=ranks)
     vae.cpu()

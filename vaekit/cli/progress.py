@@ -49,6 +49,7 @@ class TrainingLines:
         """Steps: of each training; say: prints a line."""
         self._steps, self._say, self._clock = steps, say, clock
         self._step, self._elbo = 0, ""
+        self._best: tuple[int, float] | None = None  # step and ELBO
         self._first, self._start, self._said = 0, 0.0, 0.0
 
     def on_step(self, step: int) -> None:
@@ -63,9 +64,20 @@ class TrainingLines:
             self._say(f"step {step:,} of {self._steps:,}{self._elbo}, at most {duration(left)} left")
             self._said = now
 
-    def on_validation(self, elbo: float) -> None:
-        """Called with the ELBO of the validation rows, in nats."""
-        self._elbo = f", validation ELBO {elbo:.2f} nats"
+    def on_best(self, step: int, elbo: float) -> None:
+        """Called before on_validation if the weights of this step are the best so far; ELBO in nats."""
+        self._best = step, elbo
+
+    def on_validation(self, step: int, elbo: float) -> str:
+        """Called with the ELBO of the validation rows, in nats; returns it as text, with the best one so far."""
+        said = f"validation ELBO {elbo:.2f} nats"
+        if self._best is not None and step < self._best[0]:
+            self._best = None  # that of the fold before
+        if self._best is not None:
+            of = "the best so far" if self._best[0] == step else f"best {self._best[1]:.2f} at step {self._best[0]:,}"
+            said += f" ({of})"
+        self._elbo = f", {said}"
+        return said
 
 
 def duration(seconds: float) -> str:

@@ -257,14 +257,18 @@ def _listener(console: Console, config: Config, said: Remarks) -> Iterator[Liste
                 progress.update(task, completed=step)
 
         def on_validation(validation: Validation) -> None:
-            lines.on_validation(validation.elbo)
-            progress.update(task, elbo=f"validation ELBO {validation.elbo:.2f} nats")
+            progress.update(task, elbo=lines.on_validation(validation.step, validation.elbo))
+
+        def on_best(validation: Validation) -> None:
+            lines.on_best(validation.step, validation.elbo)
 
         def on_trained(history: History) -> None:
             if not history.validations[-1].step:  # a kernel prior has no steps
                 return
             progress.update(task, total=history.validations[-1].step)
-            why = "stopped early" if history.stopped_early else "ran to the last step"
-            console.print(f"[dim]{why}; kept the weights of step {history.best.step}[/]")
+            why = "stopped early, since validations got no better" if history.stopped_early else "ran to the last step"
+            console.print(f"[dim]{why}; kept the best weights, of step {history.best.step}[/]", soft_wrap=True)
 
-        yield Listener(say, on_step, on_validation, on_trained, warn=said.warn, found=said.warn, remark=said.add)
+        yield Listener(
+            say, on_step, on_validation, on_best, on_trained, warn=said.warn, found=said.warn, remark=said.add
+        )

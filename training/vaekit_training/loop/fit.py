@@ -190,6 +190,8 @@ class _Run:
             return BadStep(self._steps_taken, f"the objective on validation rows is {validation.objective}")
         self._record.clear()
         if self._world.is_first:
+            if self._best.best is validation:
+                self._hooks.on_best(validation)
             self._hooks.on_validation(validation)
         return None
 
@@ -274,6 +276,8 @@ class _Run:
         self._restore(state)
         self._best.load_state_dict(state["keeper"])
         self._is_done, self._rollbacks, self._warnings = state["done"], state["rollbacks"], state["warnings"]
+        if self._best.best is not None and self._world.is_first:
+            self._hooks.on_best(self._best.best)
 
     def _history(self) -> History:
         """Restore the best weights, and measure them on all validation rows."""

@@ -18,10 +18,11 @@ def _nothing(*_: object) -> None:
 
 @dataclass(frozen=True)
 class Hooks:
-    """Callbacks of a run, and where it saves and resumes. Only rank 0 calls on_step, on_validation and warn."""
+    """Callbacks of a run, and where it saves and resumes. Only rank 0 calls those from on_step to warn."""
 
     on_step: Callable[[int], None] = _nothing
     on_validation: Callable[[Validation], None] = _nothing
+    on_best: Callable[[Validation], None] = _nothing  # before on_validation: its weights are the best so far
     warn: Callable[[str], None] = _nothing
     stop: Callable[[], bool] = lambda: False  # called after every step; if it returns true, save and stop
     checkpoint: Path | None = None  # file to save to; None: do not save
