@@ -16,13 +16,39 @@ export default async function ({ page, check, shot, given }) {
   await page.locator("#rows tbody tr .reasons span").first().waitFor();
   await page.getByText("200 rows", { exact: true }).first().waitFor();
   await check("generated rows");
-  if (given.model === "machines") await fromFile({ page, check, shot, given });
+  if (given.model === "machines") {
+    await stopped({ page, check, shot });
+    await fromFile({ page, check, shot, given });
+  }
   await alpha({ page, given });
   await editor({ page, check });
   await shot(`score-${given.model}`);
   for (const id of ["data", "scores", "rows", "editor"]) await shot(`${id}-${given.model}`, `#${id}`);
   for (const summary of await page.locator("[data-view=score] .snippets > summary").all()) await summary.click();
   await check("snippets");
+}
+
+/** A large file is scored in part: Stop keeps what is scored. */
+async function stopped({ page, check, shot }) {
+  const text = `pressure,flow,starts,valve,site\n${"100,2.7,3,open,north\n".repeat(50_001)}`;
+  let batches = 0;
+  await page.route("**/elbo?*", async (route) => {
+    batches += 1;
+    if (batches > 2) await new Promise((resolve) => setTimeout(resolve, 3000));
+    await route.continue().catch(() => {}); // the page has given it up
+  });
+  await page.locator("#data input[type=file]").setInputFiles({ name: "large.csv", mimeType: "text/csv", buffer: Buffer.from(text) });
+  await page.getByText("For files of this size").waitFor();
+  await page.locator("#data progress").waitFor();
+  await page.getByText("200 of 50,001 rows scored").waitFor();
+  await check("scoring");
+  await shot("progress", "#data");
+  await page.getByRole("button", { name: "Stop" }).click();
+  await page.getByText(/^Stopped: the first (200|2,200) are scored\.$/).waitFor();
+  expect((await page.getByRole("button", { name: "Score all rows" }).count()) === 1, "scoring cannot go on");
+  await page.locator("#rows .pager span", { hasText: /of (200|2,200)$/ }).waitFor();
+  await shot("stopped", "#data");
+  await page.unroute("**/elbo?*");
 }
 
 /** Choose files that are no CSV, and one with rows that are spoilt in known ways. */

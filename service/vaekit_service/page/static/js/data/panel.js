@@ -58,6 +58,7 @@ class RowSource {
     this.turn += 1;
     const own = this.turn;
     this.last = find;
+    const { signal } = (this.stopping = new AbortController());
     const show = (change) => {
       if (own !== this.turn) return;
       Object.assign(this.shown, change);
@@ -69,12 +70,19 @@ class RowSource {
       if (own !== this.turn) return;
       const idColumn = rows.idColumn(this.state.get().model);
       show({ idColumn });
-      await scoreRows(this.context, rows, { idColumn, onProgress: (done) => show({ busy: { done, of: rows.length } }) });
+      const onProgress = (done) => show({ busy: { done, of: rows.length } });
+      onProgress(0);
+      await scoreRows(this.context, rows, { idColumn, onProgress, signal });
       this.context.announce(`${counted(rows.length, "row")} scored`);
     } catch (problem) {
       if (!isSuperseded(problem)) show({ problem });
     }
     show({ busy: null });
+  }
+
+  /** Score no more rows; those that are scored stay. */
+  stop() {
+    this.stopping.abort();
   }
 
   /**
@@ -129,7 +137,7 @@ class RowSource {
     const { rows, results } = this.state.get();
     const { text } = this;
     render(
-      html`${dropBox(this)} ${statusOf(this.shown, rows, results, () => this.again())}
+      html`${dropBox(this)} ${statusOf(this.shown, rows, results, this)}
         ${text?.dialect ? dialectLine(text.dialect, (dialect) => this.startText(text.read, text.name, dialect)) : ""}
         ${results === null ? "" : html`${remarks(results)}${invalidRows(results)}`} ${snippets(codeFor(this.context, rows))}`,
       this.root,

@@ -5,25 +5,39 @@ import { problemBox } from "../latent/problem_box.js";
 import { html, live } from "../lit.js";
 import { DECIMALS, DELIMITERS, wordsOf } from "../rows/dialect.js";
 
+const LARGE = 50_000; // rows
 const SHOWN = 50; // invalid rows that are listed
 
-/** How far scoring is, or what went wrong. */
-export function statusOf({ busy, problem, idColumn }, rows, results, again) {
+/**
+ * How far scoring is, or what went wrong.
+ *
+ * @param {{ busy: string | null | { done: number, of: number }, problem: Error | null, idColumn: string | null }} shown
+ * @param {import("../rows/rows.js").Rows | null} rows
+ * @param {import("../rows/results.js").Results | null} results
+ * @param {{ again: () => void, stop: () => void }} actions
+ */
+export function statusOf({ busy, problem, idColumn }, rows, results, actions) {
+  const again = () => actions.again();
+  const part = results?.done > 0 && results.done < results.length;
   if (problem !== null) {
-    const part = results?.done > 0 && results.done < results.length;
     const kept = part ? html`<p class="small">The first ${counted(results.done, "row")} were scored.</p>` : "";
     return html`${problemBox(problem, problem.mayPass || problem.status >= 500 ? again : undefined)}${kept}`;
   }
   if (typeof busy === "string") return html`<p class="quiet">${busy}</p>`;
-  if (busy !== null) {
-    return html`<label class="small quiet"
-      >${count(busy.done)} of ${counted(busy.of, "row")} scored <progress max=${busy.of} value=${busy.done}></progress
-    ></label>`;
-  }
+  if (busy !== null) return progress(busy, () => actions.stop());
   if (rows === null) return "";
   const id = results?.idColumn ?? idColumn;
   const ids = id === null ? "" : html` The column <code>${id}</code> identifies them.`;
-  return html`<p class="small"><strong>${counted(rows.length, "row")}</strong> ${rows.source}.${ids}</p>`;
+  const stopped = part ? html`<div class="row"><span class="small">Stopped: the first ${count(results.done)} are scored.</span><button @click=${again}>Score all rows</button></div>` : "";
+  return html`<p class="small"><strong>${counted(rows.length, "row")}</strong> ${rows.source}.${ids}</p>${stopped}`;
+}
+
+function progress({ done, of }, stop) {
+  return html`<div class="row">
+      <label class="small quiet">${count(done)} of ${counted(of, "row")} scored <progress max=${of} value=${done}></progress></label>
+      <button @click=${stop}>Stop</button>
+    </div>
+    ${of > LARGE ? html`<p class="small quiet">For files of this size, <code>vae score</code> is faster.</p>` : ""}`;
 }
 
 /**

@@ -16,10 +16,10 @@ const MOST_PAUSES = 20; // retries of a batch
  *
  * @param {import("../panels.js").Context} context
  * @param {import("./rows.js").Rows} rows
- * @param {{ idColumn: string | null, onProgress: (done: number) => void }} given
+ * @param {{ idColumn: string | null, onProgress: (done: number) => void, signal: AbortSignal }} given
  * @throws {import("../api.js").Problem | Error} some rows have no scores; those that have stay in the state
  */
-export async function scoreRows(context, rows, { idColumn, onProgress }) {
+export async function scoreRows(context, rows, { idColumn, onProgress, signal }) {
   const { state } = context;
   const { model, alpha } = state.get();
   const isSeries = areSteps(rows, model);
@@ -30,28 +30,34 @@ export async function scoreRows(context, rows, { idColumn, onProgress }) {
   results.idColumn = idColumn;
   const errors = isSeries ? null : "report"; // without an invalid time step, the windows around it would be others
   const query = { log_evidence: false, errors, alpha, id_column: idColumn, ...queryOf(rows.dialect) };
-  let drawn = 0;
-  for (let from = 0; from < rows.length; ) {
-    const to = isSeries ? rows.length : Math.min(rows.length, from + (from === 0 ? FIRST_BATCH : BATCH));
-    const { headers, lines } = await scoreBatch(context, pathOf(model, "elbo"), rows.csvRange(from, to), query, rows.areReal);
-    if (from === 0) state.set({ rows, results, selected: null }); // until now, what was there stays
-    if (lines.length !== to - from) throw new Error(`The service answered ${lines.length} of ${to - from} rows.`);
-    results.add(from, lines, headers);
-    from = to;
-    onProgress(from);
-    if (performance.now() - drawn > REDRAW_MS || from === rows.length) {
-      if (state.get().rows !== rows) return;
-      results = results.copy();
-      state.set({ results });
-      drawn = performance.now();
+  let [shown, drawn] = [0, 0]; // rows, time
+  const draw = () => {
+    if (results.done === shown || state.get().rows !== rows) return; // or other rows are shown now
+    results = results.copy();
+    state.set({ results });
+    [shown, drawn] = [results.done, performance.now()];
+  };
+  try {
+    for (let from = 0; from < rows.length; ) {
+      const to = isSeries ? rows.length : Math.min(rows.length, from + (from === 0 ? FIRST_BATCH : BATCH));
+      const sent = { body: rows.csvRange(from, to), type: "text/csv", query, slot: "score", record: rows.areReal, signal };
+      const { headers, lines } = await scoreBatch(context, pathOf(model, "elbo"), sent);
+      if (from === 0) state.set({ rows, results, selected: null }); // until now, what was there stays
+      if (lines.length !== to - from) throw new Error(`The service answered ${lines.length} of ${to - from} rows.`);
+      results.add(from, lines, headers);
+      from = to;
+      onProgress(from);
+      if (performance.now() - drawn > REDRAW_MS) draw();
     }
+  } finally {
+    draw();
   }
 }
 
-async function scoreBatch({ api }, path, body, query, record) {
+async function scoreBatch({ api }, path, sent) {
   for (let pauses = 0; ; pauses += 1) {
     try {
-      return await api.postLines(path, { body, type: "text/csv", query, slot: "score", record });
+      return await api.postLines(path, sent);
     } catch (error) {
       if (isSuperseded(error) || error.status !== 429 || pauses >= MOST_PAUSES) throw error;
       await new Promise((resolve) => setTimeout(resolve, 1000 * (error.retryAfter || 1)));
