@@ -23,6 +23,7 @@ REPEATED = {
     "deploy/kubernetes/cpu/kustomization.yaml": 1,
     "deploy/kubernetes/gpu/kustomization.yaml": 1,
     "docs/how-to/kubernetes.md": 2,
+    "docs/how-to/start-a-project.md": 1,
     "tests/service/openapi.json": 1,
 }
 PEP_440 = re.compile(r"\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?")

@@ -113,6 +113,13 @@ def test_the_compose_file_has_the_settings_of_the_repository(project: Path) -> N
     assert (project / "models").is_dir()  # the container cannot make it
 
 
+def test_the_readme_of_the_sample_scores_new_rows(project: Path) -> None:
+    readme = (project / "README.md").read_text()
+    assert "vae score sensors data/new.csv" in readme
+    assert "these are the training rows" not in readme
+    assert "{{" not in readme
+
+
 def test_the_config_of_the_sample_is_what_vae_train_infers(project: Path) -> None:
     tree, _ = infer(str(project / "data" / "normal.csv"))
     written = tomllib.loads((project / "config.toml").read_text())
@@ -180,6 +187,12 @@ def test_a_project_of_the_users_own_csv_works_and_leaves_the_file_where_it_is(ow
     assert written["data"]["source"] == "../../my data/Line 3.csv"
     assert written["data"]["exclude"] == ["id"]
     assert not (folder / "data").exists()
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    assert (
+        "`../../my data/Line 3.csv` is only an example for `vae score` and `vae explain`: these are the training"
+        in readme
+    )
+    assert "{{" not in readme
     run_commands(folder)
 
 

@@ -37,6 +37,10 @@ OF_VALUES = {
     "mixed": "numbers and categories, each with its own likelihood",
     "kernel": "a density around training rows: no training steps",
 }
+TRAINED_ON = """**`{0}` is only an example for `vae score` and `vae explain`: these are the training rows.** The model
+has seen most of them, so their p-values promise nothing. Put a file of new rows in its place.
+
+"""
 HINTS = """
 # Settings that are often changed, with examples:
 #
@@ -105,7 +109,8 @@ def own_data(
     tree, remarks = infer(str(source), {"data": labels})
     name, place = tree["name"], _relative(source, folder)
     tree["data"] = {"source": place, **labels, **{key: tree["data"][key] for key in tree["data"] if key != "source"}}
-    readme = _readme(name=name, intro=f"Finds anomalies in rows like those of `{place}`.", source=place, rows=place)
+    intro = f"Finds anomalies in rows like those of `{place}`."
+    readme = _readme(name=name, intro=intro, source=place, rows=place, note=TRAINED_ON.format(place))
     files = {**_common(), "config.toml": config(tree, remarks), "README.md": readme}
     return Project(name, place, files, tuple(remarks))
 
@@ -155,9 +160,10 @@ def _common() -> dict[str, str]:
     }
 
 
-def _readme(*, rows: str, row: int = 0, data_rows: str = "", **values: str) -> str:
+def _readme(*, rows: str, row: int = 0, data_rows: str = "", note: str = "", **values: str) -> str:
     text = _template("README.md")
     values |= {"row": str(row), "quoted_rows": shlex.quote(rows), "data_rows": data_rows, "alpha": f"{ALPHA:g}"}
+    values["note"] = note
     for key, value in values.items():
         text = text.replace("{{" + key + "}}", value)
     return text
