@@ -129,6 +129,15 @@ def test_parameters_are_read_set_and_cloned(fitted: Detector) -> None:
         copied.set_params(beta=1)
 
 
+def test_contamination_is_refused_with_what_to_use_instead() -> None:
+    with pytest.raises(
+        TypeError, match=r"^no parameter 'contamination', the share of .*; use alpha, the largest share"
+    ):
+        Detector(contamination=0.1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'nothing'"):
+        Detector(nothing=0.1)  # type: ignore[call-arg]
+
+
 def test_a_changed_alpha_takes_effect_at_the_next_fit(fitted: Detector) -> None:
     before = fitted.predict(ROWS)
     later = copy.copy(fitted).set_params(alpha=0.9)

@@ -20,7 +20,7 @@ from vaekit.bundle.packed import publish_as
 from vaekit.detector_rows import FittedColumns, in_place, model_input, scored
 from vaekit.detector_training import FitProgress, columns_of_steps, known_anomalies, prepare
 from vaekit.errors import BundleError, InputError
-from vaekit.estimator import Estimator, not_fitted
+from vaekit.estimator import Estimator, not_fitted, refusing_foreign
 from vaekit.runtime import Bound, Explained, Model
 from vaekit.tabular.frames import table
 from vaekit.tabular.windows import with_levels
@@ -90,6 +90,7 @@ class Detector(Estimator):
     feature_names_in_: NDArray[np.object_]
     left_out_: tuple[str, ...]
 
+    @refusing_foreign
     def __init__(
         self,
         *,

@@ -7,12 +7,33 @@ is fast, and a detector with a loaded model works without scikit-learn.
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, Self
 
 from vaekit.errors import InputError
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
+
+P = ParamSpec("P")
+FOREIGN = {  # parameters of other libraries' detectors, and what to use instead
+    "contamination": "the share of the training rows to flag; use alpha, the largest share of new normal rows to flag, "
+    "on average",
+}
+
+
+def refusing_foreign(init: Callable[P, None]) -> Callable[P, None]:
+    """An __init__ whose TypeError for a parameter of another library says what to use instead; its signature stays."""
+
+    @wraps(init)
+    def checked(*args: P.args, **given: P.kwargs) -> None:
+        for name, instead in FOREIGN.items():
+            if name in given:
+                raise TypeError(f"no parameter {name!r}, {instead}")
+        init(*args, **given)
+
+    return checked
 
 
 class Estimator:
