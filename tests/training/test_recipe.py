@@ -242,12 +242,14 @@ def test_a_search_for_kernels_says_what_it_tried() -> None:
     trained = run(config, device="cpu", rows=rows, listener=Listener(say=say))
     assert threads[-1] == 1
     assert torch.get_num_threads() == before
-    tried = [line for line in lines if "nats per row left out (h = " in line]
+    (first,) = [i for i, line in enumerate(lines) if line.endswith("higher is better")]
+    tried = [line for line in lines[first + 1 :] if " nats per row (width h = " in line]
     assert isinstance(trained.vae, KernelVAE)
     assert len(tried) == len({one.clusters for one in trained.vae.prior.trials})
     best = max(trained.vae.prior.trials, key=lambda one: one.log_density)
-    plural = "s" if best.clusters > 1 else ""
-    assert f"{best.clusters} cluster{plural}: {best.log_density:.5g} nats per row left out" in " ".join(tried)
+    assert f"{best.named}: log density {best.log_density:.3g} nats per row (width" in " ".join(tried)
+    (chosen,) = [line for line in lines if line.startswith("chosen: ")]
+    assert chosen.startswith(f"chosen: {best.named} around ")
 
 
 def test_the_memory_of_networks_is_not_asked_for_if_kernels_are_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,8 @@ from vaekit_training.config import make_config
 from vaekit_training.data.rows import Rows
 from vaekit_training.data.split import split
 from vaekit_training.folds import FoldModels
-from vaekit_training.kernels.search import WIDTHS, Trial
+from vaekit_training.kernels.search import WIDTHS
+from vaekit_training.kernels.trials import Trial
 from vaekit_training.publish import publish_run
 from vaekit_training.report import CARD, PAGE, kernels
 from vaekit_training.report.facts import Facts

@@ -173,7 +173,10 @@ def _run(
         check_memory(config, device, len(rows.x) if rows.streamed is None else rows.streamed.counts["train"], dim, dim)
     if config.prior.name == "kernel":
         splits = splits.with_few_validation_rows()
-        listener.say("choosing the kernels by the log density of rows left out, in standardised columns")
+        listener.say(
+            "choosing the kernels around training rows by the mean log density of rows left out, in standardised "
+            "columns; higher is better"
+        )
     elif asked:
         listener.warn("privacy.show_exemplars = True has no effect: a kernel prior cannot model this table")
     if splits.folds and ranks.size > 1:

@@ -34,6 +34,7 @@ from vaekit_training.kernels.mixture import (
     whitened,
     whitening,
 )
+from vaekit_training.kernels.trials import Trial
 
 CLUSTERS = (1, 3, 8, 20, 50)
 LEAST_ROWS = 8  # rows per cluster
@@ -51,16 +52,6 @@ CLEARLY = 0.01  # difference in AUROC by which wider smallest scales must be bet
 
 
 Split = tuple[slice | Tensor, slice | Tensor]  # indices of the rows that are kept, and of those left out
-
-
-class Trial(NamedTuple):
-    """Kernels that the search tried."""
-
-    clusters: int  # K
-    h: float
-    nu: float
-    log_density: float  # mean over the rows left out, nats, model units
-    keep: float  # a; without columns of levels it is not used
 
 
 @dataclass(frozen=True)
@@ -130,7 +121,7 @@ def chosen(
     found: list[tuple[float, Kernels]] = []
     for scales in candidates:
         if len(candidates) > 1:
-            say(f"smallest scales of repeated values, {'narrower' if found else 'wider'} ones:")
+            say(f"with {'narrow' if found else 'wide'} kernels for values that repeat:")
         least = scales.square()
         trials = _trials(points, least, shape, components, generator, say, splits)
         best = max(trials, key=lambda one: one.log_density, default=ONE_NORMAL)
@@ -142,10 +133,18 @@ def chosen(
         )
         kernels = replace(_kernels(_assigned(points[:count], clusters), least, best), trials=tuple(trials))
         if len(candidates) == 1:
-            return kernels
+            return _announced(kernels, points, say)
         found.append((_told_apart(points, least, best, shape, components, generator, splits), kernels))
     (wide, of_wide), (narrow, of_narrow) = found
-    return of_wide if wide > narrow + CLEARLY else of_narrow
+    return _announced(of_wide if wide > narrow + CLEARLY else of_narrow, points, say)
+
+
+def _announced(kernels: Kernels, points: Points, say: Callable[[str], None]) -> Kernels:
+    """The kernels, after saying what was chosen; nothing if there was no search."""
+    if kernels.trials:
+        best = max(kernels.trials, key=_height)
+        say(f"chosen: {best.named} around {len(kernels.exemplars):,} rows ({best.settings(points)})")
+    return kernels
 
 
 def _exemplars(points: Points, clusters: Clusters, least: Tensor, trial: Trial, components: int, split: Split) -> int:
@@ -229,7 +228,7 @@ def _trials(
             own += [one for keep in KEEPS for one in _of_widths(each, least, h, keep, [nu])]
         top = max(own, key=_height)
         value = top.log_density
-        say(f"{clusters} cluster{'s' * (clusters > 1)}: {value:.5g} nats per row left out ({_named(top, points)})")
+        say(top.sentence(points))
         tried += own
         best, since = (value, 0) if value > best else (best, since + 1)
         if since == WORSE:
@@ -248,12 +247,6 @@ def _of_widths(
             total[nu] += float(log_p.sum())
     count = sum(len(left_out) for _, left_out in each)
     return [Trial(clusters, h, nu, value / count, keep) for nu, value in total.items()]
-
-
-def _named(trial: Trial, points: Points) -> str:
-    """The values of a trial that these points use, as text."""
-    of_numbers = [f"h = {trial.h:g}", f"nu = {trial.nu:g}"] if points.real.shape[1] else []
-    return ", ".join([*of_numbers, *([f"a = {trial.keep:.3g}"] if points.counts else [])])
 
 
 def _height(trial: Trial) -> float:

@@ -18,7 +18,8 @@ from vaekit_training.kernel_fit import rows_searched
 from vaekit_training.kernel_vae import KernelVAE
 from vaekit_training.kernels.mixture import MOST_FULL
 from vaekit_training.kernels.prior import KernelPrior
-from vaekit_training.kernels.search import FEWEST, FOLDS, HELD_OUT, KEEPS, MANY, WIDTHS, Trial
+from vaekit_training.kernels.search import FEWEST, FOLDS, HELD_OUT, KEEPS, MANY, WIDTHS
+from vaekit_training.kernels.trials import Trial
 from vaekit_training.report.facts import Facts
 from vaekit_training.report.parts import Figure, ReportTable, Section, number, plural
 from vaekit_training.report.rows import MOST_COLUMNS, horizontal_bars
