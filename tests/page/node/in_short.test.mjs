@@ -28,6 +28,11 @@ test("without such rows the number of flagged ones decides", () => {
   assert.deepEqual(inShort(EXPLAINED, ["north"], topOf([group(300, 0)]), 0.05), ["More than false alarms explain in north."]);
 });
 
+test("images are called images", () => {
+  assert.equal(inShort(EXPLAINED, [], topOf([group(300, 9)]), 0.05, "image")[0], "9 of 300 images score above every held-out image; chance explains about 0.5.");
+  assert.match(inShort(TOO_MANY, [], topOf([group(300, 0)]), 0.05, "image")[0], /some of these images are anomalies/);
+});
+
 test("each group is compared with its own calibration", () => {
   const found = topOf([group(0, 0), group(300, 1, 400), group(100, 6, 200)]);
   assert.equal(found.isSurprising, true);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { alarmSentence, evidenceWords, pWords, span } from "../../../service/vaekit_service/page/static/js/health/words.js";
+import { alarmSentence, evidenceWords, pWords, span, verdictOf } from "../../../service/vaekit_service/page/static/js/health/words.js";
 import { extremes, heatmap, surpriseOf, toIntegers, toRgba } from "../../../service/vaekit_service/page/static/js/images/pixels.js";
 import { inspectPixels } from "../../../service/vaekit_service/page/static/js/images/inspect.js";
 import { bitsOf, isOtherSize, obstacleOf, shuffled, toBase64, withOwnNames } from "../../../service/vaekit_service/page/static/js/images/read.js";
@@ -139,6 +139,8 @@ test("a walk begins with the least and the most anomalous row", () => {
 test("the health of a model is said in words", () => {
   const health = { rows: 200, anomaly_rate: 0.06, anomaly_rate_low: 0.0347, anomaly_rate_high: 0.1018, alpha: 0.05 };
   assert.match(alarmSentence(health), /^12 alarms in 200 rows is 6.0 %/);
+  assert.match(alarmSentence(health, "image"), /^12 alarms in 200 images.*normal images alone/);
+  assert.equal(verdictOf({ log10_evidence: 0, reading: "no drift beyond chance for this number of rows" }, "image"), "No drift beyond chance for this number of images.");
   assert.equal(pWords(0.0001), "p < 0.001");
   assert.equal(pWords(0.3), "p = 0.30");
   assert.match(evidenceWords(3.2), /^More than 1,000 to 1/);

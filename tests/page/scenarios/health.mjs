@@ -3,6 +3,7 @@ import { expect } from "../harness.mjs";
 
 export default async function ({ page, check, shot, given }) {
   let looks = 0;
+  const thing = given.model === "digits" ? "image" : "row";
   await page.clock.install();
   page.on("request", (request) => (looks += request.url().endsWith("/health") ? 1 : 0));
   await page.goto(`${given.url}/?model=${given.model}#health`);
@@ -11,7 +12,7 @@ export default async function ({ page, check, shot, given }) {
   await page.route("**/health", (route) => route.fulfill({ json: { ...FIGURES, model: given.model } }));
   const before = looks;
   await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
-  await page.getByText("12 alarms in 200 rows").waitFor();
+  await page.getByText(`12 alarms in 200 ${thing}s`).waitFor();
   expect(looks === before + 1, "the page does not look again when it is shown");
   await check("health, with figures");
   await shot(`health-${given.model}`, "#health");
@@ -25,7 +26,7 @@ export default async function ({ page, check, shot, given }) {
   await page.evaluate(() => Object.defineProperty(document, "hidden", { value: false, configurable: true }));
   await page.route("**/health", (route) => route.fulfill({ json: { ...FIGURES, log10_evidence: 3.6, anomaly_rate: 0.2, anomaly_rate_low: 0.15, anomaly_rate_high: 0.26, reading: "the rows have changed" } }));
   await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
-  await page.getByText("The rows have changed").first().waitFor();
+  await page.getByText(`The ${thing}s have changed`).first().waitFor();
   await check("health, changed");
   await shot(`health-changed-${given.model}`, "#health");
 }

@@ -12,6 +12,8 @@ export default async function ({ page, check, shot, given }) {
   expect((await first.innerText()).includes("anomalous"), "the shuffled image is not anomalous");
   expect((await page.locator(".image-card").last().innerText()).includes("not flagged"), "a usual image has no verdict");
   await page.getByText("One has its pixels shuffled").waitFor();
+  const scores = await page.locator("#scores").innerText();
+  expect(scores.includes("Images flagged") && !/\brows?\b/i.test(scores), `images are called rows: ${scores}`);
   expect((await first.locator("canvas").count()) === 3, "image, reconstruction and heatmap are not all there");
   await check("images, scored");
   await shot("images-digits");

@@ -13,6 +13,8 @@ export default async function ({ page, check, shot, given }) {
   await page.locator(images ? "#samples .sample-grid" : "#samples .histograms").waitFor();
   await page.locator(images ? "#interpolation .strip" : "#interpolation .column-lines").waitFor();
   await check("latent space");
+  await page.locator("#latent-map", { hasText: `Point at ${images ? "an image" : "a row"} to see it` }).waitFor();
+  await page.locator("#latent-map .map-legend", { hasText: "not flagged" }).waitFor();
   await lookAndSelect(page, first);
   await moveSliders(page, images);
   await walk(page, images);

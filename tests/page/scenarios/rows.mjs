@@ -134,6 +134,7 @@ async function editor({ page, check }) {
   await page.getByLabel("Order").selectOption("normal");
   await page.locator("#rows tbody tr .badge.normal").first().waitFor();
   const row = page.locator("#rows tbody tr", { has: page.locator(".badge.normal") }).first();
+  expect((await row.locator(".badge.normal").innerText()) === "not flagged", "the badge says more than that the row is not flagged");
   await row.locator("button").first().click();
   await page.locator("#editor .outcome .badge.normal").waitFor();
   const field = page.locator("#editor input").first();

@@ -8,6 +8,9 @@ export const count = (n) => WHOLE.format(n);
 /** "1 row", "2 rows". @param {number} n @param {string} noun */
 export const counted = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
 
+/** A text with a capital letter. @param {string} text */
+export const capitalised = (text) => `${text[0].toUpperCase()}${text.slice(1)}`;
+
 /** A number with some significant digits; "–" if there is none. @param {number | null | undefined} x */
 export function number(x, digits = 4) {
   if (x === null || x === undefined || Number.isNaN(x)) return "–";

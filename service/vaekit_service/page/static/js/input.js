@@ -3,6 +3,10 @@
 /** Whether the rows of a model are images. @param {object} model */
 export const hasImages = (model) => model.input.kind === "image";
 
+/** What the page calls an input of a model, and the same with its article. @param {object} model */
+export const thingOf = (model) => (hasImages(model) ? "image" : "row");
+export const aThingOf = (model) => (hasImages(model) ? "an image" : "a row");
+
 /** Whether the model has held-out scores, and so p-values. @param {object} model */
 export const isCalibrated = (model) => (model.calibration?.entries.length ?? 0) > 0;
 

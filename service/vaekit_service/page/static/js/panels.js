@@ -12,7 +12,7 @@
  * @property {string} id also of its element
  * @property {string} title
  * @property {string} view the id of the view that it belongs to, see VIEWS
- * @property {string} [about] one sentence below the title
+ * @property {(model: object) => string} [about] one sentence below the title
  * @property {(model: object) => boolean} accepts whether the panel is for a model
  * @property {(root: HTMLElement, context: Context) => (() => void)} mount fill the element for the model in the state;
  *   called when the view is first shown; the result ends what the panel does, before another model is shown

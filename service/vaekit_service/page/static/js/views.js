@@ -50,7 +50,7 @@ export function makeViews(root, panels, context) {
     section.append(frame);
     render(
       html`<h2 id=${`${panel.id}-title`}>${panel.title}</h2>
-        ${panel.about ? html`<p class="about">${panel.about}</p>` : ""}
+        ${panel.about ? html`<p class="about">${panel.about(state.get().model)}</p>` : ""}
         <div class="panel-body"></div>`,
       frame,
     );

@@ -22,7 +22,7 @@ export const panel = {
   id: "editor",
   title: "Change a row",
   view: "score",
-  about: "Edit a cell and see what the model makes of it.",
+  about: () => "Edit a cell and see what the model makes of it.",
   accepts: (model) => !hasImages(model),
   mount(root, context) {
     const editor = new Editor(root, context);

@@ -2,11 +2,12 @@
 
 import { isSuperseded, pathOf } from "../api.js";
 import { whenBack } from "../service/connection.js";
-import { counted, number } from "../format.js";
+import { capitalised, counted, number } from "../format.js";
+import { thingOf } from "../input.js";
 import { problemBox } from "../latent/problem_box.js";
 import { html, render } from "../lit.js";
 import { snippets } from "../snippets.js";
-import { alarmSentence, evidenceWords, ownRows, pWords, span, verdictOf } from "./words.js";
+import { alarmSentence, evidenceWords, named, ownRows, pWords, span, verdictOf } from "./words.js";
 import { rateChart } from "./rate_chart.js";
 import { addLook, historyChart } from "./history.js";
 
@@ -19,7 +20,7 @@ export const panel = {
   id: "health",
   title: "Model health",
   view: "health",
-  about: "Whether the rows that the service has scored lately are still like the rows it was calibrated on.",
+  about: (model) => `Whether the ${thingOf(model)}s that the service has scored lately are still like those it was calibrated on.`,
   accepts: () => true,
   mount(root, context) {
     const health = new Health(root, context);
@@ -78,7 +79,7 @@ function view(health) {
   const name = JSON.stringify(model.name);
   return html`<div class="stack">
     ${problemBox(problem, () => health.look())}
-    ${figures ? body(health, ownRows(context.api.scoredRows(pathOf(model, "elbo")))) : problem ? "" : html`<p class="quiet">Asking for the health of the model …</p>`}
+    ${figures ? body(health, ownRows(context.api.scoredRows(pathOf(model, "elbo")), thingOf(model))) : problem ? "" : html`<p class="quiet">Asking for the health of the model …</p>`}
     ${at ? html`<p class="quiet small">Last look at ${at.toLocaleTimeString("en-GB")}. The page looks every 10 seconds while it is visible.</p>` : ""}
     ${snippets({
       api: context.api,
@@ -90,18 +91,19 @@ function view(health) {
   </div>`;
 }
 
-function body({ figures, looks }, own) {
+function body({ figures, looks, model }, own) {
+  const thing = thingOf(model);
   if (!figures.rows) {
-    return html`<p class="message plain">There is nothing to compare: ${figures.reading}.${NONE_YET.test(figures.reading) ? " Score some rows, and they appear here within seconds." : ""}</p>`;
+    return html`<p class="message plain">There is nothing to compare: ${named(figures.reading, thing)}.${NONE_YET.test(figures.reading) ? ` Score some ${thing}s, and they appear here within seconds.` : ""}</p>`;
   }
   const changed = figures.log10_evidence >= 3;
-  return html`<p class=${changed ? "message" : "message plain"}>${verdictOf(figures)}</p>
+  return html`<p class=${changed ? "message" : "message plain"}>${verdictOf(figures, thing)}</p>
     ${own ? html`<p class="small quiet" data-own>${own}</p>` : ""}
     <div class="health">
       <figure class="box">
         <h3>Rate of alarms</h3>
         ${rateChart(figures)}
-        <figcaption>${alarmSentence(figures)}</figcaption>
+        <figcaption>${alarmSentence(figures, thing)}</figcaption>
       </figure>
       <figure class="box">
         <h3>Evidence of a change</h3>
@@ -110,11 +112,11 @@ function body({ figures, looks }, own) {
       </figure>
     </div>
     <dl class="facts">
-      ${fact("Rows compared", `${counted(figures.rows, "row")} in ${span(figures.seconds)}`)}
+      ${fact(`${capitalised(thing)}s compared`, `${counted(figures.rows, thing)} in ${span(figures.seconds)}`)}
       ${fact("KS, largest difference of scores", `${number(figures.ks, 2)}, ${pWords(figures.ks_p_value)}`)}
       ${fact("PSI over ten bins", `${number(figures.psi, 2)}, ${pWords(figures.psi_p_value)}`)}
       ${fact("As many alarms by chance", pWords(figures.anomaly_rate_p_value))}
-      ${fact("Novel rows", `${number(100 * figures.novel_rate, 2)} %`)}
+      ${fact(`Novel ${thing}s`, `${number(100 * figures.novel_rate, 2)} %`)}
     </dl>
     <p class="small quiet">Each p-value is that of one figure at one look; the verdict is that of the evidence, which counts all looks.</p>`;
 }

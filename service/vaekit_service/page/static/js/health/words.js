@@ -1,19 +1,20 @@
 /** What the figures of the model health say, in words. */
 
-import { counted, percent } from "../format.js";
+import { capitalised, counted, percent } from "../format.js";
 
 /**
  * The rate of alarms as a sentence.
  *
  * @param {object} health reply of /models/{name}/health
+ * @param {string} [thing] what the rows are called
  * @returns {string}
  */
-export function alarmSentence(health) {
+export function alarmSentence(health, thing = "row") {
   const { rows, anomaly_rate: rate, anomaly_rate_low: low, anomaly_rate_high: high, alpha } = health;
   const alarms = Math.round(rate * rows);
   return (
-    `${counted(alarms, "alarm")} in ${counted(rows, "row")} is ${percent(rate)} (95 % interval ${percent(low)} to ` +
-    `${percent(high)}); normal rows alone would give about ${percent(alpha)}.`
+    `${counted(alarms, "alarm")} in ${counted(rows, thing)} is ${percent(rate)} (95 % interval ${percent(low)} to ` +
+    `${percent(high)}); normal ${thing}s alone would give about ${percent(alpha)}.`
   );
 }
 
@@ -31,17 +32,20 @@ export function evidenceWords(log10) {
   return "None; an alert comes at 1,000 to 1";
 }
 
-/** The verdict in one sentence. @param {object} health reply of /models/{name}/health */
-export function verdictOf({ log10_evidence: log10, reading }) {
-  if (log10 >= 3) return "The rows have changed: they are not like those of the calibration, and chance does not explain it.";
+/** The verdict in one sentence. @param {object} health reply of /models/{name}/health @param {string} [thing] */
+export function verdictOf({ log10_evidence: log10, reading }, thing = "row") {
+  if (log10 >= 3) return `The ${thing}s have changed: they are not like those of the calibration, and chance does not explain it.`;
   if (log10 >= 1) return "There are signs of a change, not enough for an alert.";
-  return `${reading.charAt(0).toUpperCase()}${reading.slice(1)}.`;
+  return `${capitalised(named(reading, thing))}.`;
 }
 
-/** What the rows that this page has scored do to the figures; "" if there are none. @param {number} rows */
-export function ownRows(rows) {
+/** What the service says about rows, of the inputs of this model. @param {string} text @param {string} thing */
+export const named = (text, thing) => text.replace(/\brow(s?)\b/g, `${thing}$1`);
+
+/** What the rows that this page has scored do to the figures; "" if there are none. @param {number} rows @param {string} [thing] */
+export function ownRows(rows, thing = "row") {
   if (rows === 0) return "";
-  return `${counted(rows, "row")} since you opened this page ${rows === 1 ? "was" : "were"} scored by it and ${rows === 1 ? "counts" : "count"} here as any other; rows that you change on purpose look like a change of the data.`;
+  return `${counted(rows, thing)} since you opened this page ${rows === 1 ? "was" : "were"} scored by it and ${rows === 1 ? "counts" : "count"} here as any other; ${thing}s that you change on purpose look like a change of the data.`;
 }
 
 /** A span of seconds in the largest unit that fits. */

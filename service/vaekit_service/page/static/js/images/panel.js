@@ -20,7 +20,7 @@ export const panel = {
   id: "images",
   title: "Images",
   view: "score",
-  about: "Each image beside what the model makes of it. The heatmap is bright where a pixel surprises the model.",
+  about: () => "Each image beside what the model makes of it. The heatmap is bright where a pixel surprises the model.",
   accepts: (model) => model.input.kind === "image",
   mount(root, context) {
     const images = new Images(root, context);

@@ -4,7 +4,7 @@ import { isSuperseded, pathOf } from "../api.js";
 import { whenBack } from "../service/connection.js";
 import { download } from "../download.js";
 import { counted, number } from "../format.js";
-import { numberField } from "../input.js";
+import { numberField, thingOf } from "../input.js";
 import { makeImage } from "../images/pixels_view.js";
 import { rowsPerCall, serviceOf } from "../latent/calls.js";
 import { problemBox } from "../latent/problem_box.js";
@@ -22,7 +22,7 @@ export const panel = {
   id: "samples",
   title: "Samples",
   view: "latent",
-  about: "New rows that the model makes up. If it has learnt the data, they look like real ones.",
+  about: (model) => `New ${thingOf(model)}s that the model makes up. If it has learnt the data, they look like real ones.`,
   accepts: (model) => !model.input.window,
   mount(root, context) {
     const samples = new Samples(root, context);

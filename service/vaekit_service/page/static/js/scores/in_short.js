@@ -23,10 +23,15 @@ export function topOf(groups) {
   };
 }
 
-/** How many rows score above every held-out row, and how many chance explains. @param {ReturnType<typeof topOf>} found */
-export function topSentence({ rows, top, expected }) {
-  const score = rows === 1 ? "row scores" : "rows score";
-  return `${count(top)} of ${count(rows)} ${score} above every held-out row; chance explains about ${number(expected, expected < 1 ? 1 : 2)}.`;
+/**
+ * How many rows score above every held-out row, and how many chance explains.
+ *
+ * @param {ReturnType<typeof topOf>} found
+ * @param {string} [thing] what the rows are called
+ */
+export function topSentence({ rows, top, expected }, thing = "row") {
+  const score = rows === 1 ? "scores" : "score";
+  return `${count(top)} of ${counted(rows, thing)} ${score} above every held-out ${thing}; chance explains about ${number(expected, expected < 1 ? 1 : 2)}.`;
 }
 
 /**
@@ -36,12 +41,13 @@ export function topSentence({ rows, top, expected }) {
  * @param {string[]} beyond groups with more flagged rows than false alarms explain
  * @param {ReturnType<typeof topOf>} top
  * @param {number} alpha
+ * @param {string} [thing] what the rows are called
  * @returns {string[]} sentences, the most important first
  */
-export function inShort(all, beyond, top, alpha) {
+export function inShort(all, beyond, top, alpha, thing = "row") {
   const isMore = isMoreThanChance(all, beyond);
-  if (!top.isSurprising) return [countSentence(all, beyond, isMore)];
-  return [topSentence(top), isMore ? countSentence(all, beyond, true) : butTopSentence(all, top, alpha)];
+  if (!top.isSurprising) return [countSentence(all, beyond, isMore, thing)];
+  return [topSentence(top, thing), isMore ? countSentence(all, beyond, true, thing) : butTopSentence(all, top, alpha, thing)];
 }
 
 /**
@@ -50,27 +56,28 @@ export function inShort(all, beyond, top, alpha) {
  * @param {{ rows: number, calibration: { group: string, rows: number, smallest_alpha: number, fold_rows: number[] | null } }[]} groups
  *   as for `topOf`
  * @param {number} alpha
+ * @param {string} [thing] what the rows are called
  * @returns {{ sentences: string[], isAll: boolean }} isAll: it holds for all rows of the file
  */
-export function tooSmall(groups, alpha) {
+export function tooSmall(groups, alpha, thing = "row") {
   const compared = groups.filter(({ rows }) => rows > 0);
   const unreachable = compared.filter(({ calibration }) => alpha < calibration.smallest_alpha);
   const isAll = unreachable.length > 0 && unreachable.length === compared.length;
   const sentences = unreachable.map(({ calibration }) => {
     const where = compared.length === 1 ? "" : ` of ${calibration.group}`;
-    return `No row${where} can be flagged at alpha ${number(alpha, 2)}: the smallest alpha is ${smallestOf(calibration)}.`;
+    return `No ${thing}${where} can be flagged at alpha ${number(alpha, 2)}: the smallest alpha is ${smallestOf(calibration, thing)}.`;
   });
   return { sentences, isAll };
 }
 
-function smallestOf({ rows, smallest_alpha: smallest, fold_rows: folds }) {
-  const heldOut = counted(rows, "held-out row");
+function smallestOf({ rows, smallest_alpha: smallest, fold_rows: folds }, thing) {
+  const heldOut = counted(rows, `held-out ${thing}`);
   return folds ? `${number(smallest, 3)}, with ${heldOut} in ${folds.length} folds` : `${number(smallest, 3)}, 1 / (n + 1) with n = ${heldOut}`;
 }
 
-function butTopSentence({ flagged }, { top }, alpha) {
+function butTopSentence({ flagged }, { top }, alpha, thing) {
   const those = top === 1 ? "the one that scores" : `the ${count(top)} that score`;
-  return `At alpha ${number(alpha, 2)}, false alarms could explain ${counted(flagged, "flagged row")}, but not ${those} above every held-out row.`;
+  return `At alpha ${number(alpha, 2)}, false alarms could explain ${counted(flagged, `flagged ${thing}`)}, but not ${those} above every held-out ${thing}.`;
 }
 
 function isMoreThanChance({ flagged, expected, high, isBound }, beyond) {
@@ -78,8 +85,8 @@ function isMoreThanChance({ flagged, expected, high, isBound }, beyond) {
   return isBound ? flagged > 2 * expected : high !== undefined && flagged > high;
 }
 
-function countSentence({ isBound }, beyond, isMore) {
+function countSentence({ isBound }, beyond, isMore, thing) {
   if (beyond.length > 0) return `More than false alarms explain in ${beyond.join(" and ")}.`;
   if (isBound) return isMore ? "Many more than false alarms explain." : "Not many more than false alarms explain.";
-  return isMore ? "More than false alarms explain: some of these rows are anomalies." : "No more than false alarms explain.";
+  return isMore ? `More than false alarms explain: some of these ${thing}s are anomalies.` : "No more than false alarms explain.";
 }

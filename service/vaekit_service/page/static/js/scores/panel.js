@@ -3,10 +3,10 @@
 import { isSuperseded, pathOf } from "../api.js";
 import { whenBack } from "../service/connection.js";
 import { falseAlarms, rankOf } from "./beta_binomial.js";
-import { count, counted, number, percent } from "../format.js";
+import { capitalised, count, counted, number, percent } from "../format.js";
 import { drawHistogram } from "./histogram.js";
 import { inShort, tooSmall, topOf, topSentence } from "./in_short.js";
-import { hasImages, isCalibrated } from "../input.js";
+import { aThingOf, hasImages, isCalibrated, thingOf } from "../input.js";
 import { problemBox } from "../latent/problem_box.js";
 import { html, live, render } from "../lit.js";
 import { csvInPython } from "../python_code.js";
@@ -19,7 +19,7 @@ export const panel = {
   id: "scores",
   title: "Scores and false alarms",
   view: "score",
-  about: "A row is flagged if less than a share alpha of held-out normal rows scores as high. The slider sets alpha.",
+  about: (model) => `${capitalised(aThingOf(model))} is flagged if less than a share alpha of held-out normal ${thingOf(model)}s scores as high. The slider sets alpha.`,
   accepts: isCalibrated,
   mount: (root, context) => mountScores(root, context),
 };
@@ -61,12 +61,13 @@ function mountScores(root, context) {
     }
     if (calibration === null) return html`<p class="quiet">Loading …</p>`;
     if (calibration.groups.length === 0) return html`<p class="message plain">${calibration.reason}</p>`;
-    const { alpha } = state.get();
+    const { alpha, model } = state.get();
+    const thing = thingOf(model);
     const counts = countsOf(calibration, scoredOf(state.get()), alpha);
-    return html`${slider(calibration, alpha, choose)} ${shown.refused ? refusal(alpha) : ""} ${figures(calibration, counts, alpha)}
+    return html`${slider(calibration, alpha, choose)} ${shown.refused ? refusal(alpha) : ""} ${figures(calibration, counts, alpha, thing)}
       ${calibration.groups.length > 1 ? groupPicker() : ""}
-      <div class="plot" role="img" aria-label=${summaryOf(calibration.groups[shown.group], counts[0])}></div>
-      ${legend(calibration.groups[shown.group], counts[shown.group])}
+      <div class="plot" role="img" aria-label=${summaryOf(calibration.groups[shown.group], counts[0], thing)}></div>
+      ${legend(calibration.groups[shown.group], counts[shown.group], thing)}
       ${calibration.groups.length > 1 ? groupTable(calibration, counts) : ""} ${snippets(codeFor(context))}`;
   }
 
@@ -177,40 +178,40 @@ function byKey(alpha, smallest, choose) {
 }
 
 /** The sentences under "In short". */
-function sentencesOf(groups, [all, ...others], alpha) {
+function sentencesOf(groups, [all, ...others], alpha, thing) {
   const beyond = others.flatMap(({ flagged, high }, index) => (flagged > high ? [groups[index + 1].group] : []));
   const own = [all.own ?? all, ...others];
   const top = topOf(own);
-  const { sentences, isAll } = tooSmall(own, alpha);
-  if (isAll) return top.isSurprising ? [...sentences, topSentence(top)] : sentences;
-  return [...inShort(all, beyond, top, alpha), ...sentences];
+  const { sentences, isAll } = tooSmall(own, alpha, thing);
+  if (isAll) return top.isSurprising ? [...sentences, topSentence(top, thing)] : sentences;
+  return [...inShort(all, beyond, top, alpha, thing), ...sentences];
 }
 
-function figures({ groups, guarantee }, counts, alpha) {
+function figures({ groups, guarantee }, counts, alpha, thing) {
   const [all] = counts;
   const [{ rows: heldOut, smallest_alpha: smallest }] = groups;
   if (all.rows === 0) {
-    return html`<p class="quiet small">${counted(heldOut, "held-out row")}. Score rows to compare them with these.</p>`;
+    return html`<p class="quiet small">${counted(heldOut, `held-out ${thing}`)}. Score ${thing}s to compare them with these.</p>`;
   }
   const expected = all.isBound
     ? html`at most ${number(all.expected, 3)} <small>on average, with ${groups[0].fold_rows.length} folds (${number(guarantee, 2)} alpha)</small>`
-    : html`${number(all.expected, 3)} <small>${all.low === undefined ? "if all rows are normal" : `${count(all.low)} to ${count(all.high)} with 95 %, if all rows are normal`}</small>`;
+    : html`${number(all.expected, 3)} <small>${all.low === undefined ? `if all ${thing}s are normal` : `${count(all.low)} to ${count(all.high)} with 95 %, if all ${thing}s are normal`}</small>`;
   return html`<dl class="facts figures" data-smallest=${smallest}>
-    <div><dt>Rows flagged</dt><dd class="large"><span class="alarm-text">${count(all.flagged)}</span> <small>of ${count(all.rows)}, ${percent(all.flagged / all.rows)}</small></dd></div>
+    <div><dt>${capitalised(thing)}s flagged</dt><dd class="large"><span class="alarm-text">${count(all.flagged)}</span> <small>of ${count(all.rows)}, ${percent(all.flagged / all.rows)}</small></dd></div>
     <div><dt>False alarms expected</dt><dd class="large">${expected}</dd></div>
-    <div><dt>In short</dt><dd>${sentencesOf(groups, counts, alpha).map((sentence) => html`<p>${sentence}</p>`)}</dd></div>
+    <div><dt>In short</dt><dd>${sentencesOf(groups, counts, alpha, thing).map((sentence) => html`<p>${sentence}</p>`)}</dd></div>
   </dl>`;
 }
 
-function summaryOf({ rows }, { rows: own, flagged }) {
-  const file = own === 0 ? "no rows of a file" : `${counted(own, "row")} of the file, ${count(flagged)} of them flagged`;
-  return `Histogram of scores: ${counted(rows, "held-out row")} and ${file}`;
+function summaryOf({ rows }, { rows: own, flagged }, thing) {
+  const file = own === 0 ? `no ${thing}s of yours` : `${counted(own, thing)} of yours, ${count(flagged)} of them flagged`;
+  return `Histogram of scores: ${counted(rows, `held-out ${thing}`)} and ${file}`;
 }
 
-function legend({ rows, novel }, { rows: shown, flagged }) {
+function legend({ rows, novel }, { rows: shown, flagged }, thing) {
   return html`<p class="legend small">
-    <span><i class="swatch calibration"></i>${counted(rows, "held-out row")}${novel > 0 ? ` (${novel} novel, not shown)` : ""}</span>
-    ${shown === 0 ? "" : html`<span><i class="swatch file"></i>this file, not flagged: ${count(shown - flagged)}</span><span><i class="swatch flagged"></i>flagged: ${count(flagged)}</span>`}
+    <span><i class="swatch calibration"></i>${counted(rows, `held-out ${thing}`)}${novel > 0 ? ` (${novel} novel, not shown)` : ""}</span>
+    ${shown === 0 ? "" : html`<span><i class="swatch file"></i>${thing === "image" ? "your images" : "this file"}, not flagged: ${count(shown - flagged)}</span><span><i class="swatch flagged"></i>flagged: ${count(flagged)}</span>`}
   </p>`;
 }
 

@@ -91,5 +91,5 @@ export function verdict(said, isFlagged) {
   const novel = said.novel?.length > 0 ? html` <span class="badge novel" title=${`It has ${NOVEL}: ${said.novel.join(", ")}`}>novel</span>` : "";
   const tolerated = said.tolerated?.length > 0 ? html` <span class="badge quiet">tolerated</span>` : "";
   if (said.p_value === null) return html`<span class="badge quiet">no verdict</span>${novel}`;
-  return html`<span class=${isFlagged ? "badge anomaly" : "badge normal"}>${isFlagged ? "anomaly" : "normal"}</span>${novel}${tolerated}`;
+  return html`<span class=${isFlagged ? "badge anomaly" : "badge normal"}>${isFlagged ? "anomaly" : "not flagged"}</span>${novel}${tolerated}`;
 }

@@ -1,7 +1,8 @@
 /** The box beside the latent map: the row under the pointer, and what the decoder makes of the selected one. */
 
-import { number } from "../../format.js";
+import { capitalised, number } from "../../format.js";
 import { makeImage } from "../../images/pixels_view.js";
+import { thingOf } from "../../input.js";
 import { html } from "../../lit.js";
 import { NO_CELL, numberText } from "../../table/cells.js";
 import { reasonLine, reasonsOf } from "../../table/reasons.js";
@@ -74,7 +75,7 @@ export function details(context, model, redraw) {
   function view({ cloud, current, chosen, alpha }) {
     const point = current >= 0 ? current : chosen;
     if (!cloud || point < 0) {
-      return html`<div class="map-details box"><p class="quiet">No row is selected. Point at one, or press Tab until the map has the focus.</p></div>`;
+      return html`<div class="map-details box"><p class="quiet">No ${thingOf(model)} is selected. Point at one, or press Tab until the map has the focus.</p></div>`;
     }
     const isOpen = opened?.cloud.mu === cloud.mu && opened.point === point;
     return html`<div class="map-details box" aria-live="polite" aria-atomic="true">
@@ -101,7 +102,7 @@ export function details(context, model, redraw) {
     if (!found && novel.length === 0) return html`<p class="quiet small">Looking for its most anomalous cells …</p>`;
     const isExplained = cloud.source === "rows" && (novel.length > 0 || found.some((cell) => "expected" in cell));
     const reasons = isExplained ? reasonsOfRow(cloud, point, novel, found) : (found ?? []).map(surprising);
-    if (reasons.length === 0) return html`<p class="quiet small">${sentence(NO_CELL)}</p>`;
+    if (reasons.length === 0) return html`<p class="quiet small">${capitalised(NO_CELL)}.</p>`;
     return html`<div><p class="quiet small">${isExplained ? "Most anomalous cells" : "Most surprising cells"}</p>
       <ul class="plain-list">${reasons.map((reason) => html`<li>${reasonLine(reason)}</li>`)}</ul></div>`;
   }
@@ -133,8 +134,6 @@ export function details(context, model, redraw) {
   return { open, dwell, view, end: () => clearTimeout(timer) };
 }
 
-const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
-
 /** The probabilities of one row, by category. @param {Record<string, number[][]> | undefined} probabilities */
 export function firstOf(probabilities, row = 0) {
   return Object.fromEntries(Object.entries(probabilities ?? {}).map(([name, values]) => [name, values[row]]));
@@ -145,5 +144,5 @@ function verdict(cloud, point, alpha) {
   if (score === null) return html`<span class="quiet">not scored yet</span>`;
   const shown = html`score ${number(score)}${p === null ? "" : html`, <span class="no-break">p-value ${number(p, 2)}</span>`}`;
   if (p === null) return shown;
-  return cloud.isAlarm(point, alpha) ? html`<b class="alarm-text">anomalous</b>, ${shown}` : html`normal, ${shown}`;
+  return cloud.isAlarm(point, alpha) ? html`<b class="alarm-text">anomalous</b>, ${shown}` : html`not flagged, ${shown}`;
 }

@@ -3,6 +3,7 @@
 import { isSuperseded } from "../../api.js";
 import { whenBack } from "../../service/connection.js";
 import { count, counted } from "../../format.js";
+import { aThingOf, thingOf } from "../../input.js";
 import { html, render } from "../../lit.js";
 import { MapCanvas, palette } from "./canvas.js";
 import { sampleCloud } from "../cloud.js";
@@ -23,7 +24,7 @@ export const panel = {
   id: "latent-map",
   title: "Latent map",
   view: "latent",
-  about: "Every point is a row, placed where the encoder puts it: rows that look alike to the model are neighbours.",
+  about: (model) => `Every point is ${aThingOf(model)}, placed where the encoder puts it: ${thingOf(model)}s that look alike to the model are neighbours.`,
   accepts: (model) => !model.input.window && model.latent_dim >= 1,
   mount(root, context) {
     const map = new LatentMap(root, context);
@@ -128,7 +129,7 @@ class LatentMap {
     const withBackground = this.cloud.source === "samples" ? [] : this.reference.mu;
     const { axes } = this.options;
     if (this.placedFor?.mu !== mu || this.placedFor.axes !== axes) {
-      this.placed = place(mu, withBackground, axes, this.dimensions);
+      this.placed = place(mu, withBackground, axes, this.dimensions, thingOf(this.model));
       this.placedFor = { mu, axes };
     }
     const by = this.options.colour === "verdict" && pValue.some((p) => p !== null) ? "verdict" : "score";
@@ -185,27 +186,28 @@ class LatentMap {
 
 function view(map) {
   const { cloud, status, placed, canvas, context, model } = map;
+  const thing = thingOf(model);
   return html`<div class="stack">
     ${controls(map)}
     ${problemBox(status.problem, () => map.load())}
     <div class="latent-map">
       <div class="map-box" data-busy=${status.busy}>
         <canvas aria-hidden="true"></canvas>
-        <canvas tabindex="0" role="application" aria-label="Latent map" aria-roledescription="map of rows" aria-describedby="latent-map-help"></canvas>
-        ${status.busy ? html`<p class="map-busy">Encoding rows ${status.progress} …</p>` : ""}
+        <canvas tabindex="0" role="application" aria-label="Latent map" aria-roledescription=${`map of ${thing}s`} aria-describedby="latent-map-help"></canvas>
+        ${status.busy ? html`<p class="map-busy">Encoding ${thing}s ${status.progress} …</p>` : ""}
       </div>
       ${map.details.view({ cloud, current: map.current, chosen: map.chosen, alpha: context.state.get().alpha })}
     </div>
     ${cloud && placed ? legend(map) : ""}
     <p class="quiet small" data-map-caption>${cloud && placed ? caption(map, canvas) : ""}</p>
-    <p id="latent-map-help" class="quiet small">Point at a row to see it, click to decode it. By keyboard: arrows move to the next row in that direction, Home to the most anomalous one, Enter decodes.</p>
+    <p id="latent-map-help" class="quiet small">Point at ${aThingOf(model)} to see it, click to decode it. By keyboard: arrows move to the next ${thing} in that direction, Home to the most anomalous one, Enter decodes.</p>
     ${mapCode(context, model)}
   </div>`;
 }
 
 function legend({ cloud, coloured }) {
   const dot = (kind, text) => html`<span><svg viewBox="0 0 10 10" aria-hidden="true"><circle class=${kind} cx="5" cy="5" r="4"></circle></svg>${text}</span>`;
-  const [low, high] = coloured === "verdict" ? ["normal", "anomalous"] : ["low score", "high score"];
+  const [low, high] = coloured === "verdict" ? ["not flagged", "anomalous"] : ["low score", "high score"];
   return html`<p class="map-legend small">${dot("normal", low)}${dot("anomalous", high)}${cloud.source === "samples" ? "" : dot("other", "samples of the model, to compare with")}</p>`;
 }
 
@@ -215,7 +217,7 @@ function caption({ cloud, placed, model }, canvas) {
     placed.explained,
     cloud.sampledOf ? `Shown are ${count(cloud.index.length)} of ${counted(cloud.sampledOf, "row")}: the flagged ones, and others at even distances.` : "",
     outside ? `${outside} far away ${outside === 1 ? "point is" : "points are"} drawn on the edge.` : "",
-    cloud.invalid ? `${counted(cloud.invalid, "row")} cannot be read and ${cloud.invalid === 1 ? "is" : "are"} left out.` : "",
+    cloud.invalid ? `${counted(cloud.invalid, thingOf(model))} cannot be read and ${cloud.invalid === 1 ? "is" : "are"} left out.` : "",
     model.members > 1 ? `Shown is the latent space of the first of ${model.members} members.` : "",
     isRowItself(model) ? "In this model the latent vector is the row itself, standardised." : "",
   ].join(" ");

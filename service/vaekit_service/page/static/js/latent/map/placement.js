@@ -17,14 +17,15 @@ import { axisRange, mix, ranks } from "./scales.js";
  * @param {number[][]} background (B, Z), points to compare with
  * @param {Axes} axes
  * @param {import("../dimensions.js").Dimension[]} dimensions
+ * @param {string} [thing] what the cloud is made of
  * @returns {Placed}
  */
-export function place(mu, background, axes, dimensions) {
+export function place(mu, background, axes, dimensions, thing = "row") {
   const all = [...mu, ...background];
-  return axes.kind === "pca" ? byPrincipalAxes(mu, all, dimensions) : byPair(all, axes, dimensions);
+  return axes.kind === "pca" ? byPrincipalAxes(mu, all, dimensions, thing) : byPair(all, axes, dimensions);
 }
 
-function byPrincipalAxes(mu, all, dimensions) {
+function byPrincipalAxes(mu, all, dimensions, thing) {
   const few = mu.length < 3; // too few points to have axes of their own
   const expand = expander(dimensions);
   const basis = principalAxes(withoutFar((few ? all : mu).map(expand)), 2);
@@ -35,7 +36,7 @@ function byPrincipalAxes(mu, all, dimensions) {
     axisNames: ["first principal axis", "second principal axis"],
     explained:
       `The two principal axes show ${share(first + second)} of the variance of ` +
-      `${few ? "samples" : "these rows"} in latent space (${share(first)} and ${share(second)}).`,
+      `${few ? "samples" : `these ${thing}s`} in latent space (${share(first)} and ${share(second)}).`,
   };
 }
 

@@ -4,6 +4,7 @@ import { isSuperseded, pathOf } from "../../api.js";
 import { whenBack } from "../../service/connection.js";
 import { number } from "../../format.js";
 import { makeImage } from "../../images/pixels_view.js";
+import { thingOf } from "../../input.js";
 import { html, live, render, svg } from "../../lit.js";
 import { snippets } from "../../snippets.js";
 import { decodeBody, MEMBER, serviceOf } from "../calls.js";
@@ -26,7 +27,7 @@ export const panel = {
   id: "interpolation",
   title: "From A to B",
   view: "latent",
-  about: "A straight line in latent space between two rows, decoded: what the model thinks lies between them.",
+  about: (model) => `A straight line in latent space between two ${thingOf(model)}s, decoded: what the model thinks lies between them.`,
   accepts: (model) => !model.input.window && model.latent_dim >= 1,
   mount(root, context) {
     const walk = new Interpolation(root, context);

@@ -23,7 +23,7 @@ export const panel = {
   id: "latent-sliders",
   title: "Move through latent space",
   view: "latent",
-  about: "Each slider is one latent dimension, the one that matters most first; what the decoder makes of them follows at once.",
+  about: () => "Each slider is one latent dimension, the one that matters most first; what the decoder makes of them follows at once.",
   accepts: (model) => !model.input.window && model.latent_dim >= 1,
   mount(root, context) {
     const sliders = new Sliders(root, context);
