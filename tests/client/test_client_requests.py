@@ -6,12 +6,14 @@ import base64
 import io
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from vaekit import AsyncClient, Client
 from vaekit.client import ClientError
@@ -114,6 +116,7 @@ def test_lists_and_objects_are_sent_as_json(sent, rows):
 
 
 NAN = float("nan")
+IMAGE = Image.new("L", (2, 2))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +143,7 @@ def test_members_are_sent_with_their_latents_and_the_reply_is_npy(sent):
 
 
 def test_nan_in_latents_is_refused_and_not_sent_as_null(client, transport):
-    with pytest.raises(InputError, match=r"row 0: .*not JSON compliant"):
+    with pytest.raises(InputError, match=r"row 0, value 0: not finite: nan$"):
         client.decode([[NAN]])
     assert transport.request is None
 
@@ -217,15 +220,23 @@ def test_request_paths_start_with_the_prefix_of_the_address(client, transport, c
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([[1.0], [float("inf")]], "row 1: .*not JSON compliant"),
-        ([[1.0], [float("nan"), float("inf")]], "row 1: .*not JSON compliant"),
-        ([[1.0], [object()]], "row 1: not a number: <object"),
-        ("rows", "expected rows, not str"),
-        (b"rows", "expected rows, not bytes"),
-        ({"a": 1.0}, "expected rows, not dict"),
+        ([[1.0], [float("inf")]], "row 1, value 0: not finite: inf; infinite numbers are refused"),
+        ([[1.0], [NAN, float("-inf")]], "row 1, value 1: not finite: -inf; infinite numbers are refused"),
+        ([{"a": 1.0, "amount": np.float32("inf")}], "row 0, feature 'amount': not finite: inf; infinite numbers are"),
+        ([[1.0], [object()]], "row 1, value 0: not a number: <object"),
+        ([{"a": object()}], "row 0, feature 'a': not a number: <object"),
+        ("new/n010.png", r"^inputs: expected rows, not str; for one image give a list: \[path\]$"),
+        (Path("n010.png"), r"expected rows, not PosixPath; for one image give a list: \[path\]$"),
+        (b"rows", "expected rows, not bytes; for one image give a list: "),
+        ({"a": 1.0}, r"expected rows, not dict; for one row give a list: \[row\]$"),
+        (
+            IMAGE,
+            r"expected rows, not Image; an image object: give its path, its bytes or an array \(np.asarray\(image\)\)$",
+        ),
+        ([IMAGE], r"^row 0: an image object: give its path, its bytes or an array \(np.asarray\(image\)\)$"),
         (7, "expected rows, not int"),
         (np.array([["1"]]), "dtype <U1 is not numeric"),
-        (np.array([[object()]]), "row 0: not a number: <object"),
+        (np.array([[object()]]), "row 0, value 0: not a number: <object"),
         (np.float64(3), "expected rows, not float64"),
         (np.array(3.0), "a single number, expected an array of rows"),
         ([b"png", [1.0]], "row 1: expected the path or the bytes of an image"),

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,11 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vaekit.bundle.models_folder import check_name
+from vaekit.client.json_rows import as_list, json_body
 from vaekit.client.row_ids import with_ids
 from vaekit.client.tables import arrow_stream, settled
 from vaekit.client.wire import ARROW_TYPE, JSON_TYPE, KEY_HEADER, NPY_TYPE
 from vaekit.errors import InputError
-from vaekit.tabular.cells import plain
 from vaekit.tolerance_rules import parse_rules
 
 TIMEOUT = 30.0  # seconds; enough for a large scoring request on a busy CPU
@@ -131,7 +126,7 @@ def sample(
     n: int, model: str | None, version: int | None, *, seed: int | None, temperature: float, observe: bool
 ) -> HttpCall:
     body = {"n": n, "seed": seed, "temperature": temperature, "observe": observe}
-    content = _json({name: value for name, value in body.items() if value is not None})
+    content = json_body({name: value for name, value in body.items() if value is not None})
     return HttpCall("POST", _path("sample", model, version), _media_types(JSON_TYPE, NPY_TYPE), content=content, rows=n)
 
 
@@ -189,8 +184,8 @@ def _rows_call(
     if hasattr(rows, "__arrow_c_stream__"):
         content, count = arrow_stream(name, rows)
         return HttpCall("POST", path, _media_types(ARROW_TYPE, NPY_TYPE), params, content, count)
-    listed = _as_list(name, rows)
-    content = _json({name: listed, **given})
+    listed = as_list(name, rows)
+    content = json_body({name: listed, **given})
     return HttpCall("POST", path, _media_types(JSON_TYPE, JSON_TYPE), content=content, rows=len(listed))
 
 
@@ -206,74 +201,3 @@ def _npy(name: str, rows: NDArray[Any]) -> bytes:
 
 def _query_value(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")) if isinstance(value, bool | dict) else str(value)
-
-
-def _as_list(name: str, rows: Any) -> Sequence[Any]:
-    if isinstance(rows, str | bytes | Mapping | PathLike) or not isinstance(rows, Iterable):
-        raise InputError(f"{name}: expected rows, not {type(rows).__name__}")
-    listed = list(rows)
-    if any(isinstance(row, str | bytes | PathLike) for row in listed):
-        return [_image(i, row) for i, row in enumerate(listed)]
-    return listed
-
-
-def _image(i: int, image: Any) -> str:
-    """base64 of an image file, given as its path or its bytes."""
-    if isinstance(image, bytes):
-        return base64.b64encode(image).decode()
-    if not isinstance(image, str | PathLike):
-        raise InputError(f"row {i}: expected the path or the bytes of an image, as in other rows")
-    try:
-        return base64.b64encode(Path(image).read_bytes()).decode()
-    except OSError as exc:
-        raise InputError(f"row {i}: {exc.filename}: {exc.strerror}") from exc
-
-
-def _json(body: Mapping[str, Any]) -> bytes:
-    rows = body.get("inputs")
-    with suppress(TypeError, ValueError):
-        return _dumps(body)
-    if isinstance(rows, list):
-        body = {**body, "inputs": [_without_nan(row) for row in rows]}
-    try:
-        return _dumps(body)
-    except (TypeError, ValueError) as exc:
-        listed = next((value for value in body.values() if isinstance(value, list)), [])
-        raise InputError(_first_invalid_row(listed, str(exc))) from exc
-
-
-def _without_nan(row: Any) -> Any:
-    """A row with null for NaN, because JSON has no NaN; both mean a missing cell."""
-    if isinstance(row, np.ndarray):
-        row = row.tolist()
-    if isinstance(row, Mapping):
-        return {str(name): None if _is_nan(cell) else cell for name, cell in row.items()}
-    return [None if _is_nan(cell) else cell for cell in row] if isinstance(row, list | tuple) else row
-
-
-def _is_nan(cell: Any) -> bool:
-    return isinstance(cell, float | np.floating) and bool(np.isnan(cell))
-
-
-def _dumps(value: Any) -> bytes:
-    return json.dumps(value, allow_nan=False, default=_json_default).encode()
-
-
-def _json_default(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    cell = plain(value)
-    if cell is None or isinstance(cell, str | bool | int | float):
-        return cell
-    if isinstance(cell, date | np.datetime64):
-        return str(cell)
-    raise TypeError(f"not a number: {value!r:.40}")
-
-
-def _first_invalid_row(rows: Sequence[Any], error: str) -> str:
-    for i, row in enumerate(rows):
-        try:
-            _dumps(row)
-        except (TypeError, ValueError) as exc:
-            return f"row {i}: {exc}"
-    return error

@@ -56,8 +56,19 @@ def refusal(error: ErrorDetails, manifest: Manifest) -> InputError | Unparsable:
     if error["loc"][:1] == ("ids",) and len(error["loc"]) > 1:
         wanted = f"text of 1 to {LONGEST_ID} characters, an integer of 64 bits or null"
         return InputError(f"ids: row {error['loc'][1]}: {show(error['input'])} is not {wanted}")
+    if _is_one_row(error, manifest):
+        return InputError(
+            "inputs: expected a list of rows, each an object by column name or a list of values; if this is one row, "
+            "wrap it in []"
+        )
     where, what = _location(error["loc"], manifest), _what(error, manifest)
     return InputError(f"{where}: {what}" if where else what)
+
+
+def _is_one_row(error: ErrorDetails, manifest: Manifest) -> bool:
+    """Whether a cell is where the first row of a table is expected."""
+    is_first = error["loc"] == ("inputs", 0) and error["type"] in ("list_type", "dict_type")
+    return is_first and isinstance(manifest.input, VectorSpec) and not isinstance(error["input"], list | dict)
 
 
 def _what(error: ErrorDetails, manifest: Manifest) -> str:
