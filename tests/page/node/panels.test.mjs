@@ -7,6 +7,7 @@ import { alarmSentence, evidenceWords, pWords, span, verdictOf } from "../../../
 import { extremes, heatmap, surpriseOf, toIntegers, toRgba } from "../../../service/vaekit_service/page/static/js/images/pixels.js";
 import { inspectPixels } from "../../../service/vaekit_service/page/static/js/images/inspect.js";
 import { bitsOf, isOtherSize, obstacleOf, shuffled, toBase64, withOwnNames } from "../../../service/vaekit_service/page/static/js/images/read.js";
+import { scoreImages } from "../../../service/vaekit_service/page/static/js/images/score.js";
 import { colour, place } from "../../../service/vaekit_service/page/static/js/latent/map/placement.js";
 import { rangesOf } from "../../../service/vaekit_service/page/static/js/latent/reference.js";
 import { firstEnds } from "../../../service/vaekit_service/page/static/js/latent/travel/ends.js";
@@ -70,6 +71,15 @@ test("the fault of a file that no change mends is its only obstacle", () => {
   assert.equal(obstacleOf({ size: null, isColour: false, fault: "has transparent pixels" }, grey), "has transparent pixels");
   assert.match(obstacleOf({ size: [9, 8], isColour: true, fault: null }, grey), /^9 × 8 pixels.*; in colour/);
   assert.equal(obstacleOf({ size: [8, 8], isColour: false, fault: null }, grey), null);
+});
+
+test("files of which the service can read none are named with its reason, and other errors are thrown", async () => {
+  const failing = (message, status = 422) => ({ api: { postJson: () => Promise.reject(Object.assign(new Error(message), { status })) } });
+  const model = { name: "m", version: 1, members: 1, input: { kind: "image", height: 8, width: 8, channels: 1 } };
+  const images = ["a.png", "b.png"].map((name) => ({ name, input: "", pixels: [[[0]]] }));
+  const { list } = await scoreImages(failing("none of the 2 rows can be read; row 0: image of 2 frames, expected one frame"), model, images, { resize: false });
+  assert.deepEqual(list.map(({ name, problem }) => [name, problem]), [["a.png", "image of 2 frames, expected one frame"], ["b.png", "the service cannot read it either"]]);
+  await assert.rejects(scoreImages(failing("broken", 500), model, images, { resize: false }), /broken/);
 });
 
 test("a histogram has a bar per level or per bin, and says what it shows", () => {
