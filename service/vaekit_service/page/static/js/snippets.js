@@ -4,6 +4,7 @@ import { keptKey } from "./key_dialog.js";
 import { html } from "./lit.js";
 
 const KEY = '-H "authorization: Bearer $VAE_API_KEY"'; // the Python and JavaScript clients read the variable themselves
+const PACKAGE = "// The package comes from a checkout of vaekit: npm install --install-links CHECKOUT/clients/javascript";
 const LANGUAGES = [
   ["curl", "curl"],
   ["python", "Python"],
@@ -53,7 +54,7 @@ export function codeOf({ api, path, method = "POST", query = {}, body, python, j
   return {
     curl: ["curl -s", ...(keptKey() === null ? [] : [KEY]), ...bodyOf(method, body), `'${address.href}'`].join(" "),
     python: `${imports}from vaekit import Client\n\n${define === "" ? "" : `\n${define}\n\n`}with Client("${root}") as client:\n${indented(python)}`,
-    javascript: `${javascriptImports === "" ? "" : `${javascriptImports}\n`}import { Client } from "vaekit";\n\nconst client = new Client("${root}");\n${javascript}`,
+    javascript: `${PACKAGE}\n${javascriptImports === "" ? "" : `${javascriptImports}\n`}import { Client } from "vaekit";\n\nconst client = new Client("${root}");\n${javascript}`,
   };
 }
 
