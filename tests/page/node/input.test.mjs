@@ -24,3 +24,10 @@ for (const [text, allowed, used, said] of [
     assert.deepEqual(found, { value: used, said, shown: used === null, invalid: String(used === null) });
   });
 }
+
+test("a field may say elsewhere what is allowed", () => {
+  const [used, said] = [[], []];
+  const listen = numberField({ most: 9 }, (value) => used.push(value), (text) => said.push(text));
+  for (const value of ["10", "9"]) listen({ target: { value } });
+  assert.deepEqual([used, said], [[9], ["Enter a whole number from 0 to 9."]]);
+});

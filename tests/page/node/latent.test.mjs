@@ -6,11 +6,15 @@ import { test } from "node:test";
 import { centreOf, dimensionsOf, importance, isRowItself, quantile, sliderRange } from "../../../service/vaekit_service/page/static/js/latent/dimensions.js";
 import { latest } from "../../../service/vaekit_service/page/static/js/latent/latest.js";
 import { layOut, nearest, neighbour } from "../../../service/vaekit_service/page/static/js/latent/map/layout.js";
+import { place } from "../../../service/vaekit_service/page/static/js/latent/map/placement.js";
 import { sampleOf } from "../../../service/vaekit_service/page/static/js/latent/sources.js";
 import { evidenceWords, ownRows, verdictOf } from "../../../service/vaekit_service/page/static/js/health/words.js";
 import { between, line, polyline } from "../../../service/vaekit_service/page/static/js/latent/travel/paths.js";
 import { principalAxes, project } from "../../../service/vaekit_service/page/static/js/latent/map/pca.js";
-import { axisRange, heat, mix, ranks, ticks } from "../../../service/vaekit_service/page/static/js/latent/map/scales.js";
+import { axisRange, axisTicks, heat, mix, ranks, ticks } from "../../../service/vaekit_service/page/static/js/latent/map/scales.js";
+
+globalThis.document = { createComment: () => ({}), createTreeWalker: () => ({}) }; // that lit asks for when it is loaded
+const { columnNumber } = await import("../../../service/vaekit_service/page/static/js/latent/decoded.js");
 
 const NORMAL = { latent_dim: 3, prior: { name: "normal" }, input: { kind: "vector", columns: [] } };
 const MIXED = {
@@ -142,6 +146,33 @@ test("far points do not stretch an axis", () => {
   assert.ok(low > -6 && high < 12);
   assert.ok(Number.isFinite(axisRange([3]).low) && axisRange([3]).low < 3 && axisRange([3]).high > 3);
   assert.deepEqual(axisRange([]), { low: -1, high: 1 });
+});
+
+test("axes of categories have the names of levels as ticks", () => {
+  const levels = ["half", "open", "a level with a long name"];
+  const layout = layOut([[0, 1], [0, 2], [0, 0]], 400, 400, [null, levels]);
+  assert.deepEqual(layout.y, { low: -0.5, high: 2.5 });
+  assert.ok(layout.margin.left > 80);
+  assert.deepEqual(axisTicks(layout.y, levels, 6), [{ at: 0, text: "half" }, { at: 1, text: "open" }, { at: 2, text: "a level wit…" }]);
+  assert.deepEqual(axisTicks({ low: -0.5, high: 9.5 }, [..."abcdefghij"], 4).map(({ text }) => text), ["a", "d", "g", "j"]);
+  assert.deepEqual(axisTicks({ low: -1, high: 1 }, null, 2).map(({ text }) => text), ["−1", "0", "1"]);
+});
+
+test("axes of columns of numbers say that these are standardised", () => {
+  const numbers = { name: "weight_kg", levels: null, column: 0 };
+  const level = { name: "country", levels: ["DE", "FR"], column: 1 };
+  const latent = { name: "z3", levels: null, column: null };
+  const placed = (x, y) => place([[0, 0, 1], [1, 1, 2]], [], { kind: "pair", x, y }, [numbers, level, latent]);
+  assert.deepEqual(placed(0, 1).axisNames, ["weight_kg, standardised", "country"]);
+  assert.deepEqual(placed(0, 1).axisLevels, [null, ["DE", "FR"]]);
+  assert.deepEqual(placed(2, 0).axisNames, ["z3", "weight_kg, standardised"]);
+});
+
+test("decoded numbers have no digits far below the spread of their column", () => {
+  const range = { low: -1, high: 30, usualLow: 0, usualHigh: 25 };
+  assert.deepEqual([-1.42e-7, 12.34567, 3.0000001].map((value) => columnNumber(value, range)), ["0", "12.35", "3"]);
+  assert.equal(columnNumber(2e-7, { ...range, low: 1e-7, high: 5e-7 }), "2.00e-7");
+  assert.equal(columnNumber("open", null), "open");
 });
 
 test("ticks are round numbers inside the range", () => {

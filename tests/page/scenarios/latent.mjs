@@ -67,6 +67,11 @@ async function moveSliders(page, images) {
 /** From a row to another one, then from the selected row to the centre. */
 async function walk(page, images) {
   expect((await page.locator("[data-end=a]").inputValue()) === "row", "the walk does not begin with rows");
+  const before = await page.getByLabel("Number of B").inputValue();
+  await page.getByLabel("Number of B").fill("100000");
+  await page.keyboard.press("Tab");
+  await page.locator("#interpolation [role=alert]", { hasText: "Enter a whole number from 0 to" }).waitFor();
+  expect((await page.getByLabel("Number of B").inputValue()) === before, "the field shows a number that is not in use");
   await page.getByLabel("Number of B").fill("3");
   await page.keyboard.press("Tab");
   await page.locator("#interpolation", { hasText: images ? "B is sample 3." : "B is Row 3." }).waitFor();

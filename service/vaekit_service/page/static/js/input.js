@@ -15,16 +15,22 @@ export const isCalibrated = (model) => (model.calibration?.entries.length ?? 0) 
  *
  * @param {{ whole?: boolean, least?: number, most?: number }} allowed
  * @param {(value: number) => void} use
+ * @param {(said: string) => void} [refuse] says what is allowed; by default the field does, as browsers do
  * @returns {(event: Event) => void} a listener
  */
-export function numberField({ whole = true, least = 0, most = 2 ** 53 - 1 }, use) {
+export function numberField({ whole = true, least = 0, most = 2 ** 53 - 1 }, use, refuse) {
   return ({ target }) => {
     const value = Number(target.value);
     const isAllowed = target.value !== "" && value >= least && value <= most && (!whole || Number.isInteger(value));
     const range = most < 2 ** 53 - 1 ? `from ${least} to ${most}` : `of at least ${least}`;
-    target.setCustomValidity(isAllowed ? "" : `Enter a ${whole ? "whole " : ""}number ${range}.`);
-    target.setAttribute("aria-invalid", String(!isAllowed));
+    const said = `Enter a ${whole ? "whole " : ""}number ${range}.`;
     if (isAllowed) use(value);
-    else target.reportValidity();
+    if (refuse !== undefined) {
+      if (!isAllowed) refuse(said);
+      return;
+    }
+    target.setCustomValidity(isAllowed ? "" : said);
+    target.setAttribute("aria-invalid", String(!isAllowed));
+    if (!isAllowed) target.reportValidity();
   };
 }

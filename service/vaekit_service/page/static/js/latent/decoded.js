@@ -22,11 +22,24 @@ export function decodedRow({ model, mean, probabilities = {}, ranges = [], befor
       const column = all[d];
       const mark = column.kind === "category" ? levelBar(column, probabilities[column.name], mean[d]) : valueBar(ranges[d], mean[d], before?.[d]);
       return html`<li>
-        <span class="name">${column.name}</span> <span class="value">${number(mean[d])}</span>
+        <span class="name">${column.name}</span> <span class="value">${columnNumber(mean[d], ranges[d])}</span>
         ${mark}
       </li>`;
     })}
   </ul>`;
+}
+
+/**
+ * A value of a column, without digits that are far below the spread of the column.
+ *
+ * @param {unknown} value
+ * @param {import("./reference.js").ColumnRange | null} [range]
+ */
+export function columnNumber(value, range) {
+  const spread = range ? range.high - range.low : 0;
+  if (!(spread > 0) || typeof value !== "number") return number(value);
+  const step = 10 ** (Math.floor(Math.log10(spread)) - 4);
+  return number(Math.round(value / step) * step + 0); // + 0: no negative zero
 }
 
 /**

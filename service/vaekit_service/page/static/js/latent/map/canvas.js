@@ -1,7 +1,7 @@
 /** A map of points on two canvases: the points, and the mark of the current one above them. */
 
 import { layOut } from "./layout.js";
-import { ticks } from "./scales.js";
+import { axisTicks } from "./scales.js";
 
 const FONT = "12px system-ui, sans-serif";
 
@@ -11,6 +11,7 @@ const FONT = "12px system-ui, sans-serif";
  * @property {string[]} colours one per point, a palette of few colours
  * @property {Uint8Array} layer of each point: 0 behind the others, 2 above them and larger
  * @property {[string, string]} axisNames
+ * @property {[string[] | null, string[] | null]} axisLevels names of 0, 1, 2, ... on axes that stand for a category
  */
 
 export class MapCanvas {
@@ -42,7 +43,7 @@ export class MapCanvas {
       canvas.height = Math.round(height * ratio);
       canvas.getContext("2d").setTransform(ratio, 0, 0, ratio, 0, 0);
     }
-    this.layout = this.drawing && layOut(this.drawing.points, width, height);
+    this.layout = this.drawing && layOut(this.drawing.points, width, height, this.drawing.axisLevels);
     this.#drawBase(width, height);
     this.#drawMarks();
   }
@@ -58,7 +59,7 @@ export class MapCanvas {
     context.clearRect(0, 0, width, height);
     if (!this.drawing || !this.layout) return;
     const colour = palette();
-    drawAxes(context, this.layout, this.drawing.axisNames, colour);
+    drawAxes(context, this.layout, this.drawing, colour);
     const { colours, layer } = this.drawing;
     const many = colours.length > 3000;
     const radius = many ? 1.8 : colours.length > 1500 ? 2.4 : 3.2;
@@ -120,7 +121,7 @@ function drawDots(context, { px, py }, byColour, radius) {
   }
 }
 
-function drawAxes(context, layout, [xName, yName], colour) {
+function drawAxes(context, layout, { axisNames: [xName, yName], axisLevels: [xLevels, yLevels] }, colour) {
   const { width, height, margin, x, y } = layout;
   const [right, bottom] = [width - margin.right, height - margin.bottom];
   const atX = (value) => margin.left + ((value - x.low) / (x.high - x.low)) * (right - margin.left);
@@ -132,30 +133,27 @@ function drawAxes(context, layout, [xName, yName], colour) {
   context.beginPath();
   context.textAlign = "center";
   context.textBaseline = "top";
-  for (const value of ticks(x.low, x.high, width / 90)) {
+  for (const { at: value, text } of axisTicks(x, xLevels, width / 90)) {
     const at = Math.round(atX(value)) + 0.5;
     context.moveTo(at, margin.top);
     context.lineTo(at, bottom);
-    if (at < right - context.measureText(xName).width - 14) context.fillText(label(value), at, bottom + 6);
+    const isFree = xLevels !== null || at < right - context.measureText(xName).width - 14; // names of levels have the line alone
+    if (isFree) context.fillText(text, at, bottom + 6);
   }
   context.textAlign = "right";
   context.textBaseline = "middle";
-  for (const value of ticks(y.low, y.high, height / 70)) {
+  for (const { at: value, text } of axisTicks(y, yLevels, height / (yLevels === null ? 70 : 24))) {
     const at = Math.round(atY(value)) + 0.5;
     context.moveTo(margin.left, at);
     context.lineTo(right, at);
-    if (at > margin.top + 16) context.fillText(label(value), margin.left - 6, at);
+    if (at > margin.top + 16) context.fillText(text, margin.left - 6, at);
   }
   context.stroke();
   context.fillStyle = colour.text;
   context.textBaseline = "top";
-  context.fillText(xName, right, bottom + 6);
+  context.fillText(xName, right, bottom + (xLevels === null ? 6 : 24));
   context.textAlign = "left";
   context.fillText(yName, 2, 0);
-}
-
-function label(value) {
-  return String(value).replace("-", "−");
 }
 
 function circle(context, x, y, radius) {

@@ -1,7 +1,8 @@
 /** Where the points of a map are drawn, and which one is under the pointer. */
 
-import { axisRange } from "./scales.js";
+import { axisRange, LABEL } from "./scales.js";
 
+const LETTER = 7; // CSS pixels, about
 const CELL = 20; // CSS pixels of the grid that finds neighbours
 
 /**
@@ -23,12 +24,12 @@ const CELL = 20; // CSS pixels of the grid that finds neighbours
  * @param {number[][]} points (N, 2)
  * @param {number} width
  * @param {number} height
- * @param {Layout["margin"]} margin
+ * @param {[string[] | null, string[] | null]} [levels] of axes that stand for a category
  * @returns {Layout}
  */
-export function layOut(points, width, height, margin = { left: 40, right: 12, top: 12, bottom: 28 }) {
-  const x = axisRange(points.map((point) => point[0]));
-  const y = axisRange(points.map((point) => point[1]));
+export function layOut(points, width, height, levels = [null, null]) {
+  const margin = marginOf(levels);
+  const [x, y] = levels.map((names, axis) => (names === null ? axisRange(points.map((point) => point[axis])) : { low: -0.5, high: names.length - 0.5 }));
   const px = new Float32Array(points.length);
   const py = new Float32Array(points.length);
   const grid = new Map();
@@ -42,6 +43,12 @@ export function layOut(points, width, height, margin = { left: 40, right: 12, to
     grid.get(key).push(i);
   });
   return { width, height, margin, x, y, px, py, outside, grid };
+}
+
+/** Room for the labels: names of levels to the left, and the name of a horizontal axis of levels below them. */
+function marginOf([across, up]) {
+  const longest = Math.min(LABEL, Math.max(0, ...(up ?? []).map((name) => name.length)));
+  return { left: Math.max(40, 12 + LETTER * longest), right: 12, top: 12, bottom: across === null ? 28 : 46 };
 }
 
 /** Horizontal position of a value; values outside are on the edge. */

@@ -139,6 +139,7 @@ class LatentMap {
     this.canvas.show({
       points: this.placed.points,
       axisNames: this.placed.axisNames,
+      axisLevels: this.placed.axisLevels,
       colours: [...found.colours, ...withBackground.map(() => colours.other)],
       layer: Uint8Array.from([...found.layer, ...withBackground.map(() => 0)]),
     });

@@ -9,6 +9,7 @@ import { axisRange, mix, ranks } from "./scales.js";
  * @typedef {object} Placed
  * @property {number[][]} points (N + B, 2), those of the cloud first, then those of the background
  * @property {[string, string]} axisNames
+ * @property {[string[] | null, string[] | null]} axisLevels names of 0, 1, 2, ... on axes that stand for a category
  * @property {string} explained what the axes show, as a sentence
  */
 
@@ -34,6 +35,7 @@ function byPrincipalAxes(mu, all, dimensions, thing) {
   return {
     points: all.map((point) => project(expand(point), basis)),
     axisNames: ["first principal axis", "second principal axis"],
+    axisLevels: [null, null],
     explained:
       `The two principal axes show ${share(first + second)} of the variance of ` +
       `${few ? "samples" : `these ${thing}s`} in latent space (${share(first)} and ${share(second)}).`,
@@ -47,10 +49,14 @@ function byPair(all, { x, y }, dimensions) {
   const names = x === y ? `${dimensions[x].name} alone has` : `${dimensions[x].name} and ${dimensions[y].name} have`;
   return {
     points: all.map((point) => [point[x], point[y]]),
-    axisNames: [dimensions[x].name, dimensions[y].name],
+    axisNames: [axisName(dimensions[x]), axisName(dimensions[y])],
+    axisLevels: [dimensions[x].levels, dimensions[y].levels],
     explained: `${names} ${share(total > 0 ? shown / total : 0)} of the variance in latent space.`,
   };
 }
+
+/** A dimension that stands for a column of numbers has them standardised. */
+const axisName = ({ name, column, levels }) => (column !== null && levels === null ? `${name}, standardised` : name);
 
 /** Points with far coordinates drawn in to the edge of the others, so that one far row does not decide the axes. */
 function withoutFar(points) {

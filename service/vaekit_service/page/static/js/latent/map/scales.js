@@ -2,6 +2,8 @@
 
 import { quantile } from "../dimensions.js";
 
+export const LABEL = 12; // most letters of the name of a level
+
 /**
  * Round numbers inside a range.
  *
@@ -19,6 +21,23 @@ export function ticks(low, high, most = 6) {
   for (let i = Math.ceil(low / step); i * step <= high + step * 1e-9; i++) found.push(Number((i * step).toPrecision(12)));
   return found;
 }
+
+/**
+ * The labelled positions of an axis: the names of levels at whole numbers, or else round numbers.
+ *
+ * @param {{low: number, high: number}} range
+ * @param {string[] | null} levels names of 0, 1, 2, ...
+ * @param {number} most number of ticks, about
+ * @returns {{ at: number, text: string }[]}
+ */
+export function axisTicks({ low, high }, levels, most) {
+  if (levels === null) return ticks(low, high, most).map((at) => ({ at, text: String(at).replace("-", "−") }));
+  const every = Math.ceil(levels.length / Math.max(most, 1));
+  const named = levels.map((name, at) => ({ at, text: cutTo(name, LABEL) }));
+  return named.filter(({ at }) => at % every === 0 && at >= low && at <= high);
+}
+
+const cutTo = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 
 /**
  * The range of an axis. Points far beyond the middle 90 % do not stretch it; they are drawn on its edge.

@@ -31,7 +31,7 @@ export function endField(panel, side) {
 }
 
 function number(panel, side, label, value, [least, most], patchOf) {
-  const changed = numberField({ least, most }, (value) => panel.change(side, patchOf(value)));
+  const changed = numberField({ least, most }, (value) => panel.change(side, patchOf(value)), (said) => panel.refuse(side, said));
   return html`<label class="field">${label}
     <input type="number" class="seed" min=${least} max=${most} step="1" .value=${live(String(value))} @change=${changed}></label>`;
 }

@@ -8,7 +8,7 @@ import { thingOf } from "../../input.js";
 import { html, live, render, svg } from "../../lit.js";
 import { snippets } from "../../snippets.js";
 import { decodeBody, MEMBER, serviceOf } from "../calls.js";
-import { largestDifferences } from "../decoded.js";
+import { columnNumber, largestDifferences } from "../decoded.js";
 import { dimensionsOf } from "../dimensions.js";
 import { endField } from "./end_field.js";
 import { firstEnds, nameOf, vectorOf } from "./ends.js";
@@ -44,6 +44,7 @@ class Interpolation {
     Object.assign(this, { steps: null, problem: null, reference: null, at: 0, all: false });
     const images = model.input.kind === "image";
     this.images = images ? Array.from({ length: IMAGES }, (_, i) => makeImage(`Step ${i + 1} of ${IMAGES}`)) : null;
+    this.refused = { a: "", b: "" }; // what the fields of numbers accept, after another number
     this.runner = latest(() => this.load(), (error) => !isSuperseded(error) && this.failed(error));
   }
 
@@ -98,14 +99,22 @@ class Interpolation {
 
   change(side, patch) {
     this.isChosen = true;
+    this.refused[side] = "";
     Object.assign(this.ends[side], patch);
     if (this.ends[side].kind === "selected") this.ends[side].kept = this.context.state.get().start;
     this.draw();
     this.runner.call();
   }
 
+  /** Show the number in use again, and what the field accepts. */
+  refuse(side, said) {
+    this.refused[side] = said;
+    this.draw();
+  }
+
   swap() {
     this.ends = { a: this.ends.b, b: this.ends.a };
+    this.refused = { a: "", b: "" };
     this.runner.call();
   }
 
@@ -118,6 +127,7 @@ function view(panel) {
   const { steps, problem, runner } = panel;
   return html`<div class="stack">
     <div class="row">${endField(panel, "a")} ${endField(panel, "b")}<button @click=${() => panel.swap()}>Swap</button></div>
+    ${["a", "b"].map((side) => (panel.refused[side] === "" ? "" : html`<p class="alarm-text small" role="alert">${side.toUpperCase()} stays ${nameOf(panel.ends[side], panel.source)}. ${panel.refused[side]}</p>`))}
     ${problemBox(problem, () => runner.call())}
     ${problem ? "" : steps ? (panel.images ? strip(panel) : lines(panel)) : html`<p class="quiet">Decoding …</p>`}
     ${steps ? code(panel.context.api, panel.model, steps.latents) : ""}
@@ -165,13 +175,13 @@ function columnLine(column, values, range, index) {
   const x = (index / (values.length - 1)) * 100;
   const band = range && !levels ? [y(range.usualHigh), y(range.usualLow)] : null;
   return html`<li>
-    <span class="name">${column.name}</span> <span class="value">${number(values[index])}</span>
+    <span class="name">${column.name}</span> <span class="value">${columnNumber(values[index], range)}</span>
     <svg viewBox="0 0 100 40" preserveAspectRatio="none" aria-hidden="true">
       ${band ? rectangle(band) : ""}
       <line class="at" x1=${x} x2=${x} y1="0" y2="40"></line>
       <polyline points=${polyline(heights, box)}></polyline>
     </svg>
-    <span class="quiet small">${number(values[0])} to ${number(values.at(-1))}</span>
+    <span class="quiet small">${columnNumber(values[0], range)} to ${columnNumber(values.at(-1), range)}</span>
   </li>`;
 }
 
