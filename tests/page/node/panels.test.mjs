@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { alarmSentence, evidenceWords, pWords, span, verdictOf } from "../../../service/vaekit_service/page/static/js/health/words.js";
 import { extremes, heatmap, surpriseOf, toIntegers, toRgba } from "../../../service/vaekit_service/page/static/js/images/pixels.js";
 import { inspectPixels } from "../../../service/vaekit_service/page/static/js/images/inspect.js";
-import { bitsOf, isOtherSize, obstacleOf, shuffled, toBase64, withOwnNames } from "../../../service/vaekit_service/page/static/js/images/read.js";
+import { bitsOf, isAnimated, isOtherSize, obstacleOf, shuffled, toBase64, withOwnNames } from "../../../service/vaekit_service/page/static/js/images/read.js";
 import { scoreImages } from "../../../service/vaekit_service/page/static/js/images/score.js";
 import { colour, place } from "../../../service/vaekit_service/page/static/js/latent/map/placement.js";
 import { rangesOf } from "../../../service/vaekit_service/page/static/js/latent/reference.js";
@@ -66,6 +66,15 @@ test("the bits per channel are read from a PNG, a JPEG has 8, and other files ar
   assert.equal(bitsOf(Uint8Array.from([0x47, 0x49, 0x46])), null);
 });
 
+test("a PNG with several frames has a chunk that says so before its pixels", () => {
+  const chunk = (type, size = 0) => [0, 0, 0, size, ...Buffer.from(type), ...Array(size + 4).fill(7)];
+  const png = (...chunks) => Uint8Array.from([0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10, ...chunk("IHDR", 13), ...chunks.flat()]);
+  assert.equal(isAnimated(png(chunk("acTL", 8), chunk("IDAT", 3))), true);
+  assert.equal(isAnimated(png(chunk("IDAT", 3), chunk("acTL", 8))), false);
+  assert.equal(isAnimated(png()), false);
+  assert.equal(isAnimated(Uint8Array.from([0xff, 0xd8, 0xff])), false);
+});
+
 test("the fault of a file that no change mends is its only obstacle", () => {
   const grey = { height: 8, width: 8, channels: 1 };
   assert.equal(obstacleOf({ size: null, isColour: false, fault: "has transparent pixels" }, grey), "has transparent pixels");
@@ -77,8 +86,8 @@ test("files of which the service can read none are named with its reason, and ot
   const failing = (message, status = 422) => ({ api: { postJson: () => Promise.reject(Object.assign(new Error(message), { status })) } });
   const model = { name: "m", version: 1, members: 1, input: { kind: "image", height: 8, width: 8, channels: 1 } };
   const images = ["a.png", "b.png"].map((name) => ({ name, input: "", pixels: [[[0]]] }));
-  const { list } = await scoreImages(failing("none of the 2 rows can be read; row 0: image of 2 frames, expected one frame"), model, images, { resize: false });
-  assert.deepEqual(list.map(({ name, problem }) => [name, problem]), [["a.png", "image of 2 frames, expected one frame"], ["b.png", "the service cannot read it either"]]);
+  const { list } = await scoreImages(failing("None of the 2 rows can be read; row 0: damaged image file."), model, images, { resize: false });
+  assert.deepEqual(list.map(({ name, problem }) => [name, problem]), [["a.png", "damaged image file"], ["b.png", "the service cannot read it either"]]);
   await assert.rejects(scoreImages(failing("broken", 500), model, images, { resize: false }), /broken/);
 });
 

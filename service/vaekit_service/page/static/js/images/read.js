@@ -24,6 +24,7 @@ export async function readImage(file, input) {
   const bytes = new Uint8Array(await file.arrayBuffer());
   const bits = bitsOf(bytes);
   if (bits > 8) return unusable(file.name, `${bits} bits per channel: save it with 8`);
+  if (isAnimated(bytes)) return unusable(file.name, "has several frames: save one of them");
   const bitmap = bits === null ? null : await createImageBitmap(file, AS_STORED).catch(() => null);
   if (bitmap === null) return unusable(file.name, "not a readable PNG or JPEG image");
   try {
@@ -42,6 +43,16 @@ export function bitsOf(bytes) {
   if (bytes[0] === 0xff && bytes[1] === 0xd8) return 8;
   const isPng = bytes.length > PNG_BITS_AT && [0x89, 0x50, 0x4e, 0x47].every((byte, at) => bytes[at] === byte);
   return isPng ? bytes[PNG_BITS_AT] : null;
+}
+
+/** Whether a PNG has several frames: a chunk acTL before its pixels. @param {Uint8Array} bytes */
+export function isAnimated(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let at = 8; bytes[0] === 0x89 && at + 8 <= bytes.length; at += 12 + view.getUint32(at)) {
+    const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+    if (type === "acTL" || type === "IDAT") return type === "acTL";
+  }
+  return false;
 }
 
 /** Images with a number after names that came before, as files of two folders may have one. @param {ReadImage[]} images */

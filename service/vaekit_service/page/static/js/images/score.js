@@ -41,7 +41,7 @@ async function scorePart(service, images, resize, signal) {
   try {
     return await scoreReadable(service, images, resize, signal);
   } catch (error) {
-    const [, reason] = /^none of the \d+ rows can be read; row 0: (.*)$/s.exec(error.message) ?? [];
+    const [, reason] = /^none of the \d+ rows can be read; row 0: (.*?)\.?$/is.exec(error.message) ?? [];
     if (error.status !== 422 || reason === undefined) throw error;
     const problem = (i) => (i === 0 ? reason : "the service cannot read it either");
     const list = images.map(({ name, input, pixels }, i) => ({ name, input, pixels, problem: problem(i), score: null, pValue: null, surprise: null, reconstruction: null }));
