@@ -153,6 +153,14 @@ def explained(*cells: dict[str, Any], image: ImageExplanation | None = None) -> 
     return RowExplained("m@1", "rows.csv", 7, 12.5, 0.01, 3.0, 0.2, list(cells), image)
 
 
+@pytest.mark.parametrize(
+    ("score", "shown"),
+    [(10_790.31, "10,790.3"), (10_792.18, "10,792.2"), (-34.217, "-34.22"), (0.01234, "0.01234"), (1e15, "1e+15")],
+)
+def test_scores_that_differ_look_different(score: float, shown: str) -> None:
+    assert replace(explained(), score=score).score_text == shown
+
+
 def test_the_figure_of_a_row_opens_with_its_most_anomalous_cell() -> None:
     found = explained(
         cell("load", 90.0, 40.0, 30.0, 50.0, 8.5),

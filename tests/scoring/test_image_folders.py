@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -142,8 +143,6 @@ def test_every_other_command_takes_the_folder(plant: Path, tmp_path: Path) -> No
 
 
 def test_a_calibration_leaves_broken_ones_out(plant: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(plant / "models", tmp_path / "models")
     shutil.copytree(plant / "images", tmp_path / "new")
     done = vae(
@@ -163,6 +162,38 @@ def test_one_image_is_explained_as_one_row(plant: Path, tmp_path: Path) -> None:
     said = vae("explain", "images", plant / "images", "--row=9", models).stdout
     assert "row 9 (file " in said
     assert "pixel (row, column, channel), counted from 0 at the top left" in said
+
+
+def test_figures_of_several_images_have_the_names_of_their_files(plant: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "new", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a b", "\u00fc(1)"):
+        shutil.copy(plant / "images" / "broken" / "0.jpg", folder / f"{name}.jpg")
+    assert vae("explain", "images", folder, f"--out={out}", f"--models={plant / 'models'}").exit_code == 0
+    assert sorted(path.name for path in out.iterdir()) == ["row-0-a-b.png", "row-1-1.png"]
+
+
+def test_invalid_images_are_left_out_unless_they_were_asked_for(plant: Path, tmp_path: Path) -> None:
+    folder, models = tmp_path / "new", f"--models={plant / 'models'}"
+    folder.mkdir()
+    for i in range(4):
+        image(0, side=SIDE * 2).save(folder / f"big{i}.png")
+    fault = "row 0, file 'big0.png': image of 16 x 16 pixels"
+    assert fault in vae_error("explain", "images", folder, models)
+    shutil.copytree(plant / "images" / "broken", folder / "other")
+    done = vae("explain", "images", folder, "--top=9", "--json", models)
+    assert sorted(row["row"] for row in json.loads(done.stdout)["rows"]) == list(range(4, 12))
+    (said,) = [line for line in done.stderr.splitlines() if "left out" in line]
+    assert said.startswith(f"left out 4 of 12 images: {fault}")
+    assert "'big2.png'" in said
+    assert said.endswith("; and 1 more")
+    assert "left out" not in vae("explain", "images", folder, "--row=5", models).stderr
+    for asked in ("--row=2", "--rows=5,2"):
+        assert "row 2, file 'big2.png': image of 16 x 16" in vae_error("explain", "images", folder, asked, models)
+    with Model.load(plant / "models" / "images", device="cpu") as model:
+        assert explain_row(model, folder, 5, top=1).id == "other/1.jpg"
+        with pytest.raises(InputError, match=r"^row 2, file 'big2.png': image of 16 x 16"):
+            explain_row(model, folder, 2, top=1)
 
 
 def test_a_label_column_of_images_is_refused_with_the_option_for_subfolders(plant: Path, tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -78,8 +79,8 @@ Cells = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(
-        help=".png file for a figure of one row, or folder for row-N.png of each: cells beside their expected values, "
-        "or the heatmap of an image; default: no figure",
+        help=".png file for a figure of one row, or folder for row-N.png of each (images: row-N-NAME.png): cells "
+        "beside their expected values, or the heatmap of an image; default: no figure",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -184,10 +185,17 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(found)
 
 
+def _file_of(found: RowExplained) -> str:
+    """The name of a row's figure, with that of an image file in safe characters."""
+    name = "" if found.image is None or found.id is None else PurePosixPath(found.id).stem
+    safe = re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")
+    return f"row-{found.row}{safe and f'-{safe}'}.png"
+
+
 def _draw(found: list[RowExplained], out: Path) -> None:
     from vaekit.scoring.evaluation.explain_plots import draw
 
-    paths = [out] if out.suffix == ".png" else [out / f"row-{one.row}.png" for one in found]
+    paths = [out] if out.suffix == ".png" else [out / _file_of(one) for one in found]
     for one, path in zip(found, paths, strict=True):
         draw(one, path)
     say(f"written to {', '.join(map(str, paths))}")

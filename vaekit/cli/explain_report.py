@@ -29,7 +29,7 @@ def show(console: Console, found: RowExplained) -> None:
     p_value = "no p-value" if found.p_value is None else f"p-value {found.p_value:.3g}"
     p_value += "" if found.group is None else f" among {found.group}"
     row = f"row {found.row}{of_id(found.id_column, found.id)}"
-    title = f"{found.model}: {row} of {found.data}: score {found.score:.4g} nats, {p_value}"
+    title = f"{found.model}: {row} of {found.data}: score {found.score_text} nats, {p_value}"
     console.print(escape(title), style="italic")
     if found.missing:
         said = f"missing: {', '.join(found.missing)}; no training row lacks as many cells, so the row is novel"

@@ -34,6 +34,12 @@ class InvalidRows:
     reasons: Sequence[str]  # (n,)
     table: pa.RecordBatch  # as read
 
+    def sentence(self, i: int) -> str:
+        """What is wrong with invalid image i of the chunk."""
+        if self.columns[i] is not None:
+            return f"row {self.numbers[i]}, {self.columns[i]}: {self.reasons[i]}"
+        return f"row {self.numbers[i]}, file {self.table.column('file')[i].as_py()!r}: {self.reasons[i]}"
+
 
 @dataclass(frozen=True)
 class SplitChunk:

@@ -5,7 +5,7 @@ Without windows the rows of a chunk pass through. T rows of a chunk, n rows or w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vaekit.bundle.window import SeriesWindow
 from vaekit.scoring.files.fragments import Chunk
-from vaekit.scoring.rows import ImageRowReader, SplitChunk, VectorRowReader, require_valid
+from vaekit.scoring.rows import ImageRowReader, InvalidRows, SplitChunk, VectorRowReader, require_valid
 from vaekit.tabular.series import Steps, WindowCutter
 
 
@@ -44,6 +44,13 @@ class ChunkWindows:
             InputError: a row is invalid, or the steps of a series are not in order of time.
         """
         return self.of(require_valid(self._rows, chunk), marked)
+
+    def take_valid(self, chunk: Chunk) -> tuple[ModelRows, InvalidRows | None]:
+        """As take, but without the invalid images, which come second. Other invalid rows are refused."""
+        if not isinstance(self._rows, ImageRowReader):
+            return self.take(chunk), None
+        split = self._rows.split(chunk)
+        return replace(self.of(split), at=split.numbers - chunk.start), split.invalid
 
     def of(self, split: SplitChunk, marked: NDArray[np.bool_] | None = None) -> ModelRows:
         """As take, for the valid rows of a chunk."""

@@ -142,7 +142,7 @@ def _sentence(found: RowExplained) -> str:
     kl = "" if found.kl_is_score else f"; kl {found.kl:.3g} nats, p = {found.kl_p_value:.2g}"
     group = "" if found.group is None else f" among {found.group}"
     what = "" if found.image is None else "Image by "
-    return f"{what}{found.model}, {found.data}: score {found.score:.4g} nats, {_p_value(found)}{group}{kl}."
+    return f"{what}{found.model}, {found.data}: score {found.score_text} nats, {_p_value(found)}{group}{kl}."
 
 
 def _p_value(found: RowExplained) -> str:

@@ -25,6 +25,8 @@ from vaekit.tabular.explained_cells import named, named_similar
 from vaekit.tabular.novelty import cells_missing
 from vaekit.tabular.row_names import id_text
 
+HUGE = 1e12  # nats; a score of this size has an exponent in text
+
 
 @dataclass(frozen=True)
 class RowExplained:
@@ -47,6 +49,11 @@ class RowExplained:
     id_column: str | None = None  # that identified the training rows, if the file has it
     id: str | None = None  # the row's cell there
     kl_is_score: bool = False  # with a kernel prior the KL is the score plus a constant, and tells nothing more
+
+    @property
+    def score_text(self) -> str:
+        """The score as text, with so many digits that rows with different scores look different."""
+        return f"{self.score:,.1f}" if 1000 <= abs(self.score) < HUGE else f"{self.score:.4g}"
 
     def shown(self, cell: Mapping[str, Any]) -> float | str | None:
         """The value of one of the cells, and that it is unseen, if it is a level and its name is known."""
@@ -142,8 +149,9 @@ def _similar(model: Model, x: NDArray[Any]) -> list[dict[str, Any]] | None:
 
 def _missing(model: Model, x: NDArray[Any]) -> list[str]:
     """The missing cells of a row (1, D) that make it novel."""
-    cells = cells_missing(x, model.manifest) if isinstance(model.spec, VectorSpec) else None
-    return [] if cells is None else [model.spec.names[d] for d in np.flatnonzero(cells[0])]
+    spec = model.spec
+    cells = cells_missing(x, model.manifest) if isinstance(spec, VectorSpec) else None
+    return [] if cells is None or isinstance(spec, ImageSpec) else [spec.names[d] for d in np.flatnonzero(cells[0])]
 
 
 def unseen_levels(
@@ -179,8 +187,10 @@ def _row(
         say(remark)
     windows = ChunkWindows(rows)
     for chunk in source.chunks():
-        found, count = windows.take(chunk), chunk.table.num_rows
+        (found, invalid), count = windows.take_valid(chunk), chunk.table.num_rows
         if row < seen + count:
+            if invalid is not None and row in invalid.numbers:
+                raise InputError(invalid.sentence(invalid.numbers.tolist().index(row)))
             is_it = found.at == row - seen
             x: NDArray[Any] = found.x[is_it]
             if not len(x) and spec.window is not None:

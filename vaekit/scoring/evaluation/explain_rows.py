@@ -18,11 +18,12 @@ from vaekit.scoring.evaluation.explain_row import RowExplained, explained, id_ce
 from vaekit.scoring.evaluation.row_filter import Condition
 from vaekit.scoring.files.sources import open_source
 from vaekit.scoring.progress import Say, silent
-from vaekit.scoring.rows import rows_of
+from vaekit.scoring.rows import InvalidRows, rows_of
 from vaekit.scoring.scorers import LOCAL_CELLS
 from vaekit.scoring.windows import ChunkWindows
 from vaekit.tabular.csv_text import PLAIN, CsvDialect
 
+SHOWN = 3  # images that were left out, in the sentence about them
 MOST_EXPLAINED = 1000  # rows of one call: explaining a row takes 30 times the work of scoring it
 
 
@@ -43,12 +44,45 @@ class _Found(NamedTuple):
     id: str | None  # its cell of the model's id column
 
 
+class LeftOut:
+    """The invalid images that are left out of a choice of rows.
+
+    Args:
+        asked: numbers of the rows that were asked for; one that is invalid is refused. None: any rows.
+    """
+
+    def __init__(self, asked: tuple[int, ...] | None) -> None:
+        self._asked = asked
+        self._shown: list[str] = []
+        self._count = 0
+
+    def add(self, invalid: InvalidRows | None) -> None:
+        """Note the invalid images of a chunk. Raises InputError for one that was asked for."""
+        for i, number in enumerate([] if invalid is None else invalid.numbers.tolist()):
+            assert invalid is not None
+            if self._asked is not None and number in self._asked:
+                raise InputError(invalid.sentence(i))
+            self._count += 1
+            if len(self._shown) < SHOWN:
+                self._shown.append(invalid.sentence(i))
+
+    def end(self, rows: int, say: Say) -> None:
+        """Say which ones were left out of so many rows. Raises InputError if all were."""
+        if not self._count or self._asked is not None:
+            return
+        if self._count == rows:
+            raise InputError(self._shown[0])
+        more = f"; and {self._count - SHOWN:,} more" if self._count > SHOWN else ""
+        say(f"left out {self._count:,} of {rows:,} images: {'; '.join(self._shown)}{more}")
+
+
 def explain_rows(
     model: Model, data: Path, choice: RowChoice, *, cells: int, say: Say = silent, csv: CsvDialect = PLAIN
 ) -> list[RowExplained]:
     """Explain the chosen rows of a file, each with its `cells` most anomalous cells.
 
-    With `choice.top` the most anomalous row is first, otherwise the order is that of the file. `say` and `csv` are as
+    Invalid images are left out, unless their numbers are in the choice, and `say` gets a sentence about them. With
+    `choice.top` the most anomalous row is first, otherwise the order is that of the file. `say` and `csv` are as
     in `explain_row`.
 
     Raises:
@@ -81,9 +115,10 @@ def _chosen(model: Model, data: Path, choice: RowChoice, say: Say, csv: CsvDiale
     if choice.where is not None:
         choice.where.check(source.schema.names)
     wanted = None if choice.numbers is None else np.array(sorted(choice.numbers))
-    windows = ChunkWindows(rows)
+    windows, left_out = ChunkWindows(rows), LeftOut(choice.numbers)
     for chunk in source.chunks():
-        found = windows.take(chunk)
+        found, invalid = windows.take_valid(chunk)
+        left_out.add(invalid)
         take = np.ones(len(found.x), dtype=bool)
         if wanted is not None:
             take &= np.isin(found.at + start, wanted)
@@ -93,6 +128,7 @@ def _chosen(model: Model, data: Path, choice: RowChoice, say: Say, csv: CsvDiale
         unseen, ids = unseen_levels(x, chunk.table, at, spec), id_cells(model, chunk.table, at)
         yield from _ranked(model, x, at + start, unseen, ids, ranks=choice.top is not None)
         start += chunk.table.num_rows
+    left_out.end(start, say)
     if wanted is not None and len(wanted) and wanted[-1] >= start:
         raise InputError(f"row {wanted[-1]}: the input has {start} rows, counted from 0")
 
