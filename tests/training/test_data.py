@@ -143,7 +143,7 @@ def test_images_of_different_sizes_are_refused(tmp_path: Path) -> None:
     Image.new("L", (2, 2)).save(tmp_path / "a.png")
     for name in "bcd":
         Image.new("L", (3, 2)).save(tmp_path / f"{name}.png")
-    said = r"a\.png: 2 x 2 pixels, but 3 of 4 images have 3 x 2 \(width x height\); scale all to .* --resize 3x2 "
+    said = r"a\.png: 2 x 2 pixels, but 3 of 4 images have 3 x 2 \(width x height\); scale .* --resize 3x2 .*, or move these out"
     with pytest.raises(InputError, match=said):
         load(DataConfig(source=str(tmp_path)))
     for i in range(6):
@@ -158,7 +158,9 @@ def test_all_files_that_are_not_images_are_listed(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(b"no image")
     Image.new("L", (2, 2)).save(tmp_path / "c.png")
-    with pytest.raises(InputError, match=r"^2 of 3 images cannot be read: .*a\.png: .*; .*b\.png: "):
+    with pytest.raises(
+        InputError, match=r"^2 of 3 images cannot be read: .*a\.png: .*; .*b\.png: .*; move them out of"
+    ):
         load(DataConfig(source=str(tmp_path)))
 
 
@@ -171,7 +173,7 @@ def test_an_image_in_colour_among_grey_ones_is_named(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_an_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no image")
-    with pytest.raises(InputError, match=r"a\.png: not a readable PNG or JPEG file"):
+    with pytest.raises(InputError, match=r"a\.png: not a readable PNG or JPEG file; move it out of the folder$"):
         load(DataConfig(source=str(tmp_path)))
 
 

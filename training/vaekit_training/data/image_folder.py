@@ -66,7 +66,8 @@ def _read_all(folder: Path, names: Sequence[str], size: tuple[int, int] | None) 
         except InputError as exc:
             faults.append(str(exc))
     if faults:
-        raise InputError(_listed(faults, f"{len(faults):,} of {len(names):,} images cannot be read"))
+        said = _listed(faults, f"{len(faults):,} of {len(names):,} images cannot be read")
+        raise InputError(f"{said}; move {'it' if len(faults) == 1 else 'them'} out of the folder")
     sizes = Counter((x.shape[1], x.shape[0]) for x in found.values())
     (width, height), count = sizes.most_common(1)[0]
     if len(sizes) > 1:
@@ -76,7 +77,7 @@ def _read_all(folder: Path, names: Sequence[str], size: tuple[int, int] | None) 
             if x.shape[:2] != (height, width)
         ]
         rest = f"but {count:,} of {len(names):,} images have {width} x {height} (width x height)"
-        how = f"scale all to one size with --resize {width}x{height} (data.resize)"
+        how = f"scale all to one size with --resize {width}x{height} (data.resize), or move these out"
         raise InputError(f"{_listed(others, f'{len(others):,} have another size')}, {rest}; {how}")
     return list(found.values())
 
