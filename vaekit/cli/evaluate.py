@@ -140,7 +140,7 @@ def _show(console: Console, found: Evaluation) -> None:
         auroc = found.detection["score"]["auroc"].value
         console.print(f"AUROC {auroc:.3f} of the score (1: every anomaly above every normal row; 0.5: by chance)")
     if found.alarms is not None:
-        console.print(escape(found.alarms.sentence()))
+        console.print(escape(found.alarms.sentence()), soft_wrap=True)
     for group, figures in {**found.detection, **found.figures}.items():
         ranks = group in found.detection
         heading = f"anomalies ranked by {group}" if ranks else f"{_row_count(found, group)}, mean over rows"
