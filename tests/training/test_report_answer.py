@@ -225,6 +225,31 @@ def test_the_dot_of_a_cell_is_beside_the_band_of_what_is_expected(value: float) 
     assert "load: " in drawn
 
 
+@pytest.mark.parametrize(
+    ("planted", "label", "note"),
+    [
+        ([Fault(None, 22, 100), Fault(2.0, 50, 100)], "of swapped cells found", "replaced by that of another row"),
+        ([Fault(2.0, 22, 100), Fault(8.0, 50, 100)], "of raised cells found", "raised by 2 standard deviations"),
+    ],
+)
+def test_the_tile_of_a_trial_can_be_read_alone(planted: list[Fault], label: str, note: str) -> None:
+    facts = facts_of(TABLE)
+    metrics = {name: one for name, one in facts.manifest.metrics.items() if name != "detection_rate"}
+    shown = replace(facts, planted=planted, manifest=facts.manifest.model_copy(update={"metrics": metrics}))
+    (tile,) = [tile for tile in tiles(shown) if tile.label == label]
+    assert tile.value.replace("\u00a0", " ") == "22 %"
+    assert tile.note == f"trial: in each of 100 test rows one cell was {note}"
+
+
+def test_spots_that_glow_in_normal_images_are_explained() -> None:
+    facts = facts_of(IMAGES)
+    said = "Spots that glow in normal images are features that the model has not learnt"
+    for labelled in (False, True):
+        top = tuple(replace(case, labelled=labelled) for case in facts.cases.top)
+        shown = replace(facts, cases=replace(facts.cases, top=top))
+        assert (said in Page(html(shown, sections(shown), facts.manifest)).words) is not labelled
+
+
 def test_a_category_has_no_chart() -> None:
     cell = {"feature": "a", "value": "x", "expected": "y", "low": None, "high": None, "probability": 0.9}
     assert strip(cell) == ""

@@ -39,6 +39,10 @@ def section(facts: Facts) -> Section:
     return Section("anomalies", title, tuple(_text(facts, among)), items=tuple(lists))
 
 
+GLOWING = (
+    "Spots that glow in normal images are features that the model has not learnt: bring parts into the same position "
+    "and angle, or add images."
+)
 HIDDEN = "The rows are not shown, because privacy.report_rows is false."
 
 
@@ -50,6 +54,8 @@ def _text(facts: Facts, among: str) -> list[str]:
             "From left to right: the image, what the model expects, and where they differ: red pixels are more "
             "surprising than usual, blue ones less."
         )
+        if not all(case.labelled for case in facts.cases.top):
+            said.append(GLOWING)
     else:
         said[0] += (
             "Below each row are the cells that stand out, with what the model expects there from the other cells of "

@@ -8,6 +8,7 @@ from vaekit_training.evaluate import ALPHA
 from vaekit_training.report.answer.shares import Share, percent
 from vaekit_training.report.answer.verdict import Rates, Verdict, verdict
 from vaekit_training.report.facts import Facts
+from vaekit_training.report.measured.planted import Fault
 from vaekit_training.report.parts import Figure, Section, Tile, number, plural
 from vaekit_training.report.rows import histograms
 from vaekit_training.report.svg import Axis, Chart
@@ -47,11 +48,20 @@ def tiles(facts: Facts) -> tuple[Tile, ...]:
         )
     if rates.detected is None and facts.planted:
         fault = min(facts.planted, key=lambda fault: fault.size or 0)  # a swapped cell, as real faults are
-        what = f"one cell {number(fault.size)} standard deviations too high" if fault.size else "a cell of another row"
-        found.append(Tile(percent(fault.share), "of planted faults found", f"{plural(fault.rows, 'test row')}, {what}"))
+        found.append(_trial_tile(fault))
     rows = plural(rates.rows, "calibration row")
     found.append(Tile(number(rates.smallest, 3), "smallest p-value", f"{rows}; alpha cannot be lower"))
     return tuple(found)
+
+
+def _trial_tile(fault: Fault) -> Tile:
+    """The share of rows with a planted fault that are flagged."""
+    if fault.size is None:
+        label, what = "swapped cells", "replaced by that of another row"
+    else:
+        label, what = "raised cells", f"raised by {number(fault.size)} standard deviations"
+    note = f"trial: in each of {plural(fault.rows, 'test row')} one cell was {what}"
+    return Tile(percent(fault.share), f"of {label} found", note)
 
 
 def _tile(share: Share, label: str, things: str, *, independent: bool) -> Tile:
