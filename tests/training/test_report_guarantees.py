@@ -26,7 +26,7 @@ def test_the_chart_has_an_interval_for_each_alpha_that_the_rows_resolve(n: int, 
     figure = guarantees.figure(entry(n))
     assert (figure is None) == (resolved == 0)
     if figure is not None:
-        assert figure.body.count('class="line s1"') == figure.body.count('class="dots s2"') == resolved
+        assert figure.body.count('class="line s1"') == figure.body.count('class="dots s2 large"') == resolved
         assert (resolved == 5) == (figure.caption == "")
     lines = guarantees.table(entry(n)).lines
     assert [line[1] != "not resolvable" for line in lines] == [False] * (5 - resolved) + [True] * resolved

@@ -95,7 +95,7 @@ def test_every_table_of_numbers_gets_a_page_and_a_card_without_words_on_networks
     found = {section["id"] for section in page.all("section")}
     assert "kernels" in found
     assert ("cells" in found) == ("one column" not in name)
-    assert ("Latent map" in page.words) == ("one column" not in name)
+    assert ("Latent map" in page.words) == ("one column" not in name and "categories alone" not in name)
     assert ("Search by number of clusters" in page.words) == (name != "nothing left out")
     assert ("fold model 1" in page.words) == ("folds" in name)
     assert "best_step" not in manifest.metrics
@@ -178,6 +178,16 @@ def test_the_map_names_the_columns_and_leaves_out_constant_ones() -> None:
     labels = re.findall(r">([^<]+), standardised<", figure.body)
     assert len(set(labels)) == 2
     assert set(labels) <= names
+
+
+def test_a_map_has_no_codes_of_levels() -> None:
+    facts = facts_of("kernel prior, mixed")
+    columns = {column.name: column.kind for column in facts.manifest.input.columns}
+    (figure,) = latent_section(facts).figures
+    shown = re.findall(r">([^<]+), standardised<", figure.body)
+    assert [columns[name] in ("real", "positive") for name in shown] == [True, True]
+    assert "binary" in columns.values()
+    assert not latent_section(facts_of("kernel prior, categories")).figures
 
 
 def test_rows_and_draws_far_out_do_not_widen_a_map() -> None:

@@ -17,6 +17,7 @@ MEANING = (
 )
 
 
+WIDTH = 340  # of the chart, in its units: its text is larger than that of wider ones
 OF_FOLDS = (
     "There is no single threshold: a row is an anomaly at alpha if it is one in most of the folds. There is no "
     "interval, because the distribution of the false-alarm rate of the median p-value is not known."
@@ -62,10 +63,10 @@ def figure(entry: CalibrationEntry) -> Figure | None:
     if not spans:
         return None
     top = max(1.0, *(high for _, high in spans.values()))
-    chart = Chart(Axis(-0.5, len(names) - 0.5), Axis(0, 1.08 * top), "alpha", "true rate / alpha")
+    chart = Chart(Axis(-0.5, len(names) - 0.5), Axis(0, 1.08 * top), "alpha", "true rate / alpha", width=WIDTH)
     chart.level(1.0, "s6 thin dash").names(names)
     for i, span in spans.items():
-        chart.line([i, i], span, "s1").points([i], [means[i]], "s2")
+        chart.line([i, i], span, "s1").points([i], [means[i]], "s2 large")
     left_out = ", ".join(name for i, name in enumerate(names) if i not in spans)
     said = ", ".join(f"{number(low, 2)} to {number(high, 2)} at {names[i]}" for i, (low, high) in spans.items())
     return Figure(
@@ -73,7 +74,7 @@ def figure(entry: CalibrationEntry) -> Figure | None:
         chart.svg(f"95 % interval of the true false-alarm rate over alpha: {said}"),
         (
             ("line s1", "95 % interval"),
-            ("dot s2", "mean over calibrations, k / (n + 1)"),
+            ("dot s2 large", "mean over calibrations, k / (n + 1)"),
             ("line s6 thin dash", "alpha itself"),
         ),
         f"Too few calibration rows for alpha = {left_out}." if left_out else "",

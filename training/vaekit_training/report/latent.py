@@ -10,6 +10,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from vaekit.bundle.input_spec import VectorSpec
+from vaekit_training.features import MASSES
 from vaekit_training.loop.tracking import ACTIVE
 from vaekit_training.report import image_sheets
 from vaekit_training.report.facts import Facts, Traversal, by_member, kl_by_latent, spread
@@ -46,22 +47,23 @@ def section(facts: Facts) -> Section:
 def _of_rows(facts: Facts) -> Section:
     """The section for a kernel prior, where z is the standardised row: a map of the rows."""
     mu, columns = by_member(facts.posterior.mu)[0], models(facts.run.vae)[0].column.tolist()  # (N, Z)
+    spec = facts.manifest.input
+    assert isinstance(spec, VectorSpec)
+    numbers = [j for j, d in enumerate(columns) if spec.columns[d].kind not in MASSES]  # a code of a level has no place
     text = (
         f"z is the standardised row: {plural(len(columns), 'dimension')}, one for each column that varies. Therefore "
         "there is no encoder to inspect, and E[x|z] is the row itself."
     )
-    if len(columns) < 2:
-        return Section("latent", "Latent space", (f"{text} With one column there is no map.",))
-    a, b = leading(mu)
-    spec = facts.manifest.input
-    assert isinstance(spec, VectorSpec)
+    if len(numbers) < 2:
+        return Section("latent", "Latent space", (f"{text} There is no map, because it needs two columns of numbers.",))
+    a, b = (numbers[j] for j in leading(mu[:, numbers]))
     names = (spec.columns[columns[j]].name for j in (a, b))
     first, second = (
         f"{name if len(name) <= LONGEST else name[: LONGEST - 1] + ELLIPSIS}, standardised" for name in names
     )
     caption = (
-        "The columns with the largest loadings of the first two principal components of the test rows. Points outside "
-        "the range are drawn on the frame."
+        "The columns of numbers with the largest loadings of the first two principal components of the test rows. "
+        "Points outside the range are drawn on the frame."
     )
     return Section("latent", "Latent space", (text,), (_map(facts, 0, (a, b), (first, second), "", caption),))
 
