@@ -162,7 +162,9 @@ def test_dates_are_left_out_and_durations_are_seconds(frame: Callable[[dict[str,
         "when": [None, *[day + timedelta(days=n) for n in range(39)]],
         "took": [timedelta(seconds=abs(x)) for x in load],
     }
-    with pytest.warns(UserWarning, match=r"^columns left out \(dates\): when; --set data\.kinds\.when=KIND keeps one"):
+    with pytest.warns(
+        UserWarning, match=r"^columns left out \(dates\): when; settings=.*\"when\": \"KIND\".* keeps one"
+    ):
         detector = Detector(alpha=0.5, settings=QUICK).fit(frame(cells))
     assert detector.left_out_ == ("when",)
     assert detector.feature_names_in_.tolist() == list(cells)
