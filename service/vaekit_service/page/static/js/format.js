@@ -30,3 +30,6 @@ export function percent(share) {
 
 /** A date without its time. @param {string} iso */
 export const day = (iso) => iso.slice(0, 10);
+
+/** A text of at most some letters. @param {string} text @param {number} most */
+export const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);

@@ -1,8 +1,9 @@
 /** Draws what the panel of rows says: how the file was read, how far scoring is, and which rows cannot be read. */
 
+import { choice } from "../choice.js";
 import { count, counted } from "../format.js";
 import { problemBox } from "../latent/problem_box.js";
-import { html, live } from "../lit.js";
+import { html } from "../lit.js";
 import { DECIMALS, DELIMITERS, wordsOf } from "../rows/dialect.js";
 
 const LARGE = 50_000; // rows
@@ -48,25 +49,16 @@ function progress({ done, of }, stop) {
  */
 export function dialectLine(dialect, change) {
   const { delimiter, decimal } = dialect;
-  const separated = ({ target }) => change({ delimiter: target.value, decimal: target.value === "," ? "." : decimal });
-  const decimals = ({ target }) => change({ delimiter, decimal: target.value });
+  const separated = (value) => change({ delimiter: value, decimal: value === "," ? "." : decimal });
+  const decimals = (value) => change({ delimiter, decimal: value });
   const words = wordsOf(dialect);
   return html`<details class="small dialect">
     <summary>${words[0].toUpperCase()}${words.slice(1)}</summary>
     <div class="row">
-      ${picker("Cells separated by", DELIMITERS, delimiter, separated)}
-      ${delimiter === "," ? "" : picker("Decimal", DECIMALS, decimal, decimals)}
+      ${choice("Cells separated by", DELIMITERS, delimiter, separated)}
+      ${delimiter === "," ? "" : choice("Decimal", DECIMALS, decimal, decimals)}
     </div>
   </details>`;
-}
-
-function picker(title, options, chosen, change) {
-  return html`<label class="field"
-    >${title}
-    <select @change=${change} .value=${live(chosen)}>
-      ${Object.entries(options).map(([value, text]) => html`<option value=${value} ?selected=${value === chosen}>${text}</option>`)}
-    </select></label
-  >`;
 }
 
 /** What the service remarks. @param {import("../rows/results.js").Results} results */

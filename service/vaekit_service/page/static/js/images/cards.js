@@ -2,7 +2,7 @@
 
 import { choice } from "../choice.js";
 import { count, counted, number } from "../format.js";
-import { html, repeat, svg } from "../lit.js";
+import { html, svg } from "../lit.js";
 import { heat } from "../latent/map/scales.js";
 import { extremes, heatmap, paint, toRgba } from "./pixels.js";
 
@@ -38,7 +38,7 @@ export function cards({ images: { list }, alpha, selected, reason, options, choo
           ${legend(shared)}
           ${order.length
             ? html`<ol class="image-cards" aria-label="Scored images, the most anomalous first">
-                ${repeat(order, (i) => list[i], (i) => card(list[i], shared, alpha, i === selected, () => choose(i)))}
+                ${order.map((i) => card(list[i], shared, alpha, i === selected, () => choose(i)))}
               </ol>`
             : html`<p class="quiet">No image is flagged at this alpha.</p>`}`
       : ""}`;

@@ -1,5 +1,6 @@
 /** The rows that a visitor gave, as text, as the file has them. */
 
+import { cut } from "../format.js";
 import { cellsOf, recordOf, recordsOf } from "./csv.js";
 import { dialectOf, PLAIN, withPoint } from "./dialect.js";
 
@@ -38,7 +39,7 @@ export class Rows {
     const found = dialect ?? dialectOf(first, records, model);
     const names = cellsOf(first, found.delimiter);
     if (model !== undefined && areData(names, model)) {
-      throw new Error(`The first line of ${source} must have the names of the columns, such as ${someNames(model)}. It has ${cutTo(first, 40)}.`);
+      throw new Error(`The first line of ${source} must have the names of the columns, such as ${someNames(model)}. It has ${cut(first, 40)}.`);
     }
     return new Rows(names, records, `from ${source}`, found);
   }
@@ -121,8 +122,6 @@ function areData(names, model) {
 }
 
 const someNames = ({ input: { columns, window } }) => (window ? window.columns : columns.map(({ name }) => name)).slice(0, 3).join(", ");
-
-const cutTo = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 
 /** Whether rows are the time steps of a model of windows, and no windows. @param {Rows} rows @param {object} model */
 export function areSteps(rows, model) {

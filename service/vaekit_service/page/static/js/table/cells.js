@@ -1,6 +1,6 @@
 /** Cells of an explanation as text. */
 
-import { number, percent } from "../format.js";
+import { cut, number, percent } from "../format.js";
 import { PLAIN } from "../rows/dialect.js";
 
 const ODD = 0.1; // largest p-value of an anomalous category, as in the training report
@@ -23,7 +23,7 @@ export function isOdd({ value, expected, low, high, p_value: pValue, relief, exc
 /** A cell of the file; long text is cut. @param {string | undefined} text */
 export function cellText(text) {
   if (text === undefined || text === "") return "missing";
-  return text.length > 40 ? `${text.slice(0, 39)}…` : text;
+  return cut(text, 40);
 }
 
 /** A number as the file may write it: with its decimal, without separators of thousands. */

@@ -1,5 +1,6 @@
 /** Scales of the drawn maps: ticks, colours, ranges that a few far points do not stretch. */
 
+import { cut } from "../../format.js";
 import { quantile } from "../dimensions.js";
 
 export const LABEL = 12; // most letters of the name of a level
@@ -33,11 +34,9 @@ export function ticks(low, high, most = 6) {
 export function axisTicks({ low, high }, levels, most) {
   if (levels === null) return ticks(low, high, most).map((at) => ({ at, text: String(at).replace("-", "−") }));
   const every = Math.ceil(levels.length / Math.max(most, 1));
-  const named = levels.map((name, at) => ({ at, text: cutTo(name, LABEL) }));
+  const named = levels.map((name, at) => ({ at, text: cut(name, LABEL) }));
   return named.filter(({ at }) => at % every === 0 && at >= low && at <= high);
 }
-
-const cutTo = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 
 /**
  * The range of an axis. Points far beyond the middle 90 % do not stretch it; they are drawn on its edge.
