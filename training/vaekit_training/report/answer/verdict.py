@@ -97,7 +97,7 @@ def _with_labels(rates: Rates, detected: Share) -> Verdict:
     sentence = (
         f"it finds {percent(share)} of the labelled anomalies "
         f"({detected.sentence('rows', independent=rates.independent)}) when at most {percent(rates.promised)} of "
-        "normal rows may be flagged."
+        "normal rows may be flagged on average."
     )
     return Verdict(grade, sentence, (*_ranking(rates), *_on_test_rows(rates)))
 
