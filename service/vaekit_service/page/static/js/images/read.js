@@ -13,6 +13,7 @@ const PNG_BITS_AT = 24; // the byte of a PNG with the bits per channel
  * @property {[number, number] | null} size width and height of the file; null: the page made it, or there is a fault
  * @property {boolean} isColour whether red, green and blue differ in a pixel
  * @property {string | null} fault why the service refuses the file, whatever this page changes
+ * @property {boolean} [isMade] whether the model made it
  */
 
 /**
@@ -68,7 +69,7 @@ export function withOwnNames(images) {
 
 /** Pixels that the model made, as a readable image. @param {string} name @param {number[][][]} pixels */
 export function madeImage(name, pixels) {
-  return { name, input: pixels, pixels, size: null, isColour: false, fault: null };
+  return { name, input: pixels, pixels, size: null, isColour: false, fault: null, isMade: true };
 }
 
 /** Whether a file has another size than the model's images. */

@@ -53,7 +53,8 @@ async function scoreReadable(service, images, resize, signal) {
   const body = { inputs: images.map(({ input }) => input), ...(resize ? { resize: true } : {}) };
   const asked = { ...body, features: true, log_evidence: false, errors: "report" };
   const rows = { n: images.length, part: () => ({ body }) };
-  const [scored, { mu }] = await Promise.all([service.elbo(asked, { signal }), service.encode(rows, { signal })]);
+  const record = !images.some(({ isMade }) => isMade);
+  const [scored, { mu }] = await Promise.all([service.elbo(asked, { signal, record }), service.encode(rows, { signal })]);
   const readable = images.map((_, i) => i).filter((i) => mu[i] !== null);
   const decoded = readable.length ? (await service.decode(readable.map((i) => mu[i]), { signal })).mean : [];
   const list = images.map(({ name, input, pixels }, i) => {
