@@ -228,8 +228,16 @@ def test_the_dot_of_a_cell_is_beside_the_band_of_what_is_expected(value: float) 
 @pytest.mark.parametrize(
     ("planted", "label", "note"),
     [
-        ([Fault(None, 22, 100), Fault(2.0, 50, 100)], "of swapped cells found", "replaced by that of another row"),
-        ([Fault(2.0, 22, 100), Fault(8.0, 50, 100)], "of raised cells found", "raised by 2 standard deviations"),
+        (
+            [Fault(None, 22, 100), Fault(2.0, 50, 100)],
+            "of rows with a swapped cell flagged",
+            "replaced by that of another row",
+        ),
+        (
+            [Fault(2.0, 22, 100), Fault(8.0, 50, 100)],
+            "of rows with a raised cell flagged",
+            "raised by 2 standard deviations",
+        ),
     ],
 )
 def test_the_tile_of_a_trial_can_be_read_alone(planted: list[Fault], label: str, note: str) -> None:

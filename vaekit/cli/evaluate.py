@@ -138,7 +138,7 @@ def _write(folder: Path, text: str, found: Evaluation) -> None:
 def _show(console: Console, found: Evaluation) -> None:
     if "score" in found.detection:
         auroc = found.detection["score"]["auroc"].value
-        console.print(f"AUROC {auroc:.3f} of the score (1: every anomaly above every normal row; 0.5: by chance)")
+        console.print(f"AUROC {auroc:.3f} of the score, novel rows first (1: every anomaly above every normal row)")
     if found.alarms is not None:
         console.print(escape(found.alarms.sentence()), soft_wrap=True)
     for group, figures in {**found.detection, **found.figures}.items():

@@ -71,3 +71,10 @@ test("the labels of the histogram leave room for the last one", async () => {
     assert.ok(splits.length >= 3);
   }
 });
+
+test("held-out scores above the last edge are in no bin that the file's scores add", async () => {
+  const { binsOf } = await import("../../../service/vaekit_service/page/static/js/scores/histogram.js");
+  const calibration = { edges: [0, 1, 2], counts: [5, 4], above: 3 };
+  assert.deepEqual(binsOf(calibration, [1, 3, 3.5]).heldOut, [5, 4, 3]);
+  assert.deepEqual(binsOf({ ...calibration, above: 0 }, [1, 3, 3.5]).edges, [0, 1, 2, 3]);
+});

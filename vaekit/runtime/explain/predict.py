@@ -73,6 +73,8 @@ def predict(
     draws_of_z = _draw_latents(model, rows, among)
     expected, probability = _expected(model, draws_of_z, which)
     low, high = _interval(model, draws_of_z, which) if interval else np.full((2, *which.shape), np.nan)
+    if isinstance(model.spec, ImageSpec):
+        expected = expected.clip(0.0, 255.0)  # a Gaussian's mean may lie outside
     is_level = np.isfinite(probability)
     return Predicted(expected, np.where(is_level, np.nan, low), np.where(is_level, np.nan, high), probability)
 

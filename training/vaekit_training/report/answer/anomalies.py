@@ -51,7 +51,7 @@ def _text(facts: Facts, among: str) -> list[str]:
     said = [f"Of {count}, by p-value and then by score. "]
     if facts.is_image:
         said[0] += (
-            "From left to right: the image, what the model expects, and where they differ: red pixels are more "
+            "From left to right: the image, what the model expects, and where they differ: orange pixels are more "
             "surprising than usual, blue ones less."
         )
         if not all(case.labelled for case in facts.cases.top):

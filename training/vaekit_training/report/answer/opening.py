@@ -57,11 +57,11 @@ def tiles(facts: Facts) -> tuple[Tile, ...]:
 def _trial_tile(fault: Fault) -> Tile:
     """The share of rows with a planted fault that are flagged."""
     if fault.size is None:
-        label, what = "swapped cells", "replaced by that of another row"
+        label, what = "a swapped cell", "replaced by that of another row"
     else:
-        label, what = "raised cells", f"raised by {number(fault.size)} standard deviations"
+        label, what = "a raised cell", f"raised by {number(fault.size)} standard deviations"
     note = f"trial: in each of {plural(fault.rows, 'test row')} one cell was {what}"
-    return Tile(percent(fault.share), f"of {label} found", note)
+    return Tile(percent(fault.share), f"of rows with {label} flagged", note)
 
 
 def _tile(share: Share, label: str, things: str, *, independent: bool) -> Tile:

@@ -21,7 +21,8 @@ export function statusOf({ busy, problem, idColumn }, rows, results, actions) {
   const again = () => actions.again();
   const part = results?.done > 0 && results.done < results.length;
   if (problem !== null) {
-    const kept = part ? html`<p class="small">The first ${counted(results.done, "row")} were scored.</p>` : "";
+    const of = results === null ? "" : ` ${rows.source}`;
+    const kept = part || of ? html`<p class="small">${part ? `The first ${counted(results.done, "row")}${of} were scored.` : `Below are still the rows${of}.`}</p>` : "";
     return html`${problemBox(problem, problem.mayPass || problem.status >= 500 ? again : undefined)}${kept}`;
   }
   if (typeof busy === "string") return html`<p class="quiet">${busy}</p>`;

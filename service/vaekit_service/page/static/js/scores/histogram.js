@@ -17,7 +17,8 @@ export function binsOf({ edges, counts, above }, scores) {
   const step = edges[1] - edges[0];
   const sorted = Float64Array.from(scores).sort();
   const wanted = sorted.length === 0 ? edges.at(-1) : sorted[Math.floor(0.97 * (sorted.length - 1))];
-  const more = Math.min(Math.ceil(MORE_BINS * counts.length), Math.max(0, Math.ceil((wanted - edges.at(-1)) / step)));
+  const free = above > 0 ? 0 : Math.ceil(MORE_BINS * counts.length); // where held-out scores above lie is not known
+  const more = Math.min(free, Math.max(0, Math.ceil((wanted - edges.at(-1)) / step)));
   const all = [...edges, ...Array.from({ length: more }, (_, index) => edges.at(-1) + (index + 1) * step)];
   const hasBelow = sorted.length > 0 && sorted[0] < all[0];
   const hasAbove = above > 0 || (sorted.length > 0 && sorted.at(-1) >= all.at(-1));
