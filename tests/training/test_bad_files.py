@@ -109,6 +109,7 @@ FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "header.csv": (lambda p: csv(p, "a,é", "1,x", encoding="latin-1"), "the header is not UTF-8 text"),
     "wide.csv": (lambda p: csv(p, "a,b", "1,2", encoding="utf-16"), "the header is not UTF-8 text"),
+    "book.csv": (lambda p: p.write_bytes(b"PK\x03\x04\x14\x00"), "an Excel workbook: save it as CSV"),
     "twins.csv": (lambda p: csv(p, "a,a", "1,2"), "duplicate column name: 'a'"),
     "twins.parquet": (_twins, "duplicate column name: 'a'"),
     "cube.npy": (lambda p: np.save(p, np.zeros((5, 8, 8))), "array of shape (5, 8, 8) and type float64"),

@@ -33,7 +33,8 @@ from vaekit.tabular.csv_lines import (
 Open = Callable[[], BinaryIO]
 
 _NUMBER = r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"
-_WORKBOOK = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how .xlsx and .xls files begin
+WORKBOOK = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how .xlsx and .xls files begin
+IS_WORKBOOK = "an Excel workbook: save it as CSV (UTF-8)"
 _INTEGER = r"^[-+]?[0-9]+$"
 _DATE = r"^\d{4}-\d\d-\d\d$"
 MOST_ROWS = 2_000_000  # that are counted to find a line, in about a second
@@ -221,8 +222,8 @@ def header(
 
 def _not_utf8(error: UnicodeDecodeError) -> str:
     """What is wrong with the first bytes of a file."""
-    if error.object.startswith(_WORKBOOK):
-        return "an Excel workbook: save it as CSV (UTF-8)"
+    if error.object.startswith(WORKBOOK):
+        return IS_WORKBOOK
     line = error.object[: error.start].count(b"\n") + 1
     where = "the header" if line == 1 else f"line {line}"
     return f"{where} is not UTF-8 text, which a .csv file must be: {error}"

@@ -30,12 +30,15 @@ def read_csv(path: Path, config: DataConfig | None = None) -> dict[str, NDArray[
     import pyarrow as pa
     from pyarrow import csv
 
-    from vaekit.tabular.csv_text import CsvDialect, check_quotes, header, parse_options
+    from vaekit.tabular.csv_text import IS_WORKBOOK, WORKBOOK, CsvDialect, check_quotes, header, parse_options
 
     where = f"data {str(path)!r}"
     dialect = CsvDialect() if config is None else CsvDialect(config.delimiter, config.decimal, config.thousands)
     with path.open("rb") as file:
-        if not _is_utf8(file.readline(LONGEST_HEADER)):
+        first = file.readline(LONGEST_HEADER)
+        if first.startswith(WORKBOOK):
+            raise InputError(f"{where}: {IS_WORKBOOK}")
+        if not _is_utf8(first):
             raise InputError(f"{where}: the header is not UTF-8 text: save the file as UTF-8")
     check_quotes(lambda: path.open("rb"), where, dialect)
     names, _ = header(lambda: path.open("rb"), where, dialect, errors="replace")
