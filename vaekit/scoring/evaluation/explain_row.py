@@ -149,9 +149,10 @@ def _similar(model: Model, x: NDArray[Any]) -> list[dict[str, Any]] | None:
 
 def _missing(model: Model, x: NDArray[Any]) -> list[str]:
     """The missing cells of a row (1, D) that make it novel."""
-    spec = model.spec
-    cells = cells_missing(x, model.manifest) if isinstance(spec, VectorSpec) else None
-    return [] if cells is None or isinstance(spec, ImageSpec) else [spec.names[d] for d in np.flatnonzero(cells[0])]
+    if isinstance(model.spec, ImageSpec):
+        return []
+    cells = cells_missing(x, model.manifest)
+    return [] if cells is None else [model.spec.names[d] for d in np.flatnonzero(cells[0])]
 
 
 def unseen_levels(
